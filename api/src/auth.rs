@@ -1,0 +1,32 @@
+//! The domain behind the server's edge: who a token belongs to, and whether the database answers.
+
+use domain::Domain;
+use domain::access::Actor;
+use domain::error::Result;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use crate::server::auth::{Authenticate, RequestOrigin};
+use crate::server::health::Ready;
+
+/// The tokens that the domain issued.
+pub struct DomainTokens(pub Domain);
+
+impl Authenticate for DomainTokens {
+    fn authenticate<'a>(&'a self, bearer: &'a str, origin: RequestOrigin) -> BoxFuture<'a, Result<Actor>> {
+        async move {
+            let address = origin.address.map(|address| address.to_string());
+            self.0.authenticate(bearer, address, Some(origin.trace.to_string())).await
+        }
+        .boxed()
+    }
+}
+
+/// Ready while the database answers.
+pub struct DomainReady(pub Domain);
+
+impl Ready for DomainReady {
+    fn check(&self) -> BoxFuture<'_, Result<()>> {
+        async move { self.0.db().ping().await }.boxed()
+    }
+}

@@ -1,0 +1,129 @@
+//! The GraphQL surface: one file a noun, with its types, queries and mutations together.
+//!
+//! A resolver parses, calls the domain and presents; it decides nothing. The one who acts comes
+//! with the request, and everything that is asked of the domain is asked in its name.
+
+use async_graphql::{Context, MergedObject, MergedSubscription, SDLExportOptions, SchemaBuilder};
+use domain::Domain;
+use domain::access::Actor;
+use domain::error::{Code, Error, Result};
+
+pub mod asset;
+pub mod audit;
+pub mod builder;
+pub mod code;
+pub mod company;
+pub mod criteria;
+pub mod cursor;
+pub mod finding;
+pub mod id;
+pub mod import;
+pub mod job;
+pub mod loaders;
+pub mod membership;
+pub mod node;
+pub mod page;
+pub mod payload;
+pub mod person;
+pub mod project;
+pub mod rule;
+pub mod scalars;
+pub mod scan;
+pub mod service_account;
+pub mod team;
+pub mod token;
+pub mod user;
+pub mod view;
+pub mod viewer;
+pub mod words;
+
+/// What can be asked. Everything is asked in the name of the token's holder, for its company and
+/// inside of its portfolio: what lies outside of them does not exist.
+#[derive(Default, MergedObject)]
+pub struct Query(
+    node::NodeQuery,
+    viewer::ViewerQuery,
+    company::CompanyQuery,
+    user::UserQuery,
+    team::TeamQuery,
+    service_account::ServiceAccountQuery,
+    token::TokenQuery,
+    project::ProjectQuery,
+    asset::AssetQuery,
+    view::ViewQuery,
+    code::CodeQuery,
+    audit::AuditQuery,
+    scan::ScanQuery,
+    finding::query::FindingQuery,
+    rule::RuleQuery,
+    rule::trial::TrialQuery,
+    criteria::CriteriaQuery,
+    builder::BuilderQuery,
+    job::JobQuery,
+);
+
+/// What can be done. A refusal that the caller can mend comes in `userErrors` of the payload; a
+/// missing right, a limit or a fault is an error of the request.
+#[derive(Default, MergedObject)]
+pub struct Mutation(
+    company::CompanyMutation,
+    user::UserMutation,
+    membership::MembershipMutation,
+    team::TeamMutation,
+    service_account::ServiceAccountMutation,
+    token::TokenMutation,
+    project::ProjectMutation,
+    asset::AssetMutation,
+    view::ViewMutation,
+    code::CodeMutation,
+    scan::ScanMutation,
+    import::ImportMutation,
+    finding::mutation::FindingMutation,
+    finding::bulk::BulkMutation,
+    rule::mutation::RuleMutation,
+    job::JobMutation,
+);
+
+/// What can be watched. Every item has a cursor: whoever comes back with the last one goes on behind
+/// it.
+#[derive(Default, MergedSubscription)]
+pub struct Subscription(finding::subscription::FindingSubscription, job::JobSubscription);
+
+pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
+
+/// The schema on a domain. A request brings its [`Actor`] as data.
+pub fn schema(domain: Domain) -> SchemaBuilder<Query, Mutation, Subscription> {
+    Schema::build(Query::default(), Mutation::default(), Subscription::default())
+        .extension(loaders::PerRequest(domain.clone()))
+        .data(domain)
+}
+
+/// The schema in the schema definition language, as `schema.graphql` keeps it.
+pub fn sdl() -> String {
+    let schema = Schema::build(Query::default(), Mutation::default(), Subscription::default()).finish();
+    let mut sdl = schema.sdl_with_options(SDLExportOptions::new().include_specified_by());
+    // One newline at the end, as in every text file.
+    sdl.truncate(sdl.trim_end().len());
+    sdl.push('\n');
+    sdl
+}
+
+/// The domain that the schema stands on.
+pub(crate) fn domain<'a>(ctx: &Context<'a>) -> &'a Domain {
+    ctx.data_unchecked::<Domain>()
+}
+
+/// The one who asks.
+pub(crate) fn actor<'a>(ctx: &Context<'a>) -> Result<&'a Actor> {
+    let unknown = |_| Error::new(Code::Unauthenticated, Code::Unauthenticated.meaning());
+    ctx.data::<Actor>().map_err(unknown)
+}
+
+/// A record, or null where there is none that the caller may see.
+pub(crate) fn found<T, N: From<T>>(result: Result<T>) -> Result<Option<N>> {
+    match result {
+        Ok(record) => Ok(Some(record.into())),
+        Err(error) if error.code == Code::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,205 @@
+//! What people do to many findings at once, and taking findings out.
+
+use async_graphql::{Context, ID, InputObject, Object, OneofObject, SimpleObject};
+use domain::error::{Code, Error, Result};
+use domain::finding::edit::{Edit, Selection};
+use domain::finding::export::expires_at;
+use domain::job;
+use domain::vocabulary::field::finding::FindingField;
+
+use super::mutation::{FindingAssignInput, FindingTagInput};
+use super::words::{FindingStatus, Severity};
+use crate::files::export_path;
+use crate::graphql::criteria::Criteria;
+use crate::graphql::id::Noun;
+use crate::graphql::job::Job;
+use crate::graphql::payload::{Outcome, UserError, mutate};
+use crate::graphql::scalars::DateTime;
+
+/// Another status, for many findings.
+#[derive(InputObject)]
+pub struct BulkStatusInput {
+    /// Where they are to stand.
+    status: FindingStatus,
+    /// Why, for the audit.
+    reason: Option<String>,
+}
+
+/// Another severity, for many findings.
+#[derive(InputObject)]
+pub struct BulkSeverityInput {
+    /// How bad they are.
+    severity: Severity,
+    /// Why, for the audit.
+    reason: Option<String>,
+}
+
+/// Fields to release, of many findings.
+#[derive(InputObject)]
+pub struct BulkReleaseInput {
+    /// The keys of the fields, as in `layers`.
+    fields: Vec<String>,
+}
+
+/// One change of many findings.
+#[derive(OneofObject)]
+pub enum FindingEditInput {
+    /// Move them in their lifecycle.
+    SetStatus(BulkStatusInput),
+    /// Say how bad they are.
+    SetSeverity(BulkSeverityInput),
+    /// Tag them, or take tags off.
+    Tag(FindingTagInput),
+    /// Assign them, or take people and teams off.
+    Assign(FindingAssignInput),
+    /// Drop what people said of them.
+    Release(BulkReleaseInput),
+}
+
+impl FindingEditInput {
+    fn read(self) -> Result<Edit> {
+        Ok(match self {
+            Self::SetStatus(input) => Edit::SetStatus { status: input.status.into(), reason: input.reason },
+            Self::SetSeverity(input) => {
+                Edit::SetSeverity { severity: input.severity.into(), reason: input.reason }
+            }
+            Self::Tag(input) => input.read(),
+            Self::Assign(input) => input.read().map_err(|error| error.at("assign").at("edit"))?,
+            Self::Release(input) => Edit::Release { fields: input.fields },
+        })
+    }
+}
+
+/// What `findingBulkUpdate` answers.
+#[derive(SimpleObject)]
+pub struct FindingBulkUpdatePayload {
+    /// How many findings were changed; null while the job goes on.
+    changed: Option<i64>,
+    /// How many were already so; null while the job goes on.
+    unchanged: Option<i64>,
+    /// How many could not be changed: their lifecycle does not allow it. Null while the job goes on.
+    refused: Option<i64>,
+    /// The change as a job. A small one has ended with this answer; a large one goes on:
+    /// `jobProgress` watches it.
+    job: Option<Job>,
+    /// Why it was refused; empty if it was done or begun.
+    user_errors: Vec<UserError>,
+}
+
+impl From<Outcome<job::Job>> for FindingBulkUpdatePayload {
+    fn from(outcome: Outcome<job::Job>) -> Self {
+        match outcome.0 {
+            Ok(job) => {
+                let count = |name: &str| job.counts.get(name).and_then(serde_json::Value::as_i64);
+                let counted = |name| job.state.is_end().then(|| count(name).unwrap_or(0));
+                Self {
+                    changed: counted("changed"),
+                    unchanged: counted("unchanged"),
+                    refused: counted("refused"),
+                    job: Some(job.into()),
+                    user_errors: Vec::new(),
+                }
+            }
+            Err(refused) => {
+                Self { changed: None, unchanged: None, refused: None, job: None, user_errors: vec![refused] }
+            }
+        }
+    }
+}
+
+/// What `findingExport` answers.
+#[derive(SimpleObject)]
+pub struct FindingExportPayload {
+    /// The export as a job. It is written while it is fetched.
+    job: Option<Job>,
+    /// The path of the CSV file on this server: fetched once, by who asked for it, with the same
+    /// kind of bearer token.
+    url: Option<String>,
+    /// Until when it can be fetched.
+    expires_at: Option<DateTime>,
+    /// Why it was refused; empty if it was not.
+    user_errors: Vec<UserError>,
+}
+
+impl From<Outcome<job::Job>> for FindingExportPayload {
+    fn from(outcome: Outcome<job::Job>) -> Self {
+        match outcome.0 {
+            Ok(job) => Self {
+                url: Some(export_path(job.id)),
+                expires_at: Some(DateTime(expires_at(&job))),
+                job: Some(job.into()),
+                user_errors: Vec::new(),
+            },
+            Err(refused) => Self { job: None, url: None, expires_at: None, user_errors: vec![refused] },
+        }
+    }
+}
+
+#[derive(Default)]
+pub struct BulkMutation;
+
+#[Object]
+impl BulkMutation {
+    /// Makes one change to many findings. Each is changed or not by itself. Up to 200 are changed at
+    /// once; more by a job.
+    async fn finding_bulk_update(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The global ids of the findings, at most 10,000; or else a filter.")] ids: Option<
+            Vec<ID>,
+        >,
+        #[graphql(desc = "Which findings; or else ids. Everything is never meant by accident.")]
+        filter: Option<Criteria>,
+        #[graphql(desc = "The change: one of these.")] edit: FindingEditInput,
+        #[graphql(desc = "Makes the mutation happen once, however often it is sent with this key.")]
+        idempotency_key: Option<String>,
+    ) -> async_graphql::Result<FindingBulkUpdatePayload> {
+        mutate::<job::Job, _, _, _>(
+            ctx,
+            idempotency_key,
+            |domain, actor| async move {
+                let selection = match (ids, filter) {
+                    (Some(ids), None) => Selection::Ids(Noun::Finding.read_all(&ids, "ids")?),
+                    (None, Some(filter)) => Selection::Matching(filter.0),
+                    _ => {
+                        let message = "Name the findings, or give a filter: one of the two.";
+                        return Err(Error::new(Code::Required, message).at("ids"));
+                    }
+                };
+                domain.finding_bulk(&actor, selection, edit.read()?).await
+            },
+            |domain, actor, id| async move { domain.job(&actor, id).await },
+        )
+        .await
+    }
+
+    /// Takes findings out as CSV.
+    async fn finding_export(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which findings; all inside of the portfolio if not said.")] filter: Option<
+            Criteria,
+        >,
+        #[graphql(desc = "The keys of the fields to write, beside the id; all if not said.")] fields: Option<
+            Vec<String>,
+        >,
+        #[graphql(desc = "Makes the mutation happen once, however often it is sent with this key.")]
+        idempotency_key: Option<String>,
+    ) -> async_graphql::Result<FindingExportPayload> {
+        mutate::<job::Job, _, _, _>(
+            ctx,
+            idempotency_key,
+            |domain, actor| async move {
+                let field = |key: &String| {
+                    FindingField::from_key(key)
+                        .ok_or_else(|| Error::invalid("fields", format!("There is no field `{key}`.")))
+                };
+                let fields: Vec<FindingField> =
+                    fields.unwrap_or_default().iter().map(field).collect::<Result<_>>()?;
+                domain.finding_export(&actor, filter.as_ref().map(|filter| &filter.0), &fields).await
+            },
+            |domain, actor, id| async move { domain.job(&actor, id).await },
+        )
+        .await
+    }
+}

@@ -1,0 +1,143 @@
+//! Where the values of a finding come from.
+
+use async_graphql::{Context, Object, SimpleObject, Union};
+use domain::finding::facts::Finding;
+use domain::finding::layers::{Entry, Layers, ScalarField, SetField, Source};
+use domain::vocabulary::terms::{Status, Term};
+use serde_json::json;
+
+use super::words::Layer;
+use crate::graphql::loaders::{loaders, one};
+use crate::graphql::person::{Person, person};
+use crate::graphql::rule::RuleNode;
+use crate::graphql::scalars::Json;
+use crate::graphql::service_account::ServiceAccountNode;
+use crate::graphql::user::UserNode;
+
+/// Who said something of a finding.
+#[derive(Union)]
+pub enum LayerAuthor {
+    Rule(RuleNode),
+    User(UserNode),
+    ServiceAccount(ServiceAccountNode),
+}
+
+/// All that is said of one field of a finding.
+#[derive(SimpleObject)]
+pub struct FieldLayers {
+    /// The field's key, as in criteria.
+    field: &'static str,
+    /// What the finding shows.
+    value: Option<Json>,
+    /// What each says, the weakest first: the last of them is shown. Empty for a field that holds a
+    /// set.
+    entries: Vec<LayerEntry>,
+    /// The elements of a field that holds a set, each with what is said of it.
+    elements: Vec<ElementLayers>,
+}
+
+/// All that is said of one element of a set.
+#[derive(SimpleObject)]
+pub struct ElementLayers {
+    /// The element.
+    element: String,
+    /// Whether the finding shows it.
+    shown: bool,
+    /// What each says, the weakest first, as true for present and false for absent: the last of
+    /// them holds.
+    entries: Vec<LayerEntry>,
+}
+
+/// What one says.
+pub struct LayerEntry {
+    source: Source,
+    value: Option<serde_json::Value>,
+    shown: bool,
+}
+
+/// What one says of a field or element.
+#[Object]
+impl LayerEntry {
+    /// The layer that it speaks in.
+    async fn layer(&self) -> Layer {
+        self.source.layer.into()
+    }
+
+    /// Who said it; null for scanners, and for those who are gone.
+    async fn by(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<LayerAuthor>> {
+        use domain::finding::layers::Layer;
+
+        Ok(match self.source.layer {
+            Layer::Rule => one(&loaders(ctx)?.rules, self.source.by).await?.map(LayerAuthor::Rule),
+            Layer::Human => person(ctx, self.source.by).await?.map(|person| match person {
+                Person::User(user) => LayerAuthor::User(user),
+                Person::ServiceAccount(account) => LayerAuthor::ServiceAccount(account),
+            }),
+            Layer::Scanner | Layer::Intel | Layer::Runbook => None,
+        })
+    }
+
+    /// What it says; null where it says that there is no value.
+    async fn value(&self) -> Option<Json> {
+        self.value.clone().map(Json)
+    }
+
+    /// Whether this is what the finding shows.
+    async fn shown(&self) -> bool {
+        self.shown
+    }
+}
+
+/// The layers of every field that anything is said of.
+pub fn layers(finding: &Finding) -> Vec<FieldLayers> {
+    let scalars = ScalarField::ALL.iter().filter_map(|field| {
+        let stack = finding.layers.stack(*field);
+        let value = finding.layers.scalar(*field).map(|value| Json(value.json()));
+        let entries = presented(stack, |value| value.as_ref().map(|value| value.json()));
+        (!stack.is_empty()).then(|| FieldLayers { field: field.word(), value, entries, elements: Vec::new() })
+    });
+    let sets = SetField::ALL.iter().filter_map(|field| {
+        let element = |(element, stack): (&str, &[Entry<bool>])| ElementLayers {
+            element: element.to_owned(),
+            shown: stack.last().is_some_and(|top| top.value),
+            entries: presented(stack, |present| Some(json!(present))),
+        };
+        let elements: Vec<ElementLayers> = finding.layers.elements(*field).map(element).collect();
+        let value = Some(Json(json!(finding.shown.set(*field))));
+        (!elements.is_empty()).then(|| FieldLayers {
+            field: field.word(),
+            value,
+            entries: Vec::new(),
+            elements,
+        })
+    });
+    scalars.chain(std::iter::once(status(&finding.layers))).chain(sets).collect()
+}
+
+fn presented<T>(stack: &[Entry<T>], value: impl Fn(&T) -> Option<serde_json::Value>) -> Vec<LayerEntry> {
+    let top = stack.len().saturating_sub(1);
+    let entry = |(at, entry): (usize, &Entry<T>)| LayerEntry {
+        source: entry.source,
+        value: value(&entry.value),
+        shown: at == top,
+    };
+    stack.iter().enumerate().map(entry).collect()
+}
+
+/// The lifecycle and the acceptances over it; one that a person moved lies over them.
+fn status(layers: &Layers) -> FieldLayers {
+    let status = layers.status();
+    let said = |source, value: Status| Entry { source, value };
+    let accepted = status.accepted_by.iter().map(|rule| said(Source::rule(*rule), Status::AcceptedRisk));
+    let mut stack = vec![said(status.lifecycle.source, status.lifecycle.value)];
+    stack.extend(accepted);
+    if status.is_settled() {
+        stack.rotate_left(1);
+    }
+    FieldLayers {
+        field: "status",
+        value: Some(Json(json!(status.shown()))),
+        entries: presented(&stack, |status| Some(json!(status))),
+        elements: Vec::new(),
+    }
+}

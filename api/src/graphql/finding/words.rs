@@ -1,0 +1,101 @@
+//! The closed word lists of findings.
+
+use async_graphql::Enum;
+
+/// How bad a finding is, in this order.
+#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
+#[graphql(remote = "domain::vocabulary::terms::Severity")]
+pub enum Severity {
+    /// Good to know; nothing to do.
+    Info,
+    /// Little would come of it.
+    Low,
+    /// Some harm, under conditions.
+    Medium,
+    /// Serious harm.
+    High,
+    /// The worst that a scanner says.
+    Critical,
+    /// It cannot wait.
+    Urgent,
+}
+
+/// Where a finding stands.
+#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
+#[graphql(name = "FindingStatus", remote = "domain::vocabulary::terms::Status")]
+pub enum FindingStatus {
+    /// Nobody works on it yet. Active.
+    Open,
+    /// Somebody works on it. Active.
+    InProgress,
+    /// It is mended. A later scan that sees it opens it again.
+    Fixed,
+    /// The risk is borne, by a person's word or a rule's.
+    AcceptedRisk,
+    /// It is not what the scanner takes it for.
+    FalsePositive,
+    /// It is done with. A later scan that sees it opens it again.
+    Closed,
+}
+
+/// What a finding is, after the split of OCSF.
+#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
+#[graphql(remote = "domain::vocabulary::terms::FindingClass")]
+pub enum FindingClass {
+    /// A weakness.
+    Vulnerability,
+    /// Something that happened: an alert.
+    Detection,
+    /// A demand that is not met.
+    Compliance,
+}
+
+/// Who speaks of a finding, the weakest first.
+#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
+#[graphql(remote = "domain::finding::layers::Layer")]
+pub enum Layer {
+    /// The scanner, anew with each report.
+    Scanner,
+    /// A feed of threat intelligence.
+    Intel,
+    /// A rule, for as long as it holds.
+    Rule,
+    /// A run of a runbook.
+    Runbook,
+    /// A person.
+    Human,
+}
+
+/// What findings are sorted by.
+#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
+#[graphql(name = "FindingOrderField", remote = "domain::finding::query::FindingOrder")]
+pub enum FindingOrderField {
+    /// The severity shown; by itself the worst first.
+    Severity,
+    /// When a scan saw it last; by itself the latest first.
+    LastSeen,
+    /// When a scan saw it first; by itself the latest first.
+    FirstSeen,
+    /// When it was last changed; by itself the latest first.
+    Updated,
+    /// The title shown, by code points.
+    Title,
+    /// The CVSS score; by itself the highest first.
+    CvssScore,
+    /// The EPSS score; by itself the highest first.
+    EpssScore,
+    /// The due date; by itself the earliest first.
+    DueAt,
+}
+
+/// What a change means for a filtered list.
+#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
+#[graphql(name = "FindingDelta", remote = "domain::feed::Delta")]
+pub enum FindingDelta {
+    /// It is new, and passes the filter.
+    Entered,
+    /// It passes the filter; add it if it is not in the list yet.
+    Changed,
+    /// It does not pass the filter; it may never have been in the list.
+    Left,
+}

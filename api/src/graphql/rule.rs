@@ -1,0 +1,232 @@
+//! Rules.
+
+use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+use domain::rule::{Rule, RuleFilter};
+use domain::vocabulary::criteria;
+use domain::vocabulary::field::finding::FINDING;
+
+use super::criteria::Criteria;
+use super::id::Noun;
+use super::page::{Counter, args, connection};
+use super::person::{Person, person};
+use super::scalars::DateTime;
+use super::words::Allowed;
+use super::{actor, domain, found};
+use action::RuleAction;
+
+pub mod action;
+pub mod mutation;
+pub mod trial;
+
+/// Whether a rule is evaluated, and whether what it says is shown.
+#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
+#[graphql(remote = "domain::rule::pass::Mode")]
+pub enum RuleMode {
+    /// It is not evaluated.
+    Off,
+    /// It is evaluated and recorded; nothing changes.
+    Observe,
+    /// What it says is shown.
+    Enforce,
+}
+
+/// What becomes of what a rule said when it expires.
+#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
+#[graphql(remote = "domain::rule::OnExpiry")]
+pub enum OnExpiry {
+    /// It stays.
+    Keep,
+    /// It is taken away.
+    Revert,
+}
+
+pub struct RuleNode(Rule);
+
+impl From<Rule> for RuleNode {
+    fn from(rule: Rule) -> Self {
+        Self(rule)
+    }
+}
+
+/// A policy that holds for findings from the moment they arrive.
+#[Object(name = "Rule")]
+impl RuleNode {
+    /// The global id.
+    pub async fn id(&self) -> ID {
+        Noun::Rule.id(self.0.id)
+    }
+
+    /// The name, which is on its badges.
+    async fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// What it is for.
+    async fn description(&self) -> Option<&str> {
+        self.0.description.as_deref()
+    }
+
+    /// Which findings it holds for.
+    async fn criteria(&self) -> Criteria {
+        Criteria(self.0.criteria.clone())
+    }
+
+    /// The criteria in English; null where a later release no longer reads them.
+    async fn sentence(&self) -> Option<String> {
+        criteria::Criteria::parse(&FINDING, &self.0.criteria).ok().map(|tree| tree.sentence())
+    }
+
+    /// What it does.
+    async fn action(&self) -> RuleAction {
+        self.0.action.clone().into()
+    }
+
+    /// Whether it is evaluated, and whether what it says is shown.
+    async fn mode(&self) -> RuleMode {
+        self.0.mode.into()
+    }
+
+    /// Its place in the walk: rules are walked in ascending order, the older first among equals.
+    async fn order(&self) -> i32 {
+        self.0.order
+    }
+
+    /// When it stops; null for never.
+    async fn expires_at(&self) -> Option<DateTime> {
+        self.0.expires_at.map(DateTime)
+    }
+
+    /// What becomes of what it said when it stops.
+    async fn on_expiry(&self) -> OnExpiry {
+        self.0.on_expiry.into()
+    }
+
+    /// It does nothing until it has been approved.
+    async fn requires_approval(&self) -> bool {
+        self.0.requires_approval
+    }
+
+    /// It holds for all companies.
+    async fn global(&self) -> bool {
+        self.0.is_global()
+    }
+
+    /// Why it does nothing now; null while it holds.
+    async fn idle(&self, ctx: &Context<'_>) -> Option<&'static str> {
+        self.0.idle(domain(ctx).clock().now())
+    }
+
+    /// SHA-256, in hexadecimal, of what it does and where: what an approval binds to.
+    async fn content_hash(&self) -> &str {
+        &self.0.content_hash
+    }
+
+    /// Who wrote it first; null where the caller cannot see that one.
+    async fn author(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Person>> {
+        person(ctx, self.0.author).await
+    }
+
+    /// Since when it is archived; null while it is not.
+    async fn archived_at(&self) -> Option<DateTime> {
+        self.0.archived_at.map(DateTime)
+    }
+
+    /// When it was made.
+    async fn created_at(&self) -> DateTime {
+        DateTime(self.0.created_at)
+    }
+
+    /// When it was last changed.
+    async fn updated_at(&self) -> DateTime {
+        DateTime(self.0.updated_at)
+    }
+
+    /// Counts its changes: an update names the one that it saw.
+    async fn version(&self) -> i64 {
+        self.0.version
+    }
+
+    /// What the caller can do with it now.
+    async fn viewer_can(&self, ctx: &Context<'_>) -> async_graphql::Result<RuleViewerCan> {
+        let actor = actor(ctx)?;
+        Ok(RuleViewerCan {
+            edit: self.0.may_edit(actor).into(),
+            set_mode: self.0.may_edit(actor).into(),
+            archive: self.0.may_order(actor).into(),
+        })
+    }
+}
+
+/// What the caller can do with a rule.
+#[derive(SimpleObject)]
+pub struct RuleViewerCan {
+    /// To change it.
+    edit: Allowed,
+    /// To turn it off or on.
+    set_mode: Allowed,
+    /// To put it away.
+    archive: Allowed,
+}
+
+connection!(RuleConnection, RuleEdge, RuleNode, "A page of rules.", "A rule in a page.");
+
+/// Which rules: all that is said must hold.
+#[derive(Default, InputObject)]
+pub struct RuleFilterInput {
+    /// In one of these modes.
+    modes: Option<Vec<RuleMode>>,
+    /// Archived ones too.
+    #[graphql(default)]
+    archived: bool,
+    /// A part of the name, ignoring the case of ASCII letters.
+    query: Option<String>,
+}
+
+impl RuleFilterInput {
+    fn read(self) -> RuleFilter {
+        RuleFilter {
+            modes: self.modes.into_iter().flatten().map(Into::into).collect(),
+            archived: self.archived,
+            query: self.query,
+        }
+    }
+}
+
+#[derive(Default)]
+pub struct RuleQuery;
+
+#[Object]
+impl RuleQuery {
+    /// A rule of the company, or a global one.
+    async fn rule(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The rule's global id.")] id: ID,
+    ) -> async_graphql::Result<Option<RuleNode>> {
+        let Ok(id) = Noun::Rule.read(&id) else { return Ok(None) };
+        Ok(found(domain(ctx).rule(actor(ctx)?, id).await)?)
+    }
+
+    /// The rules in the order in which they are walked, the global ones among them.
+    async fn rules(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which ones; all that are not archived if not said.")] filter: Option<
+            RuleFilterInput,
+        >,
+        #[graphql(desc = "How many rows from the start, or after a cursor: 50 if not said, at most 500.")]
+        first: Option<i32>,
+        #[graphql(desc = "Only rows after this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many rows from the end, or before a cursor: at most 500.")] last: Option<i32>,
+        #[graphql(desc = "Only rows before this cursor.")] before: Option<String>,
+    ) -> async_graphql::Result<RuleConnection> {
+        let (domain, actor) = (domain(ctx).clone(), actor(ctx)?.clone());
+        let filter = filter.unwrap_or_default().read();
+        let page = domain.rules(&actor, &filter, &args(first, after, last, before)).await?;
+        let total = Counter::new(move || {
+            let (domain, actor, filter) = (domain.clone(), actor.clone(), filter.clone());
+            async move { domain.rule_count(&actor, &filter).await }
+        });
+        Ok(RuleConnection::new(page, total))
+    }
+}

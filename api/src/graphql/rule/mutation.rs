@@ -1,0 +1,249 @@
+//! Writing rules.
+
+use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object};
+use domain::error::{Error, Result};
+use domain::job;
+use domain::rule::{Rule, RuleDraft};
+
+use super::{OnExpiry, RuleMode, RuleNode};
+use crate::graphql::criteria::Criteria;
+use crate::graphql::id::Noun;
+use crate::graphql::job::SweepJob;
+use crate::graphql::payload::{change, mutate, payload};
+use crate::graphql::scalars::{DateTime, Json};
+
+/// A rule as its author writes it.
+#[derive(InputObject)]
+pub struct RuleDraftInput {
+    /// Its name, which is on its badges.
+    name: String,
+    /// What it is for.
+    description: Option<String>,
+    /// Which findings it holds for. An empty tree, or one that provably holds for all, is refused.
+    criteria: Criteria,
+    /// What it does: `{"type": …, "config": …}` of one of `ruleBuilder.actions`.
+    action: Json,
+    /// Its place in the walk: rules are walked in ascending order, the older first among equals.
+    #[graphql(default = 100)]
+    order: i32,
+    /// Whether it is evaluated, and whether what it says is shown.
+    #[graphql(default_with = "RuleMode::Off")]
+    mode: RuleMode,
+    /// When it stops.
+    expires_at: Option<DateTime>,
+    /// What becomes of what it said when it stops.
+    #[graphql(default_with = "OnExpiry::Keep")]
+    on_expiry: OnExpiry,
+    /// It does nothing until it has been approved.
+    #[graphql(default)]
+    requires_approval: bool,
+}
+
+impl RuleDraftInput {
+    pub fn read(self) -> RuleDraft {
+        RuleDraft {
+            name: self.name,
+            description: self.description,
+            order: self.order,
+            mode: self.mode.into(),
+            expires_at: self.expires_at.map(|at| at.0),
+            on_expiry: self.on_expiry.into(),
+            criteria: self.criteria.0,
+            action: self.action.0,
+            requires_approval: self.requires_approval,
+        }
+    }
+}
+
+/// What of a rule is to change.
+#[derive(InputObject)]
+pub struct RuleUpdateInput {
+    /// Another name.
+    name: Option<String>,
+    /// Another description; null takes it away.
+    description: MaybeUndefined<String>,
+    /// Other criteria.
+    criteria: Option<Criteria>,
+    /// Another action.
+    action: Option<Json>,
+    /// Another place in the walk.
+    order: Option<i32>,
+    /// Another mode.
+    mode: Option<RuleMode>,
+    /// When it stops; null for never.
+    expires_at: MaybeUndefined<DateTime>,
+    /// What becomes of what it said when it stops.
+    on_expiry: Option<OnExpiry>,
+    /// Whether it does nothing until it has been approved.
+    requires_approval: Option<bool>,
+}
+
+impl RuleUpdateInput {
+    /// The rule as it is, with the changes. That it still is so when it is written, its version says.
+    fn read(self, rule: Rule) -> Result<RuleDraft> {
+        let action = match self.action {
+            Some(action) => action.0,
+            None => serde_json::to_value(&rule.action).map_err(Error::internal)?,
+        };
+        Ok(RuleDraft {
+            name: self.name.unwrap_or(rule.name),
+            description: change(self.description).unwrap_or(rule.description),
+            order: self.order.unwrap_or(rule.order),
+            mode: self.mode.map_or(rule.mode, Into::into),
+            expires_at: change(self.expires_at).map_or(rule.expires_at, |at| at.map(|at| at.0)),
+            on_expiry: self.on_expiry.map_or(rule.on_expiry, Into::into),
+            criteria: self.criteria.map_or(rule.criteria, |criteria| criteria.0),
+            action,
+            requires_approval: self.requires_approval.unwrap_or(rule.requires_approval),
+        })
+    }
+}
+
+payload! {
+    /// What `ruleCreate` answers.
+    RuleCreatePayload {
+        /// The new rule.
+        rule: RuleNode
+    }
+    /// What a change of a rule answers.
+    RuleUpdatePayload {
+        /// The rule as it is now.
+        rule: RuleNode
+    }
+    /// What `ruleSweep` answers.
+    RuleSweepPayload {
+        /// The sweep, which goes on: `jobProgress` watches it.
+        job: SweepJob
+    }
+}
+
+#[derive(Default)]
+pub struct RuleMutation;
+
+#[Object]
+impl RuleMutation {
+    /// Writes a rule. It holds for what arrives or changes from now on; `ruleSweep` runs it over what
+    /// is there.
+    async fn rule_create(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The new rule.")] input: RuleDraftInput,
+        #[graphql(desc = "Makes the mutation happen once, however often it is sent with this key.")]
+        idempotency_key: Option<String>,
+    ) -> async_graphql::Result<RuleCreatePayload> {
+        mutate(
+            ctx,
+            idempotency_key,
+            |domain, actor| async move { domain.rule_create(&actor, input.read()).await },
+            |domain, actor, id| async move { domain.rule(&actor, id).await },
+        )
+        .await
+    }
+
+    /// Changes a rule. What it said stays until the next pass of each finding.
+    async fn rule_update(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The rule's global id.")] id: ID,
+        #[graphql(desc = "The version that the change was made on.")] expected_version: i64,
+        #[graphql(desc = "What is to change.")] input: RuleUpdateInput,
+        #[graphql(desc = "Makes the mutation happen once, however often it is sent with this key.")]
+        idempotency_key: Option<String>,
+    ) -> async_graphql::Result<RuleUpdatePayload> {
+        mutate::<Rule, _, _, _>(
+            ctx,
+            idempotency_key,
+            |domain, actor| async move {
+                let id = Noun::Rule.read_at(&id, "id")?;
+                let rule = domain.rule(&actor, id).await.map_err(|error| error.at("id"))?;
+                domain.rule_update(&actor, id, expected_version, input.read(rule)?).await
+            },
+            |domain, actor, id| async move { domain.rule(&actor, id).await },
+        )
+        .await
+    }
+
+    /// Turns a rule off or on, or lets it observe. What it said stays until the next pass.
+    async fn rule_set_mode(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The rule's global id.")] id: ID,
+        #[graphql(desc = "The mode.")] mode: RuleMode,
+        #[graphql(desc = "The version that the change was made on.")] expected_version: Option<i64>,
+        #[graphql(desc = "Makes the mutation happen once, however often it is sent with this key.")]
+        idempotency_key: Option<String>,
+    ) -> async_graphql::Result<RuleUpdatePayload> {
+        mutate::<Rule, _, _, _>(
+            ctx,
+            idempotency_key,
+            |domain, actor| async move {
+                let id = Noun::Rule.read_at(&id, "id")?;
+                domain.rule_set_mode(&actor, id, expected_version, mode.into()).await
+            },
+            |domain, actor, id| async move { domain.rule(&actor, id).await },
+        )
+        .await
+    }
+
+    /// Moves a rule in the walk.
+    async fn rule_set_order(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The rule's global id.")] id: ID,
+        #[graphql(desc = "Its place: rules are walked in ascending order.")] order: i32,
+        #[graphql(desc = "The version that the change was made on.")] expected_version: Option<i64>,
+        #[graphql(desc = "Makes the mutation happen once, however often it is sent with this key.")]
+        idempotency_key: Option<String>,
+    ) -> async_graphql::Result<RuleUpdatePayload> {
+        mutate::<Rule, _, _, _>(
+            ctx,
+            idempotency_key,
+            |domain, actor| async move {
+                let id = Noun::Rule.read_at(&id, "id")?;
+                domain.rule_set_order(&actor, id, expected_version, order).await
+            },
+            |domain, actor, id| async move { domain.rule(&actor, id).await },
+        )
+        .await
+    }
+
+    /// Puts a rule away for good. What it said and its history stay.
+    async fn rule_archive(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The rule's global id.")] id: ID,
+        #[graphql(desc = "The version that the change was made on.")] expected_version: Option<i64>,
+        #[graphql(desc = "Makes the mutation happen once, however often it is sent with this key.")]
+        idempotency_key: Option<String>,
+    ) -> async_graphql::Result<RuleUpdatePayload> {
+        mutate::<Rule, _, _, _>(
+            ctx,
+            idempotency_key,
+            |domain, actor| async move {
+                let id = Noun::Rule.read_at(&id, "id")?;
+                domain.rule_archive(&actor, id, expected_version).await
+            },
+            |domain, actor, id| async move { domain.rule(&actor, id).await },
+        )
+        .await
+    }
+
+    /// Runs the rules that hold over every active finding of the company, as a job.
+    async fn rule_sweep(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Makes the mutation happen once, however often it is sent with this key.")]
+        idempotency_key: Option<String>,
+    ) -> async_graphql::Result<RuleSweepPayload> {
+        mutate::<job::Job, _, _, _>(
+            ctx,
+            idempotency_key,
+            |domain, actor| async move {
+                let id = domain.rule_sweep(&actor).await?;
+                domain.job(&actor, id).await
+            },
+            |domain, actor, id| async move { domain.job(&actor, id).await },
+        )
+        .await
+    }
+}

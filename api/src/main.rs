@@ -1,0 +1,32 @@
+//! The one binary: `countersign`.
+
+// The types of the schema's resolvers nest deeper than the compiler expects by itself.
+#![recursion_limit = "512"]
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match api::cli::run(api::cli::Cli::parse()).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("countersign: {}", error.message);
+            if !error.field.is_empty() {
+                eprintln!("  at {}", error.field.join("."));
+            }
+            let source = std::error::Error::source(&error);
+            if let Some(source) = source {
+                eprintln!("  because {source}");
+            }
+            for (key, value) in &error.details {
+                eprintln!("  {key}: {value}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

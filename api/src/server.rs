@@ -1,0 +1,225 @@
+//! The edge: everything between a TCP connection and the schema.
+//!
+//! A request goes `serve` (connections) → `trace` (its id, its count) → `http`, `ws` or `upload`
+//! (the protocols) → `operation` (`guard`, `variables` and `limits`, then the schema) → `reply`.
+//! Nothing here knows the schema's types or the database: the schema is any [`Executor`], and who
+//! asks ([`auth::Authenticate`]), files ([`upload::Files`]) and readiness ([`health::Ready`]) are
+//! given from outside.
+//!
+//! | route | what |
+//! | --- | --- |
+//! | `POST /graphql`, `GET /graphql?query=` | GraphQL over HTTP |
+//! | `GET /graphql` with `Upgrade: websocket` | graphql-transport-ws |
+//! | `GET /graphiql` | GraphiQL, in development |
+//! | `PUT /v1/imports/{id}/upload` | a report in |
+//! | `GET /v1/exports/{id}` | a file out |
+//! | `GET /healthz`, `/readyz`, `/metrics` | alive, ready, counted |
+
+pub mod auth;
+mod body;
+mod graphiql;
+mod guard;
+pub mod health;
+mod http;
+pub mod limits;
+mod operation;
+mod reply;
+pub mod serve;
+pub mod settings;
+#[cfg(test)]
+mod tests;
+pub mod trace;
+pub mod upload;
+mod variables;
+mod ws;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use async_graphql::{Executor, ServerError};
+use axum::Router;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::http::{Extensions, StatusCode};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, put};
+use domain::access::Actor;
+use domain::error::{Code, Error};
+use domain::gateway::clock::Clock;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use auth::{Authenticate, RequestOrigin, Transport};
+use operation::{Counter, Operation, Parameters};
+use reply::{MediaType, Refusal};
+use settings::Settings;
+use trace::observe;
+
+/// The address of GraphQL, over HTTP and WebSocket.
+pub const GRAPHQL: &str = "/graphql";
+
+/// What the server is made of.
+pub struct Parts<E> {
+    pub schema: E,
+    pub authenticate: Arc<dyn Authenticate>,
+    pub files: Arc<dyn upload::Files>,
+    pub ready: Arc<dyn health::Ready>,
+    /// What `/metrics` shows; without it there is no such route.
+    pub metrics: Option<PrometheusHandle>,
+    pub clock: Clock,
+    pub settings: Settings,
+    /// Told to stop, sockets close with 1001 and `/readyz` says no.
+    pub stopping: CancellationToken,
+}
+
+/// A server, ready to be mounted or served. Clones are the same server.
+pub struct Server<E>(Arc<Inner<E>>);
+
+struct Inner<E> {
+    parts: Parts<E>,
+    sockets: TaskTracker,
+    counter: Counter,
+}
+
+impl<E> Clone for Server<E> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<E: Executor> Server<E> {
+    pub fn new(parts: Parts<E>) -> Self {
+        Self(Arc::new(Inner { parts, sockets: TaskTracker::new(), counter: Counter::default() }))
+    }
+
+    /// The routes of the table above.
+    pub fn router(&self) -> Router {
+        let mut router = Router::new()
+            .route(GRAPHQL, any(graphql::<E>))
+            .route("/v1/imports/{id}/upload", put(receive::<E>))
+            .route("/v1/exports/{id}", get(send::<E>))
+            .route("/healthz", get(async || "alive\n"))
+            .route("/readyz", get(ready::<E>));
+        if self.settings().development {
+            router = router.route("/graphiql", get(async || graphiql::page(GRAPHQL)));
+        }
+        if self.0.parts.metrics.is_some() {
+            router = router.route("/metrics", get(metrics::<E>));
+        }
+        router
+            .fallback(async || StatusCode::NOT_FOUND)
+            .with_state(self.clone())
+            .layer(from_fn_with_state(self.clock().clone(), observe))
+    }
+
+    /// Serves on `listener` until the server is told to stop.
+    pub async fn serve(&self, listener: tokio::net::TcpListener) {
+        if let Some(handle) = self.0.parts.metrics.clone() {
+            tokio::spawn(health::upkeep(handle, self.stopping().clone()));
+        }
+        let settings = self.settings().connections.clone();
+        serve::serve(listener, self.router(), settings, self.sockets().clone(), self.stopping().clone())
+            .await;
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.0.parts.settings
+    }
+
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.0.parts.stopping
+    }
+
+    fn schema(&self) -> &E {
+        &self.0.parts.schema
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.0.parts.clock
+    }
+
+    fn files(&self) -> &dyn upload::Files {
+        &*self.0.parts.files
+    }
+
+    fn sockets(&self) -> &TaskTracker {
+        &self.0.sockets
+    }
+
+    fn counter(&self) -> &Counter {
+        &self.0.counter
+    }
+
+    /// Who the token belongs to. A refusal says that the token was wrong rather than missing; one that
+    /// takes longer than a request may is a fault.
+    async fn authenticate(&self, token: &str, origin: RequestOrigin) -> domain::error::Result<Actor> {
+        let asked = self.0.parts.authenticate.authenticate(token, origin);
+        let known = timeout(self.settings().request_time, asked).await;
+        known.map_err(Error::internal)?.map_err(|error| match error.code {
+            Code::Unauthenticated => error.with("token", "invalid"),
+            _ => error,
+        })
+    }
+
+    /// The operation of a request, if it is within the limits.
+    fn prepare(&self, parameters: Parameters) -> Result<Operation, ServerError> {
+        let settings = self.settings();
+        Operation::prepare(parameters, &settings.limits, settings.development).inspect_err(|error| {
+            let code = crate::error::code(error).unwrap_or_default().to_owned();
+            metrics::counter!("graphql_refused_total", "code" => code).increment(1);
+        })
+    }
+}
+
+/// The other end of the connection that a request came by.
+#[derive(Clone, Copy, Debug)]
+struct Peer(SocketAddr);
+
+fn origin(extensions: &Extensions, transport: Transport) -> RequestOrigin {
+    let address = extensions.get::<Peer>().map(|Peer(address)| address.ip());
+    RequestOrigin { address, trace: trace::of(extensions), transport }
+}
+
+async fn graphql<E: Executor>(State(server): State<Server<E>>, request: Request) -> Response {
+    if !ws::is_upgrade(request.headers()) {
+        return http::graphql(server, request).await;
+    }
+    let (mut head, _) = request.into_parts();
+    match WebSocketUpgrade::from_request_parts(&mut head, &()).await {
+        Ok(upgrade) => ws::open(server, &head, upgrade),
+        Err(rejection) => {
+            let refusal = Refusal::new(rejection.status(), rejection.body_text());
+            refusal.reply(MediaType::Json, &trace::of(&head.extensions))
+        }
+    }
+}
+
+async fn receive<E: Executor>(
+    State(server): State<Server<E>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Response {
+    upload::receive(server, &id, request).await
+}
+
+async fn send<E: Executor>(
+    State(server): State<Server<E>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Response {
+    upload::send(server, &id, request).await
+}
+
+async fn ready<E: Executor>(State(server): State<Server<E>>) -> Response {
+    health::readiness(&*server.0.parts.ready, server.stopping()).await
+}
+
+async fn metrics<E: Executor>(State(server): State<Server<E>>) -> Response {
+    match &server.0.parts.metrics {
+        Some(handle) => health::metrics(handle),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}

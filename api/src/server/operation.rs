@@ -1,0 +1,295 @@
+//! One GraphQL operation, the same over every transport: refused cheaply, or run and counted.
+
+use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_graphql::parser::types::{
+    DocumentOperations, ExecutableDocument, OperationDefinition, OperationType,
+};
+use async_graphql::{Executor, Extensions, Request, ServerError, Variables};
+use domain::access::Actor;
+use domain::error::{Code, Error};
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, Stream, StreamExt};
+use serde::Deserialize;
+
+use super::limits::{Limits, measure};
+use super::reply::{Answer, Outcome};
+use super::trace::TraceId;
+use super::{guard, variables};
+use crate::error;
+
+/// What a client sends, in a body, a socket message or a query string.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Parameters {
+    pub query: String,
+    #[serde(default)]
+    pub operation_name: Option<String>,
+    #[serde(default)]
+    pub variables: Variables,
+    #[serde(default)]
+    pub extensions: Option<Extensions>,
+}
+
+/// Why JSON is not the parameters of an operation.
+#[derive(Debug)]
+pub enum Unreadable {
+    /// Over a limit.
+    Limit(Error),
+    /// Not JSON, or not of the shape; the text says which, and holds nothing of the values.
+    Malformed(String),
+}
+
+impl Parameters {
+    /// Reads JSON, its nesting and size checked first.
+    pub fn read(json: &[u8], limits: &Limits) -> Result<Self, Unreadable> {
+        // One level is the request itself.
+        variables::check(json, limits.variables_depth + 1, limits.variables_values)
+            .map_err(Unreadable::Limit)?;
+        serde_json::from_slice(json).map_err(|error| {
+            let place = format!("line {}, column {}", error.line(), error.column());
+            Unreadable::Malformed(match error.classify() {
+                serde_json::error::Category::Data => {
+                    format!(
+                        "The request needs a \"query\" text, and its other members their types ({place})."
+                    )
+                }
+                _ => format!("The request is not well-formed JSON ({place})."),
+            })
+        })
+    }
+}
+
+/// An operation that has passed the limits and is parsed.
+pub struct Operation {
+    pub kind: OperationType,
+    pub name: Option<String>,
+    request: Request,
+}
+
+impl Operation {
+    /// Checks the query's text, parses it, and measures the document, in this order.
+    pub fn prepare(
+        parameters: Parameters,
+        limits: &Limits,
+        introspection: bool,
+    ) -> Result<Self, ServerError> {
+        guard::scan(&parameters.query, limits.tokens, limits.brackets).map_err(guard_error)?;
+        let mut request = Request::new(parameters.query);
+        let document = request.parsed_query().map_err(|parse| ServerError {
+            locations: parse.locations,
+            ..error::refusal(error::request::PARSE_FAILED, parse.message)
+        })?;
+        let size = measure(document, &parameters.variables, limits)?;
+        if size.introspects && !introspection {
+            let off = Error::new(Code::Forbidden, "Introspection is switched off on this server.");
+            return Err(error::server_error(off));
+        }
+        let name = parameters.operation_name.filter(|name| !name.is_empty());
+        let (operation, name) = choose(document, name.as_deref())?;
+        check_variables(operation, &parameters.variables)?;
+        let (kind, name) = (operation.ty, name.map(str::to_owned));
+        request.operation_name.clone_from(&name);
+        request.variables = parameters.variables;
+        request.extensions = parameters.extensions.unwrap_or_default();
+        Ok(Self { kind, name, request })
+    }
+
+    /// Runs a query or a mutation to its end, or to the end of its time.
+    pub async fn run<E: Executor>(self, schema: &E, actor: Actor, time: Duration, trace: &TraceId) -> Answer {
+        let running = AssertUnwindSafe(schema.execute(self.request.data(actor))).catch_unwind();
+        match tokio::time::timeout(time, running).await {
+            Ok(Ok(response)) => Answer::of(response, trace),
+            Ok(Err(_)) => panicked(trace),
+            Err(_) => timed_out(time, trace),
+        }
+    }
+
+    /// The answers of a subscription. A panic is its last.
+    pub fn stream<E: Executor>(self, schema: &E, actor: Actor, trace: TraceId) -> BoxStream<'static, Answer> {
+        let answers = schema.execute_stream(self.request.data(actor), None);
+        AssertUnwindSafe(answers)
+            .catch_unwind()
+            .map(move |answer| match answer {
+                Ok(response) => Answer::of(response, &trace),
+                Err(_) => panicked(&trace),
+            })
+            .boxed()
+    }
+}
+
+fn panicked(trace: &TraceId) -> Answer {
+    Answer::failed(error::server_error(Error::internal("a resolver panicked")), Outcome::Fault, trace)
+}
+
+fn timed_out(time: Duration, trace: &TraceId) -> Answer {
+    let error = Error::new(Code::LimitExceeded, format!("The request took longer than {time:?}."))
+        .with("limit", "requestTime")
+        .with("max", time.as_secs_f64());
+    Answer::failed(error::server_error(error), Outcome::TimedOut, trace)
+}
+
+fn guard_error(refused: guard::Refused) -> ServerError {
+    let (limit, max) = match refused {
+        guard::Refused::Unterminated { .. } => {
+            return error::refusal(error::request::PARSE_FAILED, refused.to_string());
+        }
+        guard::Refused::TooDeep { max } => ("brackets", max),
+        guard::Refused::TooManyTokens { max } => ("tokens", max),
+    };
+    let error = Error::new(Code::LimitExceeded, refused.to_string()).with("limit", limit).with("max", max);
+    error::server_error(error)
+}
+
+/// The operation that a request means, and its name.
+fn choose<'a>(
+    document: &'a ExecutableDocument,
+    name: Option<&'a str>,
+) -> Result<(&'a OperationDefinition, Option<&'a str>), ServerError> {
+    match (&document.operations, name) {
+        (DocumentOperations::Single(operation), None) => Ok((&operation.node, None)),
+        (DocumentOperations::Multiple(operations), Some(name)) if operations.contains_key(name) => {
+            Ok((&operations[name].node, Some(name)))
+        }
+        (_, Some(name)) => Err(invalid(format!("There is no operation named \"{name}\"."))),
+        (DocumentOperations::Multiple(operations), None) => match operations.iter().next() {
+            Some((name, operation)) if operations.len() == 1 => Ok((&operation.node, Some(name.as_str()))),
+            _ => {
+                Err(invalid("The document has several operations: name one in \"operationName\".".to_owned()))
+            }
+        },
+    }
+}
+
+/// Refuses an operation that lacks a variable it requires. The library would find out field by field,
+/// when the others have already run.
+fn check_variables(operation: &OperationDefinition, variables: &Variables) -> Result<(), ServerError> {
+    let lacks = operation.variable_definitions.iter().map(|definition| &definition.node).find(|definition| {
+        let value = variables.get(definition.name.node.as_str());
+        let is_absent = value.is_none() && definition.default_value.is_none();
+        let is_null = value == Some(&async_graphql::Value::Null);
+        !definition.var_type.node.nullable && (is_absent || is_null)
+    });
+    match lacks {
+        None => Ok(()),
+        Some(definition) => {
+            let (name, kind) = (&definition.name.node, &definition.var_type.node);
+            Err(invalid(format!("The variable \"${name}\" of the type {kind} needs a value.")))
+        }
+    }
+}
+
+fn invalid(message: String) -> ServerError {
+    error::refusal(error::request::VALIDATION_FAILED, message)
+}
+
+/// Counts operations by name. Clients choose the names, so only the first few hundred get their own
+/// series.
+#[derive(Default)]
+pub struct Counter(Mutex<HashSet<String>>);
+
+impl Counter {
+    const NAMES: usize = 300;
+    const NAME_BYTES: usize = 64;
+
+    /// The name to count an operation under.
+    pub fn label(&self, name: Option<&str>) -> String {
+        let Some(name) = name else { return "anonymous".to_owned() };
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.contains(name) {
+            if known.len() >= Self::NAMES || name.len() > Self::NAME_BYTES {
+                return "other".to_owned();
+            }
+            known.insert(name.to_owned());
+        }
+        name.to_owned()
+    }
+
+    /// One operation that ended, or a subscription that began.
+    pub fn count(&self, operation: String, kind: OperationType, outcome: Outcome, started: Instant) {
+        let labels =
+            [("operation", operation), ("kind", kind.to_string()), ("outcome", outcome.word().to_owned())];
+        metrics::counter!("graphql_operations_total", &labels).increment(1);
+        metrics::histogram!("graphql_operation_seconds", &labels[..2])
+            .record(started.elapsed().as_secs_f64());
+    }
+}
+
+/// Holds a gauge up for as long as it lives.
+pub struct Held(metrics::Gauge);
+
+impl Held {
+    pub fn up(gauge: metrics::Gauge) -> Self {
+        gauge.increment(1);
+        Self(gauge)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.decrement(1);
+    }
+}
+
+/// A stream that is counted among the open ones until it is dropped.
+pub fn counted<S: Stream + Send + 'static>(stream: S) -> impl Stream<Item = S::Item> + Send + 'static {
+    let held = Held::up(metrics::gauge!("graphql_streams"));
+    stream.inspect(move |_| {
+        let _ = &held;
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_bounded() {
+        let counter = Counter::default();
+        assert_eq!(counter.label(None), "anonymous");
+        assert_eq!(counter.label(Some(&"a".repeat(65))), "other");
+        for i in 0..Counter::NAMES {
+            assert_eq!(counter.label(Some(&format!("q{i}"))), format!("q{i}"));
+        }
+        assert_eq!(counter.label(Some("one more")), "other");
+        assert_eq!(counter.label(Some("q7")), "q7");
+    }
+
+    #[test]
+    fn chooses_the_operation_that_is_meant_and_has_its_variables() {
+        let cases = [
+            ("{ a }", None, Ok(OperationType::Query)),
+            ("mutation { a }", Some(""), Ok(OperationType::Mutation)),
+            ("query A { a } subscription B { b }", Some("B"), Ok(OperationType::Subscription)),
+            ("query A { a }", None, Ok(OperationType::Query)),
+            ("query A { a } query B { b }", None, Err("several")),
+            ("query A { a }", Some("C"), Err("no operation")),
+            ("{ a }", Some("C"), Err("no operation")),
+            ("query($v: Int!) { a }", None, Err("$v")),
+            ("query($v: Int!) { a } ", Some(""), Err("Int!")),
+            ("query($v: Int! = 1, $w: Int) { a }", None, Ok(OperationType::Query)),
+            ("query($null: Int!) { a }", None, Err("$null")),
+            ("query($null: Int! = 1) { a }", None, Err("$null")),
+            ("query($null: Int) { a }", None, Ok(OperationType::Query)),
+            ("fragment f on Q { a }", None, Err("")),
+            ("", None, Err("")),
+        ];
+        for (query, name, expected) in cases {
+            let parameters = Parameters {
+                query: query.to_owned(),
+                operation_name: name.map(str::to_owned),
+                variables: Variables::from_json(serde_json::json!({ "null": null })),
+                extensions: None,
+            };
+            let operation = Operation::prepare(parameters, &Limits::default(), true);
+            match (operation, expected) {
+                (Ok(operation), Ok(kind)) => assert_eq!(operation.kind, kind, "{query}"),
+                (Err(error), Err(part)) => assert!(error.message.contains(part), "{query}: {error:?}"),
+                (result, _) => panic!("{query}: {:?}", result.map(|operation| operation.kind)),
+            }
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Findings: what they are, where their values come from, and the one way to change them.
+
+pub mod batch;
+pub mod change;
+pub mod edit;
+pub mod export;
+pub mod facts;
+pub mod layers;
+pub mod lifecycle;
+pub mod query;
+pub mod store;

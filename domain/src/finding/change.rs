@@ -1,0 +1,304 @@
+//! The one way in which a finding changes.
+//!
+//! Whoever wants a finding to change, a report, a rule, a person, says so with a [`Change`]. It
+//! adds and withdraws entries of the layers, and answers with what the audit has to know; a change
+//! that changes nothing answers with nothing.
+
+use serde_json::{Map, Value as Json, json};
+use uuid::Uuid;
+
+use super::facts::{Evidence, Finding, Shown};
+use super::layers::{Layers, ScalarField, SetField, Source, Statement};
+use super::lifecycle;
+use crate::error::{Code, Error, Result};
+use crate::event::catalogue::{Event, EventKind};
+use crate::ledger::AuditEntry;
+use crate::rule::pass::{Application, LiveRule, Passed};
+use crate::vocabulary::terms::{Status, Term};
+use crate::vocabulary::time::Timestamp;
+
+/// What is to happen to a finding.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A scan saw it.
+    Sighted { evidence: Box<Evidence>, facts: Vec<Statement>, seen_at: Timestamp },
+    /// A complete report of its series did not name it any more.
+    Gone { at: Timestamp },
+    /// Somebody says what it is.
+    Said { source: Source, statements: Vec<Statement> },
+    /// Somebody moves its lifecycle.
+    Moved { source: Source, status: Status, at: Timestamp },
+    /// What people said of these fields is dropped.
+    Released { scalars: Vec<ScalarField>, sets: Vec<SetField>, status: bool },
+}
+
+impl Finding {
+    /// Makes the change, and says what happened for the audit: nothing, if nothing did. `cause` is
+    /// written into each entry.
+    ///
+    /// # Errors
+    ///
+    /// `ILLEGAL_STATE` where the lifecycle does not allow a move.
+    pub fn change(&mut self, change: Change, cause: &Json) -> Result<Vec<AuditEntry>> {
+        let entry = |action, before: Map<String, Json>, after: Map<String, Json>| {
+            let entry = AuditEntry::new(action, self.id).before(before.into()).after(after.into());
+            if cause.is_null() { entry } else { entry.because(cause.clone()) }
+        };
+        let before = self.shown.clone();
+        let mut entries = Vec::new();
+        match change {
+            Change::Sighted { evidence, facts, seen_at } => {
+                if seen_at < self.last_seen_at {
+                    return Ok(entries);
+                }
+                self.last_seen_at = seen_at;
+                let (mut was, mut is) = (Map::new(), Map::new());
+                evidence_differences(&self.evidence, &evidence, &mut was, &mut is);
+                let said = scanner_values(&self.layers);
+                self.layers.refresh(facts);
+                map_differences(said, scanner_values(&self.layers), &mut was, &mut is);
+                self.evidence = *evidence;
+                if !was.is_empty() || !is.is_empty() {
+                    entries.push(entry("finding.refreshed", was, is));
+                }
+                let status = self.layers.status().lifecycle.value;
+                if let Some(next) = lifecycle::seen(status)
+                    && self.closed_at.is_none_or(|closed| closed < seen_at)
+                {
+                    self.layers.move_to(Source::SCANNER, next);
+                    self.closed_at = None;
+                    entries.push(entry("finding.status_changed", status_map(status), status_map(next)));
+                }
+            }
+            Change::Gone { at } => {
+                let status = self.layers.status().lifecycle.value;
+                if let Some(next) = lifecycle::gone(status) {
+                    self.layers.move_to(Source::SCANNER, next);
+                    self.closed_at = Some(at);
+                    entries.push(entry(
+                        "finding.status_changed",
+                        status_map(before.status),
+                        status_map(next),
+                    ));
+                }
+            }
+            Change::Said { source, statements } => {
+                let layers = self.layers.clone();
+                for statement in statements {
+                    self.layers.say(source, statement);
+                }
+                if self.layers != layers {
+                    let (was, is) = shown_differences(&before, &Shown::of(&self.layers));
+                    entries.push(entry("finding.updated", was, is));
+                }
+            }
+            Change::Moved { source, status, at } => {
+                let lifecycle = &self.layers.status().lifecycle;
+                // Saying again what is shown makes a rule's acceptance, or a scan's word, one's own.
+                let stands = lifecycle.value == status && before.status == status;
+                if stands && lifecycle.source == source {
+                    return Ok(entries);
+                }
+                if !stands && before.status != status && !lifecycle::moves(before.status).contains(&status) {
+                    let message = format!("A finding that is {} cannot become {status}.", before.status);
+                    return Err(Error::new(Code::IllegalState, message).at("status"));
+                }
+                self.layers.move_to(source, status);
+                self.closed_at = (!status.is_active()).then_some(at);
+                entries.push(entry(
+                    "finding.status_changed",
+                    status_map(before.status),
+                    status_map(self.layers.status().shown()),
+                ));
+            }
+            Change::Released { scalars, sets, status } => {
+                let layers = self.layers.clone();
+                self.layers.release(&scalars, &sets, status);
+                if self.layers != layers {
+                    let (was, is) = shown_differences(&before, &Shown::of(&self.layers));
+                    entries.push(entry("finding.released", was, is));
+                }
+            }
+        }
+        self.shown = Shown::of(&self.layers);
+        Ok(entries)
+    }
+
+    /// Takes over what a pass made of the finding, and says so for the audit and the events.
+    pub fn take(&mut self, passed: Passed, rules: &[LiveRule], told: &mut Told, cause: &Json) {
+        self.layers = passed.layers;
+        self.shown = passed.shown;
+        for application in passed.applications {
+            told.application(self.id, &rules[application.rule], application, cause);
+        }
+        for (rule, error) in passed.errors {
+            let rule = &rules[rule];
+            tracing::warn!(rule = %rule.id, finding = %self.id, error, "a rule could not be decided");
+        }
+    }
+}
+
+/// What a change has to tell: its audit entries and its events.
+#[derive(Debug, Default)]
+pub struct Told {
+    pub entries: Vec<AuditEntry>,
+    pub events: Vec<Event>,
+}
+
+impl Told {
+    /// A new finding, as its scanner or the person who entered it gave it.
+    pub fn created(&mut self, finding: &Finding, cause: &Json) {
+        let mut after = Map::new();
+        after.insert("project".to_owned(), json!(finding.project));
+        after.insert("asset".to_owned(), json!(finding.asset));
+        after.insert("class".to_owned(), json!(finding.evidence.class));
+        after.insert("scanner_source".to_owned(), json!(finding.evidence.scanner_source));
+        after.insert("status".to_owned(), json!(finding.shown.status));
+        after.extend(scanner_values(&finding.layers));
+        let entry = AuditEntry::new("finding.created", finding.id).after(after.into());
+        self.entries.push(if cause.is_null() { entry } else { entry.because(cause.clone()) });
+    }
+
+    /// The event of a new finding, told once the rules have had their say.
+    pub fn born(&mut self, finding: &Finding, cause: &Json) {
+        let payload = json!({
+            "project": finding.project, "asset": finding.asset,
+            "severity": finding.shown.severity, "status": finding.shown.status,
+            "scan": cause.get("scan"),
+        });
+        self.events.push(Event::new(EventKind::FindingCreated, finding.id, payload));
+    }
+
+    /// The events of what a finding shows differently.
+    pub fn shown(&mut self, finding: Uuid, before: &Shown, after: &Shown, cause: &Json) {
+        let mut changed = before.differences(after);
+        let mut tell = |kind, payload| {
+            let event = Event::new(kind, finding, payload);
+            self.events.push(if cause.is_null() { event } else { event.caused_by(cause.clone(), 0) });
+        };
+        if before.status != after.status {
+            tell(EventKind::FindingStatusChanged, json!({ "before": before.status, "after": after.status }));
+        }
+        let assignees = [SetField::AssignedUsers, SetField::AssignedTeams];
+        if assignees.iter().any(|field| changed.contains(&field.word())) {
+            let [users, teams] = assignees.map(|field| after.set(field).to_vec());
+            tell(EventKind::FindingAssigned, json!({ "users": users, "teams": teams }));
+        }
+        changed.retain(|field| !["status", "assigned_users", "assigned_teams"].contains(field));
+        if !changed.is_empty() {
+            let values = |shown: &Shown| -> Map<String, Json> {
+                changed.iter().map(|field| ((*field).to_owned(), shown.json(field))).collect()
+            };
+            let payload = json!({ "changed": changed, "before": values(before), "after": values(after) });
+            tell(EventKind::FindingUpdated, payload);
+        }
+    }
+
+    fn application(&mut self, finding: Uuid, rule: &LiveRule, application: Application, cause: &Json) {
+        let mut because = json!({
+            "rule": rule.id, "version": rule.version, "hash": rule.content_hash,
+            "change": application.turn.word(),
+        });
+        if let (Some(because), Some(cause)) = (because.as_object_mut(), cause.as_object()) {
+            because.extend(cause.clone());
+        }
+        let action = if application.observed { "finding.rule_observed" } else { "finding.rule_applied" };
+        if !application.observed {
+            let payload = json!({
+                "rule": rule.id, "version": rule.version, "change": application.turn.word(),
+                "before": application.before, "after": application.after,
+            });
+            let event = Event::new(EventKind::FindingRuleApplied, finding, payload);
+            self.events.push(event.caused_by(json!({ "rule": rule.id }), 1));
+        }
+        self.entries.push(
+            AuditEntry::new(action, finding)
+                .before(application.before.into())
+                .after(application.after.into())
+                .because(because),
+        );
+    }
+}
+
+fn status_map(status: Status) -> Map<String, Json> {
+    Map::from_iter([("status".to_owned(), json!(status))])
+}
+
+/// What the scanner says, by field.
+fn scanner_values(layers: &Layers) -> Map<String, Json> {
+    let scalars = ScalarField::ALL.iter().filter_map(|field| {
+        let said = layers.stack(*field).iter().find(|entry| entry.source == Source::SCANNER)?;
+        Some((field.word().to_owned(), said.value.as_ref()?.json()))
+    });
+    let sets = SetField::ALL.iter().filter_map(|field| {
+        let said: Vec<&str> = layers
+            .elements(*field)
+            .filter(|(_, stack)| stack.iter().any(|entry| entry.source == Source::SCANNER && entry.value))
+            .map(|(element, _)| element)
+            .collect();
+        (!said.is_empty()).then(|| (field.word().to_owned(), json!(said)))
+    });
+    scalars.chain(sets).collect()
+}
+
+/// The members in which two maps differ; one that is missing is null.
+fn map_differences(
+    was: Map<String, Json>,
+    is: Map<String, Json>,
+    before: &mut Map<String, Json>,
+    after: &mut Map<String, Json>,
+) {
+    for (field, value) in &was {
+        if is.get(field) != Some(value) {
+            after.insert(field.clone(), is.get(field).cloned().unwrap_or(Json::Null));
+        }
+    }
+    for (field, value) in is {
+        if was.get(&field) != Some(&value) {
+            before.insert(field.clone(), was.get(&field).cloned().unwrap_or(Json::Null));
+            after.insert(field, value);
+        }
+    }
+    for (field, value) in was {
+        if after.contains_key(&field) {
+            before.insert(field, value);
+        }
+    }
+}
+
+fn shown_differences(was: &Shown, is: &Shown) -> (Map<String, Json>, Map<String, Json>) {
+    let fields = was.differences(is);
+    let values = |shown: &Shown| fields.iter().map(|f| ((*f).to_owned(), shown.json(f))).collect();
+    (values(was), values(is))
+}
+
+fn evidence_differences(
+    was: &Evidence,
+    is: &Evidence,
+    before: &mut Map<String, Json>,
+    after: &mut Map<String, Json>,
+) {
+    if was == is {
+        return;
+    }
+    map_differences(was.json(), is.json(), before, after);
+}
+
+impl Evidence {
+    /// The evidence by field, without what is missing.
+    fn json(&self) -> Map<String, Json> {
+        let all = json!({
+            "class": self.class, "description": self.description, "scanner_source": self.scanner_source,
+            "scanner_category": self.scanner_category, "scanner_reference": self.scanner_reference,
+            "cvss_vector": self.cvss_vector, "endpoint": self.endpoint, "port": self.port,
+            "component_name": self.component_name, "component_version": self.component_version,
+            "fixed_version": self.fixed_version, "fix_available": self.fix_available,
+            "file_path": self.file_path, "line": self.line, "references": self.references,
+            "excerpt": self.excerpt,
+        });
+        match all {
+            Json::Object(all) => all.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+            _ => Map::new(),
+        }
+    }
+}

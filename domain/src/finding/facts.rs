@@ -1,0 +1,365 @@
+//! What a finding is: the evidence its scanner gave, and the values it shows.
+
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+
+use crate::finding::layers::{Layers, Scalar, ScalarField, SetField, Statement};
+use crate::intake::report::{Fingerprint, Reported};
+use crate::inventory::asset::Asset;
+use crate::vocabulary::criteria::{ReadFault, Subject, Value};
+use crate::vocabulary::field::finding::FindingField;
+use crate::vocabulary::terms::{FindingClass, Severity, Status, Term};
+use crate::vocabulary::time::Timestamp;
+
+/// What only the scanner speaks of: it is kept as last reported, without layers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evidence {
+    pub class: FindingClass,
+    pub description: Option<String>,
+    pub scanner_source: String,
+    pub scanner_category: Option<String>,
+    pub scanner_reference: Option<String>,
+    pub cvss_vector: Option<String>,
+    pub endpoint: Option<String>,
+    pub port: Option<u16>,
+    pub component_name: Option<String>,
+    pub component_version: Option<String>,
+    pub fixed_version: Option<String>,
+    pub fix_available: Option<bool>,
+    pub file_path: Option<String>,
+    pub line: Option<u32>,
+    pub references: Vec<String>,
+    pub excerpt: Option<String>,
+}
+
+/// The values on top of the layers: what the finding shows, and what is filtered and sorted by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shown {
+    pub title: String,
+    pub severity: Severity,
+    pub status: Status,
+    pub vulnerability_type: Option<String>,
+    pub remediation: Option<String>,
+    pub cvss_score: Option<f64>,
+    pub epss_score: Option<f64>,
+    pub known_exploit: Option<bool>,
+    sets: [Vec<String>; SetField::ALL.len()],
+}
+
+/// A finding as it is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    pub id: Uuid,
+    pub company: Uuid,
+    pub project: Uuid,
+    pub asset: Uuid,
+    pub fingerprint: Fingerprint,
+    pub evidence: Evidence,
+    pub shown: Shown,
+    pub layers: Layers,
+    pub first_seen_at: Timestamp,
+    pub last_seen_at: Timestamp,
+    /// When the lifecycle last left the active states; only a newer sighting opens it again.
+    pub closed_at: Option<Timestamp>,
+    pub sla_breached: Option<bool>,
+    pub due_at: Option<Timestamp>,
+    /// Counts the writes: a write of a stale copy is refused.
+    pub revision: i64,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+impl Shown {
+    /// The values as the columns of a row give them; `sets` in the order of [`SetField::ALL`].
+    pub(crate) fn new(
+        (title, severity, status): (String, Severity, Status),
+        (vulnerability_type, remediation): (Option<String>, Option<String>),
+        (cvss_score, epss_score, known_exploit): (Option<f64>, Option<f64>, Option<bool>),
+        sets: [Vec<String>; SetField::ALL.len()],
+    ) -> Self {
+        Self {
+            title,
+            severity,
+            status,
+            vulnerability_type,
+            remediation,
+            cvss_score,
+            epss_score,
+            known_exploit,
+            sets,
+        }
+    }
+
+    /// The top of every stack. A title and a severity are always said by somebody.
+    pub fn of(layers: &Layers) -> Self {
+        let text = |field| match layers.scalar(field) {
+            Some(Scalar::Text(text)) => Some(text.clone()),
+            _ => None,
+        };
+        let number = |field| match layers.scalar(field) {
+            Some(Scalar::Number(number)) => Some(*number),
+            _ => None,
+        };
+        Self {
+            title: text(ScalarField::Title).unwrap_or_default(),
+            severity: match layers.scalar(ScalarField::Severity) {
+                Some(Scalar::Severity(severity)) => *severity,
+                _ => Severity::Info,
+            },
+            status: layers.status().shown(),
+            vulnerability_type: text(ScalarField::VulnerabilityType),
+            remediation: text(ScalarField::Remediation),
+            cvss_score: number(ScalarField::CvssScore),
+            epss_score: number(ScalarField::EpssScore),
+            known_exploit: match layers.scalar(ScalarField::KnownExploit) {
+                Some(Scalar::Flag(flag)) => Some(*flag),
+                _ => None,
+            },
+            sets: std::array::from_fn(|at| layers.set(SetField::ALL[at]).map(str::to_owned).collect()),
+        }
+    }
+
+    pub fn set(&self, field: SetField) -> &[String] {
+        &self.sets[usize::from(field.code())]
+    }
+
+    pub fn scalar(&self, field: ScalarField) -> Option<Scalar> {
+        let text = |text: &Option<String>| text.clone().map(Scalar::Text);
+        match field {
+            ScalarField::Title => Some(Scalar::Text(self.title.clone())),
+            ScalarField::Severity => Some(Scalar::Severity(self.severity)),
+            ScalarField::VulnerabilityType => text(&self.vulnerability_type),
+            ScalarField::Remediation => text(&self.remediation),
+            ScalarField::CvssScore => self.cvss_score.map(Scalar::Number),
+            ScalarField::EpssScore => self.epss_score.map(Scalar::Number),
+            ScalarField::KnownExploit => self.known_exploit.map(Scalar::Flag),
+        }
+    }
+
+    /// Everything shown but the status, as statements: the other half of the stored layers.
+    pub fn statements(&self) -> Vec<Statement> {
+        let scalars = ScalarField::ALL
+            .iter()
+            .filter_map(|field| self.scalar(*field).map(|value| Statement::Set(*field, Some(value))));
+        let elements = SetField::ALL.iter().flat_map(|field| {
+            self.set(*field).iter().map(|element| Statement::Element(*field, element.clone(), true))
+        });
+        scalars.chain(elements).collect()
+    }
+
+    /// Whether `statement` is already what is shown.
+    pub fn says(&self, statement: &Statement) -> bool {
+        match statement {
+            Statement::Set(field, value) => self.scalar(*field) == *value,
+            Statement::Element(field, element, present) => {
+                self.set(*field).binary_search(element).is_ok() == *present
+            }
+            Statement::Accept => !self.status.is_active(),
+        }
+    }
+
+    /// Shows `statement` from now on.
+    pub fn show(&mut self, statement: &Statement) {
+        match statement {
+            Statement::Set(field, value) => self.set_scalar(*field, value.clone()),
+            Statement::Element(field, element, present) => {
+                let set = &mut self.sets[usize::from(field.code())];
+                match (set.binary_search(element), present) {
+                    (Err(at), true) => set.insert(at, element.clone()),
+                    (Ok(at), false) => drop(set.remove(at)),
+                    _ => {}
+                }
+            }
+            Statement::Accept => self.status = Status::AcceptedRisk,
+        }
+    }
+
+    fn set_scalar(&mut self, field: ScalarField, value: Option<Scalar>) {
+        let text = match &value {
+            Some(Scalar::Text(text)) => Some(text.clone()),
+            _ => None,
+        };
+        let number = match &value {
+            Some(Scalar::Number(number)) => Some(*number),
+            _ => None,
+        };
+        match field {
+            ScalarField::Title => self.title = text.unwrap_or_default(),
+            ScalarField::Severity => {
+                if let Some(Scalar::Severity(severity)) = value {
+                    self.severity = severity;
+                }
+            }
+            ScalarField::VulnerabilityType => self.vulnerability_type = text,
+            ScalarField::Remediation => self.remediation = text,
+            ScalarField::CvssScore => self.cvss_score = number,
+            ScalarField::EpssScore => self.epss_score = number,
+            ScalarField::KnownExploit => {
+                self.known_exploit = match value {
+                    Some(Scalar::Flag(flag)) => Some(flag),
+                    _ => None,
+                }
+            }
+        }
+    }
+
+    /// A value as the audit and the API write it.
+    pub fn json(&self, field: &str) -> Json {
+        if field == "status" {
+            return json!(self.status);
+        }
+        if let Some(field) = ScalarField::parse(field) {
+            return self.scalar(field).map_or(Json::Null, |value| value.json());
+        }
+        SetField::parse(field).map_or(Json::Null, |field| json!(self.set(field)))
+    }
+
+    /// The names of the fields in which two differ.
+    pub fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let status = (self.status != other.status).then_some("status");
+        let scalars = ScalarField::ALL.iter().filter(|f| self.scalar(**f) != other.scalar(**f));
+        let sets = SetField::ALL.iter().filter(|f| self.set(**f) != other.set(**f));
+        scalars.map(|f| f.word()).chain(status).chain(sets.map(|f| f.word())).collect()
+    }
+}
+
+impl Scalar {
+    pub fn json(&self) -> Json {
+        match self {
+            Self::Severity(severity) => json!(severity),
+            Self::Flag(flag) => json!(flag),
+            Self::Number(number) => json!(number),
+            Self::Text(text) => json!(text),
+        }
+    }
+}
+
+impl Evidence {
+    /// What `reported` says outside of the layers.
+    pub fn of(scanner: &str, reported: &Reported) -> Self {
+        Self {
+            class: reported.class,
+            description: reported.description.clone(),
+            scanner_source: scanner.to_owned(),
+            scanner_category: reported.scanner_category.clone(),
+            scanner_reference: reported.scanner_reference.clone(),
+            cvss_vector: reported.cvss_vector.clone(),
+            endpoint: reported.endpoint.clone(),
+            port: reported.port,
+            component_name: reported.component_name.clone(),
+            component_version: reported.component_version.clone(),
+            fixed_version: reported.fixed_version.clone(),
+            fix_available: reported.fix_available,
+            file_path: reported.file_path.clone(),
+            line: reported.line,
+            references: reported.references.clone(),
+            excerpt: reported.excerpt.clone(),
+        }
+    }
+}
+
+/// What `reported` says in the layers.
+pub fn scanner_statements(reported: &Reported) -> Vec<Statement> {
+    let text = |text: &Option<String>| text.clone().map(Scalar::Text);
+    let scalars = [
+        (ScalarField::Title, Some(Scalar::Text(reported.title.clone()))),
+        (ScalarField::Severity, Some(Scalar::Severity(reported.severity))),
+        (ScalarField::VulnerabilityType, text(&reported.vulnerability_type)),
+        (ScalarField::Remediation, text(&reported.remediation)),
+        (ScalarField::CvssScore, reported.cvss_score.map(Scalar::Number)),
+        (ScalarField::EpssScore, reported.epss_score.map(Scalar::Number)),
+        (ScalarField::KnownExploit, reported.known_exploit.map(Scalar::Flag)),
+    ];
+    let sets = [
+        (SetField::Tags, &reported.tags),
+        (SetField::CveIds, &reported.cve_ids),
+        (SetField::CweIds, &reported.cwe_ids),
+    ];
+    let scalars = scalars
+        .into_iter()
+        .filter_map(|(field, value)| value.map(|value| Statement::Set(field, Some(value))));
+    let elements = sets.into_iter().flat_map(|(field, elements)| {
+        elements.iter().map(move |element| Statement::Element(field, element.clone(), true))
+    });
+    scalars.chain(elements).collect()
+}
+
+/// A finding as a predicate sees it: its evidence and asset, and the values shown at this moment of
+/// a pass.
+pub struct Facts<'a> {
+    pub finding: &'a Finding,
+    pub asset: &'a Asset,
+    pub shown: &'a Shown,
+}
+
+impl Subject for Facts<'_> {
+    fn read(&self, field: usize) -> Result<Value<'_>, ReadFault> {
+        use FindingField as F;
+
+        let evidence = &self.finding.evidence;
+        let set = |field| Value::List(self.shown.set(field));
+        Ok(match F::ALL[field] {
+            F::Severity => Value::Code(self.shown.severity.code()),
+            F::Status => Value::Code(self.shown.status.code()),
+            F::Class => Value::Code(evidence.class.code()),
+            F::CvssScore => number(self.shown.cvss_score),
+            F::EpssScore => number(self.shown.epss_score),
+            F::KnownExploit => flag(self.shown.known_exploit),
+            F::SlaBreached => flag(self.finding.sla_breached),
+            F::VulnerabilityType => text(&self.shown.vulnerability_type),
+            F::ScannerSource => Value::Text(&evidence.scanner_source),
+            F::ScannerCategory => text(&evidence.scanner_category),
+            F::ScannerReference => text(&evidence.scanner_reference),
+            F::AssetName => Value::Text(&self.asset.name),
+            F::AssetType => text(&self.asset.kind),
+            F::AssetClass => text(&self.asset.class),
+            F::AssetGroups => Value::List(&self.asset.groups),
+            F::AssetCriticality => code(self.asset.criticality),
+            F::AssetEnvironment => code(self.asset.environment),
+            F::AssetTags => Value::List(&self.asset.tags),
+            F::InternetExposed => flag(self.asset.internet_exposed),
+            F::Tags => set(SetField::Tags),
+            F::Effects => set(SetField::Effects),
+            F::RootCauses => set(SetField::RootCauses),
+            F::RemediationTechniques => set(SetField::RemediationTechniques),
+            F::AttackTechniques => set(SetField::AttackTechniques),
+            F::Project => Value::Uuid(self.finding.project),
+            F::Company => Value::Uuid(self.finding.company),
+            F::Title => Value::Text(&self.shown.title),
+            F::Description => text(&evidence.description),
+            F::CveIds => set(SetField::CveIds),
+            F::CweIds => set(SetField::CweIds),
+            F::Endpoint => text(&evidence.endpoint),
+            F::ComponentName => text(&evidence.component_name),
+            F::ComponentVersion => text(&evidence.component_version),
+            F::FixAvailable => flag(evidence.fix_available),
+            F::AssignedUsers => set(SetField::AssignedUsers),
+            F::AssignedTeams => set(SetField::AssignedTeams),
+            F::FirstSeenAt => Value::Time(self.finding.first_seen_at),
+            F::LastSeenAt => Value::Time(self.finding.last_seen_at),
+            F::DueAt => time(self.finding.due_at),
+            F::FilePath => text(&evidence.file_path),
+            F::Port => number(evidence.port.map(f64::from)),
+        })
+    }
+}
+
+fn text(value: &Option<String>) -> Value<'_> {
+    value.as_deref().map_or(Value::Missing, Value::Text)
+}
+
+fn number(value: Option<f64>) -> Value<'static> {
+    value.map_or(Value::Missing, Value::Number)
+}
+
+fn flag(value: Option<bool>) -> Value<'static> {
+    value.map_or(Value::Missing, Value::Bool)
+}
+
+fn code<T: Term>(value: Option<T>) -> Value<'static> {
+    value.map_or(Value::Missing, |term| Value::Code(term.code()))
+}
+
+fn time(value: Option<Timestamp>) -> Value<'static> {
+    value.map_or(Value::Missing, Value::Time)
+}

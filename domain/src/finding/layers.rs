@@ -1,0 +1,533 @@
+//! Where the values of a finding come from: entries in, shown value out. Pure.
+//!
+//! A field is a stack of entries, lowest first: `SCANNER < INTEL < RULE < RUNBOOK < HUMAN`, and
+//! inside of a layer in the order in which they were said. The finding shows the top one. In a set
+//! field each *element* has a stack of its own, of present and absent, so that a tag that a person
+//! removed stays removed. Status is a lifecycle, moved by scans, runbooks and people, under the
+//! acceptances that rules lay over it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::vocabulary::terms::{Severity, Status, Term, terms};
+
+terms! {
+    /// Who speaks, the weakest first.
+    Layer {
+        Scanner = "SCANNER", Intel = "INTEL", Rule = "RULE", Runbook = "RUNBOOK", Human = "HUMAN",
+    }
+
+    /// The layered fields that hold one value.
+    ScalarField {
+        Title = "title", Severity = "severity", VulnerabilityType = "vulnerability_type",
+        Remediation = "remediation", CvssScore = "cvss_score", EpssScore = "epss_score",
+        KnownExploit = "known_exploit",
+    }
+
+    /// The layered fields that hold a set, each element with entries of its own.
+    SetField {
+        Tags = "tags", AssignedUsers = "assigned_users", AssignedTeams = "assigned_teams",
+        Effects = "effects", RootCauses = "root_causes",
+        RemediationTechniques = "remediation_techniques", AttackTechniques = "attack_techniques",
+        CveIds = "cve_ids", CweIds = "cwe_ids",
+    }
+}
+
+/// Who said something: the layer, and which rule, run, feed or person in it (nil for the scanner).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Source {
+    pub layer: Layer,
+    pub by: Uuid,
+}
+
+impl Source {
+    pub const SCANNER: Source = Source { layer: Layer::Scanner, by: Uuid::nil() };
+
+    pub fn rule(rule: Uuid) -> Self {
+        Self { layer: Layer::Rule, by: rule }
+    }
+
+    pub fn human(person: Uuid) -> Self {
+        Self { layer: Layer::Human, by: person }
+    }
+
+    /// A later word of the same speaker takes the place of an earlier one. The scanner and people
+    /// speak with one voice each: the last person to speak is the one who is heard.
+    fn same_voice(self, other: Self) -> bool {
+        self.layer == other.layer
+            && (matches!(self.layer, Layer::Scanner | Layer::Human) || self.by == other.by)
+    }
+}
+
+/// The value of a scalar field.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scalar {
+    Severity(Severity),
+    Flag(bool),
+    Number(f64),
+    Text(String),
+}
+
+/// What one speaker says of a field or element.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry<T> {
+    pub source: Source,
+    pub value: T,
+}
+
+/// All that is said of one field or element, lowest first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Stack<T>(Vec<Entry<T>>);
+
+impl<T> Default for Stack<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Stack<T> {
+    pub fn entries(&self) -> &[Entry<T>] {
+        &self.0
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn top(&self) -> Option<&Entry<T>> {
+        self.0.last()
+    }
+
+    /// Whether a runbook or a person has spoken: rules read such a field and never touch it.
+    pub fn is_settled(&self) -> bool {
+        self.top().is_some_and(|top| top.source.layer >= Layer::Runbook)
+    }
+
+    /// Adds an entry on top of its layer, in the place of what the same speaker said before.
+    fn say(&mut self, source: Source, value: T) {
+        self.0.retain(|entry| !entry.source.same_voice(source));
+        let at = self.0.partition_point(|entry| entry.source.layer <= source.layer);
+        self.0.insert(at, Entry { source, value });
+    }
+
+    fn retain(&mut self, keep: impl Fn(Source) -> bool) {
+        self.0.retain(|entry| keep(entry.source));
+    }
+
+    /// Takes `source`'s entry away, and with `force` all above it. `Err` names what lies above
+    /// where that is in the way.
+    fn take(&mut self, source: Source, force: bool) -> Result<bool, Vec<Source>> {
+        let Some(at) = self.0.iter().position(|entry| entry.source == source) else { return Ok(false) };
+        if force {
+            self.0.truncate(at);
+        } else if at + 1 < self.0.len() {
+            return Err(self.0[at + 1..].iter().map(|entry| entry.source).collect());
+        } else {
+            self.0.pop();
+        }
+        Ok(true)
+    }
+}
+
+/// The status of a finding: its lifecycle and the acceptances that rules lay over it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatusLayers {
+    /// Where the lifecycle stands, and who moved it there.
+    pub lifecycle: Entry<Status>,
+    /// The rules that accept the risk, the last on top.
+    pub accepted_by: Vec<Uuid>,
+}
+
+impl StatusLayers {
+    pub fn is_settled(&self) -> bool {
+        self.lifecycle.source.layer >= Layer::Runbook
+    }
+
+    /// An acceptance lies over the lifecycle until that says FIXED or CLOSED, or a person or a
+    /// runbook has decided otherwise.
+    pub fn shown(&self) -> Status {
+        let ended = matches!(self.lifecycle.value, Status::Fixed | Status::Closed);
+        if self.accepted_by.is_empty() || ended || self.is_settled() {
+            self.lifecycle.value
+        } else {
+            Status::AcceptedRisk
+        }
+    }
+}
+
+/// One thing to say about a finding: the unit of every change of its layers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Statement {
+    Set(ScalarField, Option<Scalar>),
+    Element(SetField, String, bool),
+    /// Accept the risk: only rules say this; people and runbooks move the lifecycle.
+    Accept,
+}
+
+/// All that is said of one finding.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layers {
+    scalars: BTreeMap<ScalarField, Stack<Option<Scalar>>>,
+    sets: BTreeMap<SetField, BTreeMap<String, Stack<bool>>>,
+    status: StatusLayers,
+    /// What each observed rule would say: recorded, never shown.
+    observed: BTreeMap<Uuid, Vec<Statement>>,
+}
+
+impl Layers {
+    /// The layers of a finding of which nothing is said yet but that it is open.
+    pub fn new() -> Self {
+        Self {
+            scalars: BTreeMap::new(),
+            sets: BTreeMap::new(),
+            status: StatusLayers {
+                lifecycle: Entry { source: Source::SCANNER, value: Status::Open },
+                accepted_by: Vec::new(),
+            },
+            observed: BTreeMap::new(),
+        }
+    }
+
+    pub fn scalar(&self, field: ScalarField) -> Option<&Scalar> {
+        self.scalars.get(&field)?.top()?.value.as_ref()
+    }
+
+    pub fn stack(&self, field: ScalarField) -> &[Entry<Option<Scalar>>] {
+        self.scalars.get(&field).map_or(&[], Stack::entries)
+    }
+
+    /// The elements that are shown, in their order.
+    pub fn set(&self, field: SetField) -> impl Iterator<Item = &str> {
+        self.sets.get(&field).into_iter().flatten().filter_map(|(element, stack)| {
+            stack.top().is_some_and(|top| top.value).then_some(element.as_str())
+        })
+    }
+
+    pub fn contains(&self, field: SetField, element: &str) -> bool {
+        self.element(field, element).last().is_some_and(|top| top.value)
+    }
+
+    pub fn element(&self, field: SetField, element: &str) -> &[Entry<bool>] {
+        self.sets.get(&field).and_then(|set| set.get(element)).map_or(&[], Stack::entries)
+    }
+
+    /// Every element that anything is said of, shown or not.
+    pub fn elements(&self, field: SetField) -> impl Iterator<Item = (&str, &[Entry<bool>])> {
+        self.sets
+            .get(&field)
+            .into_iter()
+            .flatten()
+            .map(|(element, stack)| (element.as_str(), stack.entries()))
+    }
+
+    pub fn status(&self) -> &StatusLayers {
+        &self.status
+    }
+
+    /// Whether a person has spoken on any field.
+    pub fn has_human(&self) -> bool {
+        let human = |source: Source| source.layer == Layer::Human;
+        let mut elements = self.sets.values().flat_map(BTreeMap::values);
+        human(self.status.lifecycle.source)
+            || self.scalars.values().any(|stack| stack.entries().iter().any(|entry| human(entry.source)))
+            || elements.any(|stack| stack.entries().iter().any(|entry| human(entry.source)))
+    }
+
+    pub fn observed(&self) -> &BTreeMap<Uuid, Vec<Statement>> {
+        &self.observed
+    }
+
+    pub(crate) fn observe(&mut self, observed: BTreeMap<Uuid, Vec<Statement>>) {
+        self.observed = observed;
+    }
+
+    /// Whether a runbook or a person has spoken on what `statement` is about.
+    pub fn is_settled(&self, statement: &Statement) -> bool {
+        match statement {
+            Statement::Set(field, _) => self.scalars.get(field).is_some_and(Stack::is_settled),
+            Statement::Element(field, element, _) => {
+                self.sets.get(field).and_then(|set| set.get(element)).is_some_and(Stack::is_settled)
+            }
+            Statement::Accept => self.status.is_settled(),
+        }
+    }
+
+    /// Whether what is shown already says `statement`.
+    pub fn shows(&self, statement: &Statement) -> bool {
+        match statement {
+            Statement::Set(field, value) => self.scalar(*field) == value.as_ref(),
+            Statement::Element(field, element, present) => self.contains(*field, element) == *present,
+            Statement::Accept => !self.status.shown().is_active(),
+        }
+    }
+
+    /// Lets `source` say `statement`, in the place of what it said of the same before.
+    pub fn say(&mut self, source: Source, statement: Statement) {
+        match statement {
+            Statement::Set(field, value) => self.scalars.entry(field).or_default().say(source, value),
+            Statement::Element(field, element, present) => {
+                self.sets.entry(field).or_default().entry(element).or_default().say(source, present);
+            }
+            Statement::Accept => {
+                self.status.accepted_by.retain(|rule| *rule != source.by);
+                self.status.accepted_by.push(source.by);
+            }
+        }
+    }
+
+    /// Moves the lifecycle. What rules accepted ends with FIXED and CLOSED.
+    pub fn move_to(&mut self, source: Source, status: Status) {
+        self.status.lifecycle = Entry { source, value: status };
+        if matches!(status, Status::Fixed | Status::Closed) {
+            self.status.accepted_by.clear();
+        }
+    }
+
+    /// Puts what the scanner now says in the place of all it said before.
+    pub fn refresh(&mut self, facts: impl IntoIterator<Item = Statement>) {
+        self.retain(|source| source.layer != Layer::Scanner);
+        for fact in facts {
+            self.say(Source::SCANNER, fact);
+        }
+        self.prune();
+    }
+
+    /// Drops what people said of these fields; a lifecycle that a person moved stays where it is,
+    /// but as if a scan had moved it, so that rules may speak again.
+    pub fn release(&mut self, scalars: &[ScalarField], sets: &[SetField], status: bool) {
+        for field in scalars {
+            if let Some(stack) = self.scalars.get_mut(field) {
+                stack.retain(|source| source.layer != Layer::Human);
+            }
+        }
+        for field in sets {
+            for stack in self.sets.get_mut(field).into_iter().flat_map(BTreeMap::values_mut) {
+                stack.retain(|source| source.layer != Layer::Human);
+            }
+        }
+        if status && self.status.lifecycle.source.layer == Layer::Human {
+            self.status.lifecycle.source = Source::SCANNER;
+        }
+        self.prune();
+    }
+
+    /// These layers without what `rules` say, but for what is settled: that is kept as it is.
+    pub fn without(&self, rules: impl Fn(Uuid) -> bool) -> Self {
+        let mut base = self.clone();
+        let keep = |source: Source| source.layer != Layer::Rule || !rules(source.by);
+        base.retain_unsettled(keep);
+        if !base.status.is_settled() {
+            base.status.accepted_by.retain(|rule| !rules(*rule));
+        }
+        base.prune();
+        base
+    }
+
+    /// What `rule` says where nothing is settled, in the order of the fields.
+    pub fn said_by(&self, rule: Uuid) -> Vec<Statement> {
+        let source = Source::rule(rule);
+        let mut said = Vec::new();
+        for (field, stack) in self.scalars.iter().filter(|(_, stack)| !stack.is_settled()) {
+            for entry in stack.entries().iter().filter(|entry| entry.source == source) {
+                said.push(Statement::Set(*field, entry.value.clone()));
+            }
+        }
+        for (field, set) in &self.sets {
+            for (element, stack) in set.iter().filter(|(_, stack)| !stack.is_settled()) {
+                for entry in stack.entries().iter().filter(|entry| entry.source == source) {
+                    said.push(Statement::Element(*field, element.clone(), entry.value));
+                }
+            }
+        }
+        if !self.status.is_settled() && self.status.accepted_by.contains(&rule) {
+            said.push(Statement::Accept);
+        }
+        said
+    }
+
+    /// Every rule that has an entry.
+    pub fn rules(&self) -> Vec<Uuid> {
+        let scalars = self.scalars.values().flat_map(|stack| stack.0.iter().map(|entry| entry.source));
+        let sets = self.sets.values().flat_map(BTreeMap::values);
+        let elements = sets.flat_map(|stack| stack.0.iter().map(|entry| entry.source));
+        let mut rules: Vec<Uuid> = scalars
+            .chain(elements)
+            .filter(|source| source.layer == Layer::Rule)
+            .map(|source| source.by)
+            .chain(self.status.accepted_by.iter().copied())
+            .collect();
+        rules.sort_unstable();
+        rules.dedup();
+        rules
+    }
+
+    fn retain(&mut self, keep: impl Fn(Source) -> bool) {
+        for stack in self.scalars.values_mut() {
+            stack.retain(&keep);
+        }
+        for stack in self.sets.values_mut().flat_map(BTreeMap::values_mut) {
+            stack.retain(&keep);
+        }
+    }
+
+    fn retain_unsettled(&mut self, keep: impl Fn(Source) -> bool) {
+        for stack in self.scalars.values_mut().filter(|stack| !stack.is_settled()) {
+            stack.retain(&keep);
+        }
+        for stack in self.sets.values_mut().flat_map(BTreeMap::values_mut).filter(|s| !s.is_settled()) {
+            stack.retain(&keep);
+        }
+    }
+
+    /// A field of which nothing is said any more is as if nothing had been said of it ever.
+    fn prune(&mut self) {
+        self.scalars.retain(|_, stack| !stack.is_empty());
+        for set in self.sets.values_mut() {
+            set.retain(|_, stack| !stack.is_empty());
+        }
+        self.sets.retain(|_, set| !set.is_empty());
+    }
+}
+
+impl Default for Layers {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// How far a revoke goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RevokeMode {
+    /// Only where the rule's entry is on top; the rest is reported as conflicts.
+    Safe,
+    /// Also takes away what lies above it.
+    Force,
+}
+
+/// A field that a SAFE revoke left alone, and who speaks above the rule there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RevokeConflict {
+    pub field: &'static str,
+    pub element: Option<String>,
+    pub above: Vec<Source>,
+}
+
+/// Takes away what `rule` says. Returns whether anything was taken, and the conflicts.
+pub fn revoke(layers: &mut Layers, rule: Uuid, mode: RevokeMode) -> (bool, Vec<RevokeConflict>) {
+    let source = Source::rule(rule);
+    let force = mode == RevokeMode::Force;
+    let mut taken = false;
+    let mut conflicts = Vec::new();
+    for (field, stack) in &mut layers.scalars {
+        match stack.take(source, force) {
+            Ok(took) => taken |= took,
+            Err(above) => conflicts.push(RevokeConflict { field: field.word(), element: None, above }),
+        }
+    }
+    for (field, set) in &mut layers.sets {
+        for (element, stack) in set {
+            match stack.take(source, force) {
+                Ok(took) => taken |= took,
+                Err(above) => conflicts.push(RevokeConflict {
+                    field: field.word(),
+                    element: Some(element.clone()),
+                    above,
+                }),
+            }
+        }
+    }
+    if let Some(at) = layers.status.accepted_by.iter().position(|accepted| *accepted == rule) {
+        let mut above: Vec<Source> =
+            layers.status.accepted_by[at + 1..].iter().copied().map(Source::rule).collect();
+        if layers.status.is_settled() {
+            above.push(layers.status.lifecycle.source);
+        }
+        if above.is_empty() || force {
+            layers.status.accepted_by.truncate(at);
+            // What a person decided over the acceptance goes with it: the finding is open again.
+            if layers.status.is_settled() {
+                layers.status.lifecycle = Entry { source: Source::SCANNER, value: Status::Open };
+            }
+            taken = true;
+        } else {
+            conflicts.push(RevokeConflict { field: "status", element: None, above });
+        }
+    }
+    layers.prune();
+    (taken, conflicts)
+}
+
+/// The stored form: only what the shown columns do not say by themselves, so that a finding on
+/// which nobody but its scanner spoke costs two bytes.
+#[derive(Default, Serialize, Deserialize)]
+struct Stored {
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    scalars: BTreeMap<ScalarField, Stack<Option<Scalar>>>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    sets: BTreeMap<SetField, BTreeMap<String, Stack<bool>>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    status: Option<StatusLayers>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    observed: BTreeMap<Uuid, Vec<Statement>>,
+}
+
+fn is_plain<T: PartialEq>(stack: &Stack<T>, value: &T) -> bool {
+    matches!(stack.entries(), [only] if only.source == Source::SCANNER && only.value == *value)
+}
+
+impl Layers {
+    /// The stored form, to be kept beside the shown values.
+    pub fn encode(&self) -> String {
+        let mut stored = Stored { observed: self.observed.clone(), ..Stored::default() };
+        for (field, stack) in &self.scalars {
+            if !matches!(stack.entries(), [only] if only.source == Source::SCANNER && only.value.is_some()) {
+                stored.scalars.insert(*field, stack.clone());
+            }
+        }
+        for (field, set) in &self.sets {
+            let spoken: BTreeMap<_, _> = set
+                .iter()
+                .filter(|(_, stack)| !is_plain(stack, &true))
+                .map(|(element, stack)| (element.clone(), stack.clone()))
+                .collect();
+            if !spoken.is_empty() {
+                stored.sets.insert(*field, spoken);
+            }
+        }
+        let plain = self.status.accepted_by.is_empty() && self.status.lifecycle.source == Source::SCANNER;
+        stored.status = (!plain).then(|| self.status.clone());
+        serde_json::to_string(&stored).expect("maps of text keys encode")
+    }
+
+    /// Reads the stored form back, given what the finding shows.
+    pub fn decode(
+        stored: &str,
+        status: Status,
+        shown: impl IntoIterator<Item = Statement>,
+    ) -> Result<Self, serde_json::Error> {
+        let stored: Stored = serde_json::from_str(stored)?;
+        let lifecycle = Entry { source: Source::SCANNER, value: status };
+        let mut layers = Self {
+            scalars: stored.scalars,
+            sets: stored.sets,
+            status: stored.status.unwrap_or(StatusLayers { lifecycle, accepted_by: Vec::new() }),
+            observed: stored.observed,
+        };
+        for statement in shown {
+            let said = match &statement {
+                Statement::Set(field, _) => layers.scalars.contains_key(field),
+                Statement::Element(field, element, _) => !layers.element(*field, element).is_empty(),
+                Statement::Accept => true,
+            };
+            if !said {
+                layers.say(Source::SCANNER, statement);
+            }
+        }
+        Ok(layers)
+    }
+}

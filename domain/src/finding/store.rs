@@ -1,0 +1,485 @@
+//! Findings in the database: whole rows in, whole rows out, many at a time.
+
+use std::collections::HashMap;
+
+use entity::finding_comment;
+use sea_orm::{ActiveValue, EntityTrait, QueryResult, Value};
+use uuid::Uuid;
+
+use super::edit::Comment;
+use super::facts::{Evidence, Finding, Shown};
+use super::layers::{Layers, SetField};
+use crate::access::Scope;
+use crate::error::{Code, Error, Result};
+use crate::intake::report::Fingerprint;
+use crate::ledger::Speaker;
+use crate::store::bulk::{Column, Rows, Type};
+use crate::store::column::read_term;
+use crate::store::sql::Sql;
+use crate::store::{Db, Tx};
+use crate::vocabulary::criteria::sql::Dialect;
+use crate::vocabulary::terms::Term;
+use crate::vocabulary::time::Timestamp;
+
+/// Every column, in the order in which rows are written and read.
+const COLUMNS: &[Column] = &[
+    ("id", Type::Uuid),
+    ("company_id", Type::Uuid),
+    ("project_id", Type::Uuid),
+    ("asset_id", Type::Uuid),
+    ("fingerprint", Type::Uuid),
+    ("class", Type::Int),
+    ("title", Type::Text),
+    ("description", Type::Text),
+    ("severity", Type::Int),
+    ("status", Type::Int),
+    ("vulnerability_type", Type::Text),
+    ("remediation", Type::Text),
+    ("scanner_source", Type::Text),
+    ("scanner_category", Type::Text),
+    ("scanner_reference", Type::Text),
+    ("cvss_score", Type::Double),
+    ("cvss_vector", Type::Text),
+    ("epss_score", Type::Double),
+    ("known_exploit", Type::Bool),
+    ("sla_breached", Type::Bool),
+    ("endpoint", Type::Text),
+    ("port", Type::Int),
+    ("component_name", Type::Text),
+    ("component_version", Type::Text),
+    ("fixed_version", Type::Text),
+    ("fix_available", Type::Bool),
+    ("file_path", Type::Text),
+    ("line", Type::BigInt),
+    ("reference_urls", Type::List),
+    ("excerpt", Type::Text),
+    ("tags", Type::List),
+    ("assigned_users", Type::List),
+    ("assigned_teams", Type::List),
+    ("effects", Type::List),
+    ("root_causes", Type::List),
+    ("remediation_techniques", Type::List),
+    ("attack_techniques", Type::List),
+    ("cve_ids", Type::List),
+    ("cwe_ids", Type::List),
+    ("layers", Type::Text),
+    ("first_seen_at", Type::BigInt),
+    ("last_seen_at", Type::BigInt),
+    ("closed_at", Type::BigInt),
+    ("due_at", Type::BigInt),
+    ("revision", Type::BigInt),
+    ("created_at", Type::BigInt),
+    ("updated_at", Type::BigInt),
+];
+
+/// What a write of a present finding may change: not who and what it is.
+const KEPT: &[&str] = &["id", "company_id", "project_id", "asset_id", "fingerprint", "created_at"];
+
+const SIGHTING: &[Column] = &[
+    ("series_id", Type::Uuid),
+    ("finding_id", Type::Uuid),
+    ("scan_id", Type::Uuid),
+    ("seen_at", Type::BigInt),
+];
+
+/// The list of columns to select, from the table called `f`. Lists come as text on both databases.
+pub(crate) fn selection(dialect: Dialect) -> String {
+    let column = |(name, kind): &Column| match (kind, dialect) {
+        (Type::List, Dialect::Postgres) => format!("f.{name}::text"),
+        _ => format!("f.{name}"),
+    };
+    COLUMNS.iter().map(column).collect::<Vec<_>>().join(", ")
+}
+
+/// `SELECT` of whole findings, with `keys` behind their columns, up to `WHERE`.
+pub(crate) fn select(dialect: Dialect, keys: &str) -> Sql {
+    Sql::new(dialect, &format!("SELECT {}{keys} FROM finding AS f WHERE ", selection(dialect)))
+}
+
+fn list(elements: &[String]) -> Value {
+    if elements.is_empty() {
+        return "[]".into();
+    }
+    serde_json::to_string(elements).expect("texts encode").into()
+}
+
+fn row(finding: &Finding) -> [Value; 47] {
+    let evidence = &finding.evidence;
+    let shown = &finding.shown;
+    let set = |field| list(shown.set(field));
+    let micros = |at: Option<Timestamp>| Value::from(at.map(|at| at.0));
+    [
+        finding.id.into(),
+        finding.company.into(),
+        finding.project.into(),
+        finding.asset.into(),
+        finding.fingerprint.into(),
+        i32::from(evidence.class.code()).into(),
+        shown.title.as_str().into(),
+        evidence.description.clone().into(),
+        i32::from(shown.severity.code()).into(),
+        i32::from(shown.status.code()).into(),
+        shown.vulnerability_type.clone().into(),
+        shown.remediation.clone().into(),
+        evidence.scanner_source.as_str().into(),
+        evidence.scanner_category.clone().into(),
+        evidence.scanner_reference.clone().into(),
+        shown.cvss_score.into(),
+        evidence.cvss_vector.clone().into(),
+        shown.epss_score.into(),
+        shown.known_exploit.into(),
+        finding.sla_breached.into(),
+        evidence.endpoint.clone().into(),
+        evidence.port.map(i32::from).into(),
+        evidence.component_name.clone().into(),
+        evidence.component_version.clone().into(),
+        evidence.fixed_version.clone().into(),
+        evidence.fix_available.into(),
+        evidence.file_path.clone().into(),
+        evidence.line.map(i64::from).into(),
+        list(&evidence.references),
+        evidence.excerpt.clone().into(),
+        set(SetField::Tags),
+        set(SetField::AssignedUsers),
+        set(SetField::AssignedTeams),
+        set(SetField::Effects),
+        set(SetField::RootCauses),
+        set(SetField::RemediationTechniques),
+        set(SetField::AttackTechniques),
+        set(SetField::CveIds),
+        set(SetField::CweIds),
+        finding.layers.encode().into(),
+        finding.first_seen_at.0.into(),
+        finding.last_seen_at.0.into(),
+        micros(finding.closed_at),
+        micros(finding.due_at),
+        finding.revision.into(),
+        finding.created_at.0.into(),
+        finding.updated_at.0.into(),
+    ]
+}
+
+/// Takes the columns of [`selection`] one after the other.
+struct Reader<'a> {
+    row: &'a QueryResult,
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn next<T: sea_orm::TryGetable>(&mut self) -> Result<T> {
+        let value = self.row.try_get_by_index(self.at)?;
+        self.at += 1;
+        Ok(value)
+    }
+
+    fn term<T: Term>(&mut self) -> Result<T> {
+        read_term(self.next()?)
+    }
+
+    fn list(&mut self) -> Result<Vec<String>> {
+        let text: String = self.next()?;
+        if text == "[]" {
+            return Ok(Vec::new());
+        }
+        serde_json::from_str(&text).map_err(Error::internal)
+    }
+
+    fn time(&mut self) -> Result<Option<Timestamp>> {
+        Ok(self.next::<Option<i64>>()?.map(Timestamp))
+    }
+}
+
+/// Reads a row whose first columns are those of [`selection`].
+pub(crate) fn read(row: &QueryResult) -> Result<Finding> {
+    let r = &mut Reader { row, at: 0 };
+    let (id, company, project, asset, fingerprint) = (r.next()?, r.next()?, r.next()?, r.next()?, r.next()?);
+    let class = r.term()?;
+    let title = r.next()?;
+    let description = r.next()?;
+    let severity = r.term()?;
+    let status = r.term()?;
+    let (vulnerability_type, remediation) = (r.next()?, r.next()?);
+    let (scanner_source, scanner_category, scanner_reference) = (r.next()?, r.next()?, r.next()?);
+    let (cvss_score, cvss_vector, epss_score) = (r.next()?, r.next()?, r.next()?);
+    let (known_exploit, sla_breached) = (r.next()?, r.next()?);
+    let endpoint = r.next()?;
+    let port = r.next::<Option<i32>>()?.and_then(|port| u16::try_from(port).ok());
+    let (component_name, component_version) = (r.next()?, r.next()?);
+    let (fixed_version, fix_available, file_path) = (r.next()?, r.next()?, r.next()?);
+    let line = r.next::<Option<i64>>()?.and_then(|line| u32::try_from(line).ok());
+    let references = r.list()?;
+    let excerpt = r.next()?;
+    let mut sets: [Vec<String>; SetField::ALL.len()] = Default::default();
+    for set in &mut sets {
+        *set = r.list()?;
+    }
+    let stored: String = r.next()?;
+    let shown = Shown::new(
+        (title, severity, status),
+        (vulnerability_type, remediation),
+        (cvss_score, epss_score, known_exploit),
+        sets,
+    );
+    let layers = Layers::decode(&stored, status, shown.statements()).map_err(Error::internal)?;
+    Ok(Finding {
+        id,
+        company,
+        project,
+        asset,
+        fingerprint,
+        evidence: Evidence {
+            class,
+            description,
+            scanner_source,
+            scanner_category,
+            scanner_reference,
+            cvss_vector,
+            endpoint,
+            port,
+            component_name,
+            component_version,
+            fixed_version,
+            fix_available,
+            file_path,
+            line,
+            references,
+            excerpt,
+        },
+        shown,
+        layers,
+        first_seen_at: Timestamp(r.next()?),
+        last_seen_at: Timestamp(r.next()?),
+        closed_at: r.time()?,
+        due_at: r.time()?,
+        sla_breached,
+        revision: r.next()?,
+        created_at: Timestamp(r.next()?),
+        updated_at: Timestamp(r.next()?),
+    })
+}
+
+/// Adds the condition that a row of `finding AS f` lies in the scope: nothing outside of it can be
+/// told from what does not exist.
+pub(crate) fn within(sql: Sql, scope: &Scope) -> Sql {
+    sql.push("1 = 1").own(scope, "f").covered_finding(scope, "f")
+}
+
+impl Db {
+    /// The findings of these ids inside of the scope, in no order.
+    pub(crate) async fn findings_by_id(&self, scope: &Scope, ids: &[Uuid]) -> Result<Vec<Finding>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = within(select(self.dialect, ""), scope).push(" AND ").one_of("f.id", ids.iter().copied());
+        sql.all(self.read()).await?.iter().map(read).collect()
+    }
+
+    /// The findings of a project that have these fingerprints.
+    pub(crate) async fn findings_by_fingerprint(
+        &self,
+        scope: &Scope,
+        project: Uuid,
+        fingerprints: impl IntoIterator<Item = Fingerprint>,
+    ) -> Result<HashMap<Fingerprint, Finding>> {
+        let rows = select(self.dialect, "")
+            .push("f.company_id = ")
+            .bind(scope.company()?)
+            .push(" AND f.project_id = ")
+            .bind(project)
+            .push(" AND ")
+            .one_of("f.fingerprint", fingerprints)
+            .all(self.read())
+            .await?;
+        rows.iter().map(|row| read(row).map(|finding| (finding.fingerprint, finding))).collect()
+    }
+
+    /// How many findings a sweep of the company, or of one asset, looks at.
+    pub(crate) async fn count_to_sweep(&self, scope: &Scope, asset: Option<Uuid>) -> Result<i64> {
+        let sql = Sql::new(self.dialect, "SELECT COUNT(*) AS n FROM finding AS f WHERE ");
+        let row = to_sweep(sql, scope, asset)?.one(self.read()).await?;
+        row.map_or(Ok(0), |row| Ok(row.try_get("", "n")?))
+    }
+
+    /// The next findings of a sweep, in the order of their ids: all that may be active below what
+    /// rules say.
+    pub(crate) async fn findings_to_sweep(
+        &self,
+        scope: &Scope,
+        asset: Option<Uuid>,
+        after: Uuid,
+        most: i64,
+    ) -> Result<Vec<Finding>> {
+        let sql = to_sweep(select(self.dialect, ""), scope, asset)?
+            .push(" AND f.id > ")
+            .bind(after)
+            .push(" ORDER BY f.id LIMIT ")
+            .bind(most);
+        sql.all(self.read()).await?.iter().map(read).collect()
+    }
+
+    /// The next findings, after `after`, that `series` saw last, before `at`, and that its scan
+    /// `scan` did not see: what a complete report closes. Only those whose lifecycle can be closed.
+    pub(crate) async fn findings_gone(
+        &self,
+        scope: &Scope,
+        (series, scan, at): (Uuid, Uuid, Timestamp),
+        after: Uuid,
+        most: i64,
+    ) -> Result<Vec<Finding>> {
+        let columns = selection(self.dialect);
+        let rows = Sql::new(self.dialect, &format!("SELECT {columns} FROM sighting AS s "))
+            .push("JOIN finding AS f ON f.id = s.finding_id WHERE s.series_id = ")
+            .bind(series)
+            .push(" AND s.finding_id > ")
+            .bind(after)
+            .push(" AND s.scan_id <> ")
+            .bind(scan)
+            .push(" AND s.seen_at < ")
+            .bind(at.0)
+            .push(" AND f.status IN (0, 1, 3) AND f.company_id = ")
+            .bind(scope.company()?)
+            .push(
+                " AND NOT EXISTS (SELECT 1 FROM sighting AS o WHERE o.finding_id = s.finding_id \
+                 AND o.series_id <> s.series_id AND o.seen_at > s.seen_at) ORDER BY s.finding_id LIMIT ",
+            )
+            .bind(most)
+            .all(self.read())
+            .await?;
+        rows.iter().map(read).collect()
+    }
+}
+
+impl Db {
+    /// The comments on findings in scope, oldest first, the first 100 of each.
+    pub(crate) async fn comments_on(&self, scope: &Scope, findings: &[Uuid]) -> Result<Vec<Comment>> {
+        let sql = Sql::new(
+            self.dialect,
+            "SELECT * FROM (SELECT c.id, c.finding_id, c.author, c.body, c.created_at, ROW_NUMBER() OVER \
+             (PARTITION BY c.finding_id ORDER BY c.created_at, c.id) AS place FROM finding_comment AS c \
+             JOIN finding AS f ON f.id = c.finding_id WHERE ",
+        );
+        let rows = within(sql, scope)
+            .push(" AND ")
+            .one_of("c.finding_id", findings.iter().copied())
+            .push(") AS c WHERE place <= 100 ORDER BY created_at, id")
+            .all(self.read())
+            .await?;
+        rows.iter().map(read_comment).collect()
+    }
+
+    pub(crate) async fn comment(&self, scope: &Scope, id: Uuid) -> Result<Option<Comment>> {
+        let sql = Sql::new(
+            self.dialect,
+            "SELECT c.id, c.finding_id, c.author, c.body, c.created_at FROM finding_comment AS c \
+             JOIN finding AS f ON f.id = c.finding_id WHERE ",
+        );
+        let row = within(sql, scope).push(" AND c.id = ").bind(id).one(self.read()).await?;
+        row.as_ref().map(read_comment).transpose()
+    }
+}
+
+fn read_comment(row: &QueryResult) -> Result<Comment> {
+    let author: Speaker =
+        serde_json::from_str(&row.try_get::<String>("", "author")?).map_err(Error::internal)?;
+    Ok(Comment {
+        id: row.try_get("", "id")?,
+        finding: row.try_get("", "finding_id")?,
+        author_id: author.id,
+        author: author.name,
+        body: row.try_get("", "body")?,
+        created_at: Timestamp(row.try_get("", "created_at")?),
+    })
+}
+
+impl Tx {
+    pub(crate) async fn insert_comment(&self, comment: &Comment, author: &Speaker) -> Result<()> {
+        let author = serde_json::to_string(author).map_err(Error::internal)?;
+        let row = finding_comment::ActiveModel {
+            id: ActiveValue::Set(comment.id),
+            company_id: ActiveValue::Set(self.company),
+            finding_id: ActiveValue::Set(comment.finding),
+            author: ActiveValue::Set(author),
+            body: ActiveValue::Set(comment.body.clone()),
+            created_at: ActiveValue::Set(comment.created_at.0),
+        };
+        finding_comment::Entity::insert(row).exec_without_returning(self.conn()).await?;
+        Ok(())
+    }
+}
+
+/// Open, in progress, and accepted: an acceptance may be a rule's, over a finding that is open.
+fn to_sweep(sql: Sql, scope: &Scope, asset: Option<Uuid>) -> Result<Sql> {
+    let sql = sql.push("f.company_id = ").bind(scope.company()?).push(" AND f.status IN (0, 1, 3)");
+    Ok(match asset {
+        Some(asset) => sql.push(" AND f.asset_id = ").bind(asset),
+        None => sql,
+    })
+}
+
+impl Tx {
+    /// Writes new findings. `false`: another writer made one of them first, and nothing of this
+    /// transaction may be kept.
+    pub(crate) async fn insert_findings(&self, findings: &[Finding]) -> Result<bool> {
+        let mut rows = Rows::new(COLUMNS, findings.len());
+        for finding in findings {
+            rows.push(row(finding));
+        }
+        // Not ON CONFLICT DO NOTHING: a conflict is rare, and guarding against it costs each row.
+        match rows.insert(self.conn(), self.dialect, "finding", "").await.map_err(Error::from) {
+            Ok(_) => Ok(true),
+            Err(error) if error.code == Code::Taken => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes changed findings, each read at the revision it carries, in the order of their ids.
+    /// `false`: one of them was written meanwhile, and nothing of this transaction may be kept.
+    pub(crate) async fn update_findings(&self, findings: &mut [Finding]) -> Result<bool> {
+        findings.sort_unstable_by_key(|finding| finding.id);
+        let mut rows = Rows::new(COLUMNS, findings.len());
+        for finding in findings.iter_mut() {
+            finding.revision += 1;
+            finding.updated_at = self.now();
+            rows.push(row(finding));
+        }
+        let set: Vec<&str> =
+            COLUMNS.iter().map(|(name, _)| *name).filter(|name| !KEPT.contains(name)).collect();
+        let then = "AND finding.revision = new.revision - 1";
+        let updated = rows.update(self.conn(), self.dialect, "finding", &set, then).await?;
+        Ok(updated == findings.len())
+    }
+
+    /// Notes that a scan saw these findings, and nothing else new of them.
+    pub(crate) async fn touch_findings(&self, seen: &[Uuid], at: Timestamp) -> Result<()> {
+        if seen.is_empty() {
+            return Ok(());
+        }
+        Sql::new(self.dialect, "UPDATE finding SET last_seen_at = ")
+            .bind(at.0)
+            .push(" WHERE last_seen_at < ")
+            .bind(at.0)
+            .push(" AND ")
+            .one_of("id", seen.iter().copied())
+            .run(self.conn())
+            .await?;
+        Ok(())
+    }
+
+    /// Notes which findings a scan of `series` saw.
+    pub(crate) async fn record_sightings(
+        &self,
+        series: Uuid,
+        scan: Uuid,
+        at: Timestamp,
+        findings: &[Uuid],
+    ) -> Result<()> {
+        let mut rows = Rows::new(SIGHTING, findings.len());
+        for finding in findings {
+            rows.push([series.into(), (*finding).into(), scan.into(), at.0.into()]);
+        }
+        let then = "ON CONFLICT (series_id, finding_id) DO UPDATE SET scan_id = excluded.scan_id, \
+                    seen_at = excluded.seen_at WHERE sighting.seen_at <= excluded.seen_at";
+        rows.insert(self.conn(), self.dialect, "sighting", then).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,46 @@
+//! The fingerprint: by what a finding is known again when it is reported again.
+//!
+//! It is made of the scanner, the name of the asset, and the parts that the format calls the
+//! identity of the finding (see the catalogue). Severity, title and times are never part of it, so
+//! a finding keeps its fingerprint when they change; nor is a line number where the format has
+//! something steadier. Findings of different scanners never share one.
+
+use sha2::{Digest, Sha256};
+use uuid::{Builder, Uuid};
+
+use crate::intake::report::{Fingerprint, Reported};
+
+/// The version of the recipe. A new one makes every finding a new one, so it changes only with a
+/// migration of the stored fingerprints.
+pub const VERSION: u32 = 1;
+
+/// SHA-256 over the version, the scanner, the asset's name and the parts of the identity, each
+/// with its length in front so that no two lists of parts read the same; the first 16 bytes of it,
+/// as a UUID of version 8.
+pub fn fingerprint(version: u32, scanner: &str, reported: &Reported) -> Fingerprint {
+    let mut hash = Sha256::new();
+    hash.update(version.to_le_bytes());
+    let parts =
+        [scanner, &reported.asset.name].into_iter().chain(reported.identity.iter().map(String::as_str));
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    custom(&hash.finalize())
+}
+
+/// A name for a set of assets: of reports that name the same ones, whatever their order.
+pub fn of_assets<'a>(sorted: impl IntoIterator<Item = &'a str>) -> Uuid {
+    let mut hash = Sha256::new();
+    for name in sorted {
+        hash.update((name.len() as u64).to_le_bytes());
+        hash.update(name);
+    }
+    custom(&hash.finalize())
+}
+
+fn custom(digest: &[u8]) -> Uuid {
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    Builder::from_custom_bytes(bytes).into_uuid()
+}

@@ -1,0 +1,149 @@
+//! The page about formats, drawn from the catalogue.
+
+use std::fmt::{self, Write};
+
+use super::Format;
+use crate::intake::limits::Limits;
+use crate::intake::mapping::Mapped;
+use crate::intake::text;
+use crate::vocabulary::terms::Term;
+
+const INTRODUCTION: &str = "\
+# Formats
+
+This page is drawn from the catalogue in `domain/src/intake/`; a test keeps the two in step.
+
+A report is read twice as a stream: once to check and collect, once to store. Nothing of it is stored before \
+all of it was found good. If a report writes what findings refer to after them (the rules of a tool, the name of an \
+image), the first reading goes through it a second time.
+
+**Detection.** A format that is not named is told from the first 64 KiB. Formats that are read through a mapping \
+are never detected: without the mapping nobody can say what their columns mean. Packed files are refused; upload what is inside.
+
+**Entries and findings.** An *entry* is a finding as the report lists it. Entries with the same fingerprint are one \
+finding: the highest severity, all elements of their lists, an exploit known if either knows one, the earliest first \
+sighting, and of everything else the first value there is.
+
+**Fingerprint.** SHA-256 over the version of the recipe, the scanner, the name of the asset and the identity, as below. \
+Severity, title and times are never part of it, unless a mapping has nothing else to offer. Findings of different scanners never share one. A finding for which neither \
+the report nor the caller names an asset is on `unnamed asset`.
+
+**Form.** U+0000 is removed, texts are trimmed, and an empty text is a missing one. ";
+
+const MAPPING: &str = "\
+## Mappings
+
+A mapping is a JSON object that says what the columns of a table, or the members of objects, mean. A member that it \
+does not have is refused, and so is a column that the table does not have.
+
+| member | meaning |
+| --- | --- |
+| `columns` | field to column: the name in the header row, ignoring case; for JSON a member's name or a JSON Pointer (`/cvss/score`) |
+| `constants` | field to the value where the column is empty or there is none |
+| `severities` | the report's words for severities to ours, beyond the words below |
+| `listSeparator` | what parts the elements of a list in one cell, besides line ends; `,` if not given |
+| `identity` | the columns by which a finding is known again |
+| `items` | for JSON: a JSON Pointer to the array of findings; the whole document if not given |
+| `delimiter` | for CSV: what parts the cells; if not given, whichever of comma, semicolon, tab and bar the header row has most of |
+| `timeFormat` | how times are written, in the letters of strftime (`%d/%m/%Y`), where they are not RFC 3339 |
+| `scanner` | the scanner's name, a part of every fingerprint |
+";
+
+/// The whole page, in Markdown.
+pub fn document() -> String {
+    let mut page = String::from(INTRODUCTION);
+    write(&mut page).expect("writing to a string does not fail");
+    page
+}
+
+fn write(page: &mut String) -> fmt::Result {
+    writeln!(
+        page,
+        "Titles and other lines are cut at {} characters, descriptions at {} KiB, excerpts at {} KiB. CVSS scores \
+         outside of 0 to 10 are left out.\n",
+        text::LINE,
+        text::PAGE >> 10,
+        text::EXCERPT >> 10,
+    )?;
+    limits(page)?;
+    writeln!(page, "\n{MAPPING}")?;
+    writeln!(
+        page,
+        "Fields: {}.",
+        Mapped::WORDS.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+    )?;
+    for format in Format::ALL {
+        let entry = format.entry();
+        writeln!(page, "\n## {}\n", entry.label)?;
+        let list =
+            |values: &[&str]| values.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", ");
+        writeln!(
+            page,
+            "Key `{}`; media types {}; files {}.",
+            entry.key,
+            list(entry.media_types),
+            list(entry.extensions)
+        )?;
+        if entry.mapped {
+            writeln!(
+                page,
+                "Read through a mapping; its scanner is `{}` unless the mapping names one.",
+                entry.scanner
+            )?;
+        } else {
+            writeln!(
+                page,
+                "Told by itself; its scanner is `{}` unless the report names one.",
+                entry.scanner
+            )?;
+        }
+        writeln!(page, "\n**What counts as one finding.** {}", entry.counting)?;
+        writeln!(page, "\n**Identity.** {}", entry.identity)?;
+        writeln!(page, "\n**Asset.** {}", entry.asset)?;
+        writeln!(page, "\n**Required.** {}", entry.required)?;
+        table(page, ["the report's severity", "severity"], entry.severities)?;
+        table(page, ["field", "read from"], entry.fields)?;
+    }
+    Ok(())
+}
+
+fn limits(page: &mut String) -> fmt::Result {
+    let limits = Limits::default();
+    let bytes = |bytes: u64| match bytes {
+        bytes if bytes >= 1 << 30 => format!("{} GiB", bytes >> 30),
+        bytes if bytes >= 1 << 20 => format!("{} MiB", bytes >> 20),
+        bytes => format!("{bytes} bytes"),
+    };
+    let rows = [
+        ("bytes", bytes(limits.bytes), "the whole report"),
+        ("nesting", limits.nesting.to_string(), "objects and arrays, or elements, inside of each other"),
+        (
+            "string",
+            bytes(limits.string as u64),
+            "one JSON string, one cell of a table, one XML tag with its attributes",
+        ),
+        ("number", bytes(limits.number as u64), "one JSON number or word"),
+        ("text", bytes(limits.text as u64), "one run of text between XML tags"),
+        ("item", bytes(limits.item), "one finding as the report writes it"),
+        ("items", limits.items.to_string(), "findings"),
+        ("attributes", limits.attributes.to_string(), "attributes of one XML element"),
+        (
+            "collected",
+            bytes(limits.collected as u64),
+            "rules, artifacts and names that are kept while reading",
+        ),
+        ("entities", "0".to_owned(), "entity declarations in XML"),
+    ];
+    writeln!(
+        page,
+        "**Limits**, checked while the report streams by; a report over one is refused as `REPORT_TOO_LARGE`, with the"
+    )?;
+    writeln!(page, "limit's name and value. Of a list of one finding {} elements are kept.\n", limits.list)?;
+    writeln!(page, "| limit | value | of what |\n| --- | --- | --- |")?;
+    rows.iter().try_for_each(|(name, value, what)| writeln!(page, "| `{name}` | {value} | {what} |"))
+}
+
+fn table(page: &mut String, head: [&str; 2], rows: &[(&str, &str)]) -> fmt::Result {
+    writeln!(page, "\n| {} | {} |\n| --- | --- |", head[0], head[1])?;
+    rows.iter().try_for_each(|(left, right)| writeln!(page, "| {left} | {right} |"))
+}

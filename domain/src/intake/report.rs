@@ -1,0 +1,100 @@
+//! What a report says, in the product's words, before anything is known of the database.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::vocabulary::terms::{FindingClass, Severity};
+use crate::vocabulary::time::Timestamp;
+
+/// What a reader makes of a whole report, once.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ReportHead {
+    /// The scanner's name, lower case: a part of every fingerprint.
+    pub scanner: String,
+    /// The time of the scan as the report gives it.
+    pub scanned_at: Option<Timestamp>,
+}
+
+/// The asset that a finding was found on, as the report names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ReportedAsset {
+    /// The identity of the asset inside of its company: a host, an image, a repository.
+    pub name: String,
+    /// What it is, in lower-case words with underscores: `container_image`, `host`, `repository`.
+    pub kind: Option<String>,
+}
+
+/// One finding as its scanner reported it. Texts are trimmed, without U+0000, never empty.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reported {
+    pub asset: ReportedAsset,
+    /// The parts of the format's stable identity: never severity, title or time.
+    pub identity: Vec<String>,
+    pub class: FindingClass,
+    pub title: String,
+    pub description: Option<String>,
+    pub severity: Severity,
+    pub scanner_category: Option<String>,
+    /// The scanner's own id of the check: a rule, a plugin, a vulnerability.
+    pub scanner_reference: Option<String>,
+    pub vulnerability_type: Option<String>,
+    pub cvss_score: Option<f64>,
+    pub cvss_vector: Option<String>,
+    pub epss_score: Option<f64>,
+    pub known_exploit: Option<bool>,
+    pub cve_ids: Vec<String>,
+    pub cwe_ids: Vec<String>,
+    pub endpoint: Option<String>,
+    pub port: Option<u16>,
+    pub component_name: Option<String>,
+    pub component_version: Option<String>,
+    pub fixed_version: Option<String>,
+    pub fix_available: Option<bool>,
+    pub file_path: Option<String>,
+    pub line: Option<u32>,
+    pub references: Vec<String>,
+    pub tags: Vec<String>,
+    pub remediation: Option<String>,
+    pub first_seen_at: Option<Timestamp>,
+    /// A bounded piece of the report itself, as evidence.
+    pub excerpt: Option<String>,
+}
+
+impl Default for Reported {
+    fn default() -> Self {
+        Self {
+            asset: ReportedAsset::default(),
+            identity: Vec::new(),
+            class: FindingClass::Vulnerability,
+            title: String::new(),
+            description: None,
+            severity: Severity::Info,
+            scanner_category: None,
+            scanner_reference: None,
+            vulnerability_type: None,
+            cvss_score: None,
+            cvss_vector: None,
+            epss_score: None,
+            known_exploit: None,
+            cve_ids: Vec::new(),
+            cwe_ids: Vec::new(),
+            endpoint: None,
+            port: None,
+            component_name: None,
+            component_version: None,
+            fixed_version: None,
+            fix_available: None,
+            file_path: None,
+            line: None,
+            references: Vec::new(),
+            tags: Vec::new(),
+            remediation: None,
+            first_seen_at: None,
+            excerpt: None,
+        }
+    }
+}
+
+/// The fingerprint of a finding: a UUID (version 8) of the SHA-256 over the version of the recipe,
+/// the scanner, the asset and the identity.
+pub type Fingerprint = Uuid;

@@ -1,0 +1,181 @@
+//! The form that every reported value is brought into before anything else sees it: texts trimmed
+//! and without U+0000, never empty, cut to their bounds; lists without doubles; numbers in range.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, NaiveDateTime};
+
+use crate::intake::report::{Reported, ReportedAsset};
+use crate::vocabulary::time::Timestamp;
+
+/// Characters of a title, an asset's name and every other one-line text.
+pub const LINE: usize = 500;
+/// Bytes of a description or a remediation.
+pub const PAGE: usize = 32 << 10;
+/// Bytes of one entry of a list.
+pub const REFERENCE: usize = 2 << 10;
+/// Bytes of an excerpt.
+pub const EXCERPT: usize = 4 << 10;
+
+/// Brings everything in `reported` into its form. `list` is what is kept of one list.
+pub fn tidy(reported: &mut Reported, list: usize) {
+    let Reported {
+        asset: ReportedAsset { name, kind },
+        identity,
+        class: _,
+        title,
+        description,
+        severity: _,
+        scanner_category,
+        scanner_reference,
+        vulnerability_type,
+        cvss_score,
+        cvss_vector,
+        epss_score,
+        known_exploit: _,
+        cve_ids,
+        cwe_ids,
+        endpoint,
+        port: _,
+        component_name,
+        component_version,
+        fixed_version,
+        fix_available: _,
+        file_path,
+        line: _,
+        references,
+        tags,
+        remediation,
+        first_seen_at: _,
+        excerpt,
+    } = reported;
+    for text in [name, title] {
+        clean(text);
+        cut_chars(text, LINE);
+    }
+    for text in [
+        kind,
+        scanner_category,
+        scanner_reference,
+        vulnerability_type,
+        cvss_vector,
+        endpoint,
+        component_name,
+        component_version,
+        fixed_version,
+        file_path,
+    ] {
+        optional(text, |text| cut_chars(text, LINE));
+    }
+    optional(description, |text| cut_bytes(text, PAGE));
+    optional(remediation, |text| cut_bytes(text, PAGE));
+    optional(excerpt, |text| cut_bytes(text, EXCERPT));
+    identity.iter_mut().for_each(clean);
+    for values in [cve_ids, cwe_ids, references, tags] {
+        distinct(values, list);
+    }
+    *cvss_score = cvss_score.filter(|score| (0.0..=10.0).contains(score));
+    *epss_score = epss_score.filter(|score| (0.0..=1.0).contains(score));
+}
+
+fn clean(text: &mut String) {
+    if text.contains('\0') {
+        text.retain(|c| c != '\0');
+    }
+    let trimmed = text.trim();
+    if trimmed.len() < text.len() {
+        *text = trimmed.to_owned();
+    }
+}
+
+fn optional(text: &mut Option<String>, cut: impl Fn(&mut String)) {
+    if let Some(value) = text {
+        clean(value);
+        cut(value);
+        if value.is_empty() {
+            *text = None;
+        }
+    }
+}
+
+fn cut_chars(text: &mut String, most: usize) {
+    if text.len() > most
+        && let Some((end, _)) = text.char_indices().nth(most)
+    {
+        text.truncate(end);
+    }
+}
+
+/// Cuts at the last whole character within `most` bytes.
+pub fn cut_bytes(text: &mut String, most: usize) {
+    text.truncate(text.floor_char_boundary(most));
+}
+
+/// The beginning of `text`, for an excerpt or another bounded copy.
+pub fn beginning(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
+}
+
+fn distinct(values: &mut Vec<String>, most: usize) {
+    for value in values.iter_mut() {
+        clean(value);
+        cut_bytes(value, REFERENCE);
+    }
+    let mut seen = HashSet::new();
+    let kept: Vec<bool> =
+        values.iter().map(|value| !value.is_empty() && seen.insert(value.as_str())).collect();
+    let mut kept = kept.into_iter();
+    values.retain(|_| kept.next().unwrap_or(false));
+    values.truncate(most);
+}
+
+/// `CVE-2021-44228` from any spelling of it; `None` for what is not a CVE id.
+pub fn cve(text: &str) -> Option<String> {
+    let text = text.trim();
+    let (year, number) =
+        text.get(..4).filter(|head| head.eq_ignore_ascii_case("CVE-")).and(text.get(4..))?.split_once('-')?;
+    let digits = |part: &str, least: usize| {
+        (least..=10).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit())
+    };
+    (digits(year, 4) && year.len() == 4 && digits(number, 4)).then(|| format!("CVE-{year}-{number}"))
+}
+
+/// Every CVE id in a text, in order.
+pub fn cves(text: &str) -> Vec<String> {
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).filter_map(cve).collect()
+}
+
+/// `CWE-79` from `CWE-79`, `cwe-079`, `79`, `external/cwe/cwe-079` or `CWE-79: Cross-site Scripting`;
+/// `None` for anything else and for number 0.
+pub fn cwe(text: &str) -> Option<String> {
+    let text = text.trim();
+    let at = text.to_ascii_lowercase().rfind("cwe").map_or(0, |at| at + 3);
+    let digits = text[at..].trim_start_matches(['-', '_', ':', ' ']);
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    if at == 0 && end < digits.len() {
+        return None;
+    }
+    digits[..end]
+        .parse()
+        .ok()
+        .filter(|number| (1..100_000).contains(number))
+        .map(|number: u32| format!("CWE-{number}"))
+}
+
+/// A time in any of the forms that reports use: RFC 3339, a bare date, seconds since 1970
+/// (nine digits or more: fewer are more likely a date), or the form of C's `ctime`. Forms without a zone are read as UTC.
+pub fn time(text: &str) -> Option<Timestamp> {
+    let text = text.trim();
+    if let Some(at) = Timestamp::parse(text) {
+        return Some(at);
+    }
+    if (9..=11).contains(&text.len())
+        && let Some(at) = text.parse().ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+    {
+        return Some(at.into());
+    }
+    ["%a %b %e %H:%M:%S %Y", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y/%m/%d %H:%M:%S"]
+        .iter()
+        .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
+        .map(|at| at.and_utc().into())
+}

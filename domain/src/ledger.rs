@@ -1,0 +1,130 @@
+//! What was done, in an order that nobody can change: the audit chain of each company, and the
+//! events beside it.
+//!
+//! Entry *n* has `digest = SHA-256(content)` and `hash = SHA-256(hash of n-1, n, digest)`; the hash
+//! before the first is 32 zero bytes. Numbers have no gaps and follow the order of commits.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::access::{Actor, ActorKind};
+
+pub mod audit;
+pub mod store;
+pub mod verify;
+
+pub type Hash = [u8; 32];
+
+/// The hash before the first entry.
+pub const GENESIS: Hash = [0; 32];
+
+/// Who is written into an entry: the actor without its rights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Speaker {
+    pub kind: ActorKind,
+    pub id: Uuid,
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
+}
+
+impl Speaker {
+    pub fn of(actor: &Actor) -> Self {
+        Self {
+            kind: actor.kind,
+            id: actor.id,
+            name: actor.name.clone(),
+            token: actor.token,
+            address: actor.address.clone(),
+            trace: actor.trace.clone(),
+        }
+    }
+}
+
+/// What a transaction says that it did to one record.
+#[derive(Clone, Debug)]
+pub struct AuditEntry {
+    /// Noun and past participle: `asset.created`, `finding.rule_applied`.
+    pub action: &'static str,
+    pub record_kind: &'static str,
+    pub record: Uuid,
+    pub before: Option<Json>,
+    pub after: Option<Json>,
+    /// Because of what: the rule and its version, the import, the reason a person gave.
+    pub cause: Option<Json>,
+}
+
+impl AuditEntry {
+    pub fn new(action: &'static str, record: Uuid) -> Self {
+        let record_kind = action.split_once('.').map_or(action, |(noun, _)| noun);
+        Self { action, record_kind, record, before: None, after: None, cause: None }
+    }
+
+    #[must_use]
+    pub fn before(mut self, before: Json) -> Self {
+        self.before = Some(before);
+        self
+    }
+
+    #[must_use]
+    pub fn after(mut self, after: Json) -> Self {
+        self.after = Some(after);
+        self
+    }
+
+    #[must_use]
+    pub fn because(mut self, cause: Json) -> Self {
+        self.cause = Some(cause);
+        self
+    }
+}
+
+/// The parts of an entry that are hashed, as they are stored.
+pub struct Content<'a> {
+    pub at: i64,
+    pub action: &'a str,
+    pub record_kind: &'a str,
+    pub record: Uuid,
+    pub actor: &'a str,
+    pub before: Option<&'a str>,
+    pub after: Option<&'a str>,
+    pub cause: Option<&'a str>,
+}
+
+impl Content<'_> {
+    /// Every part with its length in front, so that no two contents look alike.
+    pub fn digest(&self) -> Hash {
+        let mut hasher = Sha256::new();
+        hasher.update(self.at.to_be_bytes());
+        hasher.update(self.record.as_bytes());
+        for text in [self.action, self.record_kind, self.actor] {
+            hasher.update((text.len() as u64).to_be_bytes());
+            hasher.update(text);
+        }
+        for text in [self.before, self.after, self.cause] {
+            match text {
+                Some(text) => {
+                    hasher.update((text.len() as u64).to_be_bytes());
+                    hasher.update(text);
+                }
+                None => hasher.update(u64::MAX.to_be_bytes()),
+            }
+        }
+        hasher.finalize().into()
+    }
+}
+
+/// The hash of entry `seq`, which follows the entry hashed as `previous`.
+pub fn chain(previous: &Hash, seq: i64, digest: &Hash) -> Hash {
+    let mut hasher = Sha256::new();
+    hasher.update(previous);
+    hasher.update(seq.to_be_bytes());
+    hasher.update(digest);
+    hasher.finalize().into()
+}

@@ -1,0 +1,150 @@
+//! The rows of the audit, for reading.
+
+use entity::audit_entry::Model;
+use sea_orm::{FromQueryResult, QueryResult};
+use uuid::Uuid;
+
+use super::{AuditFilter, Audited};
+use crate::access::Scope;
+use crate::error::{Error, Result};
+use crate::ledger::verify::Link;
+use crate::ledger::{Hash, Speaker};
+use crate::page::{Key, KeyKind, Page, Sort, Window};
+use crate::store::page::{key_columns, page};
+use crate::store::sql::Sql;
+use crate::store::{Db, Tx};
+use crate::vocabulary::criteria::sql::Dialect;
+use crate::vocabulary::time::Timestamp;
+
+/// How many entries a verification holds at a time.
+const CHUNK: i64 = 5_000;
+
+pub(super) const NEWEST: Sort = Sort::new("NEWEST", &[Key::new("e.seq", KeyKind::Int).descending()]);
+
+fn read(row: &QueryResult) -> Result<Audited> {
+    let row = Model::from_query_result(row, "")?;
+    let json = |text: Option<String>| text.map(|text| serde_json::from_str(&text)).transpose();
+    Ok(Audited {
+        company: row.company_id,
+        seq: row.seq,
+        at: Timestamp(row.at),
+        action: row.action,
+        record_kind: row.record_kind,
+        record: row.record_id,
+        actor: serde_json::from_str(&row.actor).map_err(Error::internal)?,
+        before: json(row.before).map_err(Error::internal)?,
+        after: json(row.after).map_err(Error::internal)?,
+        cause: json(row.cause).map_err(Error::internal)?,
+    })
+}
+
+fn read_link(row: &QueryResult) -> Result<Link> {
+    let row = Model::from_query_result(row, "")?;
+    // A hash of another length is no hash: it breaks the chain where it stands.
+    let hash = |bytes: Vec<u8>| Hash::try_from(bytes).unwrap_or_default();
+    Ok(Link {
+        seq: row.seq,
+        at: row.at,
+        action: row.action,
+        record_kind: row.record_kind,
+        record: row.record_id,
+        actor: row.actor,
+        before: row.before,
+        after: row.after,
+        cause: row.cause,
+        digest: hash(row.digest),
+        hash: hash(row.hash),
+    })
+}
+
+fn matching(dialect: Dialect, scope: &Scope, columns: &str, filter: &AuditFilter) -> Sql {
+    let mut sql =
+        Sql::new(dialect, "SELECT ").push(columns).push(" FROM audit_entry e WHERE 1 = 1").own(scope, "e");
+    if let Some(record) = filter.record {
+        sql = sql.push(" AND e.record_id = ").bind(record);
+    }
+    if let Some(action) = &filter.action {
+        sql = sql.push(" AND e.action = ").bind(action.as_str());
+    }
+    if let Some(actor) = filter.actor {
+        // Inside of a name the quotes would be escaped: this is the actor's id and nothing else.
+        sql = sql.push(" AND ").contains("e.actor", &format!("\"id\":\"{actor}\""));
+    }
+    if let Some(from) = filter.from {
+        sql = sql.push(" AND e.at >= ").bind(from.0);
+    }
+    if let Some(to) = filter.to {
+        sql = sql.push(" AND e.at < ").bind(to.0);
+    }
+    sql
+}
+
+impl Db {
+    pub(super) async fn audit_entries(
+        &self,
+        scope: &Scope,
+        filter: &AuditFilter,
+        window: &Window,
+    ) -> Result<Page<Audited>> {
+        let columns = format!("e.*{}", key_columns(&window.sort));
+        let sql = matching(self.dialect, scope, &columns, filter).window(window);
+        page(window, &sql.all(self.read()).await?, read)
+    }
+
+    pub(super) async fn audit_count(&self, scope: &Scope, filter: &AuditFilter) -> Result<i64> {
+        matching(self.dialect, scope, "COUNT(*) AS n", filter).count(self.read()).await
+    }
+
+    pub(super) async fn audit_entry(&self, scope: &Scope, seq: i64) -> Result<Option<Audited>> {
+        let sql = matching(self.dialect, scope, "e.*", &AuditFilter::default());
+        sql.push(" AND e.seq = ").bind(seq).one(self.read()).await?.as_ref().map(read).transpose()
+    }
+
+    /// The next entries of a company's chain after number `seq`.
+    pub(super) async fn links_after(&self, scope: &Scope, company: Uuid, seq: i64) -> Result<Vec<Link>> {
+        let rows = Sql::new(self.dialect, "SELECT e.* FROM audit_entry e WHERE e.company_id = ")
+            .bind(company)
+            .own(scope, "e")
+            .push(" AND e.seq > ")
+            .bind(seq)
+            .push(" ORDER BY e.seq LIMIT ")
+            .bind(CHUNK)
+            .all(self.read())
+            .await?;
+        rows.iter().map(read_link).collect()
+    }
+
+    /// The next numbers of a company's events after number `seq`.
+    pub(super) async fn event_numbers_after(
+        &self,
+        scope: &Scope,
+        company: Uuid,
+        seq: i64,
+    ) -> Result<Vec<i64>> {
+        let rows = Sql::new(self.dialect, "SELECT e.seq FROM event e WHERE e.company_id = ")
+            .bind(company)
+            .own(scope, "e")
+            .push(" AND e.seq > ")
+            .bind(seq)
+            .push(" ORDER BY e.seq LIMIT ")
+            .bind(CHUNK)
+            .all(self.read())
+            .await?;
+        rows.iter().map(|row| Ok(row.try_get("", "seq")?)).collect()
+    }
+}
+
+/// The name of who changed a record last, as the ledger of the transaction's company tells.
+pub(crate) async fn last_author(tx: &Tx, record: Uuid) -> Result<Option<String>> {
+    let row = Sql::new(tx.dialect, "SELECT e.actor FROM audit_entry e WHERE e.record_id = ")
+        .bind(record)
+        .push(" AND e.company_id = ")
+        .bind(tx.company)
+        .push(" ORDER BY e.seq DESC LIMIT 1")
+        .one(tx.conn())
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let actor: String = row.try_get("", "actor")?;
+    let speaker: Speaker = serde_json::from_str(&actor).map_err(Error::internal)?;
+    Ok(Some(speaker.name))
+}

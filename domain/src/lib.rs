@@ -1,0 +1,105 @@
+//! Countersign's domain: everything but the transport.
+//!
+//! Two roads lead through it, and they meet at the event:
+//!
+//! ```text
+//! finding -> intake -> rule -> finding::change -> ledger (audit + event)
+//! event   -> trigger -> plan -> run -> action -> journal -> feed        (to come)
+//! ```
+//!
+//! [`Domain`] is the handle that transports hold. Each noun adds its own methods to it, in its own
+//! folder; every check of a right is in those methods.
+
+pub mod access;
+pub mod error;
+pub mod event;
+pub mod feed;
+pub mod finding;
+pub mod gateway;
+pub mod intake;
+pub mod inventory;
+pub mod job;
+pub mod ledger;
+pub mod page;
+pub mod rule;
+pub mod store;
+pub mod upkeep;
+pub mod vocabulary;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use gateway::clock::Clock;
+use intake::limits::Limits;
+use rule::live::RuleSets;
+use store::Db;
+
+/// What an operator sets of the domain.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where this server keeps what is its own: spooled reports, its key, its identity.
+    pub folder: PathBuf,
+    /// What a report may cost.
+    pub limits: Limits,
+}
+
+/// The server's domain: cheap to clone, shared by every request.
+#[derive(Clone)]
+pub struct Domain(Arc<Parts>);
+
+struct Parts {
+    db: Db,
+    clock: Clock,
+    settings: Settings,
+    spool: PathBuf,
+    /// The name under which this server claims jobs.
+    worker: Uuid,
+    rule_sets: RuleSets,
+    jobs: Notify,
+}
+
+impl Domain {
+    /// A domain on a migrated database. `worker` is this server's name for as long as its folder
+    /// is: no other server that runs has the same.
+    pub fn new(db: Db, clock: Clock, settings: Settings, worker: Uuid) -> Self {
+        let spool = settings.folder.join("spool");
+        let rule_sets = RuleSets::default();
+        Self(Arc::new(Parts { db, clock, settings, spool, worker, rule_sets, jobs: Notify::new() }))
+    }
+
+    pub fn db(&self) -> &Db {
+        &self.0.db
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    pub(crate) fn spool(&self) -> &Path {
+        &self.0.spool
+    }
+
+    pub(crate) fn worker(&self) -> Uuid {
+        self.0.worker
+    }
+
+    pub(crate) fn rule_sets(&self) -> &RuleSets {
+        &self.0.rule_sets
+    }
+
+    /// Tells the workers that there may be something to do.
+    pub(crate) fn wake_jobs(&self) {
+        self.0.jobs.notify_one();
+    }
+
+    pub(crate) async fn jobs_woken(&self) {
+        self.0.jobs.notified().await;
+    }
+}

@@ -1,0 +1,75 @@
+//! The rules that hold for a company now, compiled once per version of its rule set.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use uuid::Uuid;
+
+use super::Rule;
+use super::pass::{LiveRule, Mode};
+use crate::Domain;
+use crate::access::Scope;
+use crate::error::Result;
+use crate::store::RulesVersion;
+use crate::vocabulary::criteria::{Compiled, Criteria};
+use crate::vocabulary::field::finding::FINDING;
+use crate::vocabulary::time::Timestamp;
+
+/// The rules of a pass, in the order of the walk.
+#[derive(Debug)]
+pub struct RuleSet {
+    pub version: RulesVersion,
+    pub rules: Vec<LiveRule>,
+    /// When the first of them expires.
+    until: Option<Timestamp>,
+}
+
+/// The rule sets compiled last, one a company.
+#[derive(Default)]
+pub(crate) struct RuleSets(Mutex<HashMap<Uuid, Arc<RuleSet>>>);
+
+impl LiveRule {
+    /// The rule as the pass evaluates it.
+    pub fn of(rule: Rule) -> Self {
+        let criteria = Criteria::parse(&FINDING, &rule.criteria)
+            .map(|tree| Compiled::new(&tree))
+            .map_err(|faults| faults.to_string());
+        Self {
+            id: rule.id,
+            name: rule.name,
+            version: rule.version,
+            content_hash: rule.content_hash,
+            enforced: rule.mode == Mode::Enforce,
+            criteria,
+            action: rule.action,
+        }
+    }
+}
+
+impl Domain {
+    /// The rules that hold for the scope's company at `now`.
+    pub(crate) async fn live_rules(&self, scope: &Scope, now: Timestamp) -> Result<Arc<RuleSet>> {
+        let company = scope.company()?;
+        let version = self.db().rules_version(scope).await?;
+        let known = self.rule_sets().lock().get(&company).cloned();
+        if let Some(known) = known
+            && known.version == version
+            && known.until.is_none_or(|until| now < until)
+        {
+            return Ok(known);
+        }
+        let rules = self.db().rules_that_may_hold(scope).await?;
+        let rules: Vec<Rule> = rules.into_iter().filter(|rule| rule.idle(now).is_none()).collect();
+        let until = rules.iter().filter_map(|rule| rule.expires_at).min();
+        let rules = rules.into_iter().map(LiveRule::of).collect();
+        let set = Arc::new(RuleSet { version, rules, until });
+        self.rule_sets().lock().insert(company, Arc::clone(&set));
+        Ok(set)
+    }
+}
+
+impl RuleSets {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Arc<RuleSet>>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

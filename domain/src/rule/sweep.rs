@@ -1,0 +1,146 @@
+//! The sweep: the pass over findings that are there already, as a job of small chunks.
+
+use serde_json::{Map, Value as Json, json};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::Domain;
+use crate::error::{Error, Result};
+use crate::finding::batch::Batch;
+use crate::finding::facts::Finding;
+use crate::job::runner::Left;
+use crate::job::store::Step;
+use crate::job::{Job, JobState};
+use crate::store::{RulesVersion, is_transient};
+
+/// How many findings a chunk reads: few enough that a writer of SQLite is not held for long.
+const CHUNK: i64 = 250;
+/// How often a chunk is tried again after others wrote its findings or rules meanwhile.
+const TRIES: usize = 20;
+
+/// How a chunk came out.
+enum Kept {
+    Yes,
+    /// Others wrote the same findings or the rules meanwhile.
+    Again,
+    /// The job is no longer ours.
+    Lost,
+}
+
+/// Where a sweep stands.
+struct Swept {
+    after: Uuid,
+    done: i64,
+    changed: i64,
+}
+
+impl Domain {
+    pub(crate) async fn run_sweep(&self, job: &Job, stop: &CancellationToken) -> Result<Left> {
+        let scope = job.scope();
+        let asset = job.params.get("asset").and_then(Json::as_str).and_then(|id| id.parse::<Uuid>().ok());
+        let position = job.position.as_ref();
+        let number = |name| position.and_then(|at| at.get(name)).and_then(Json::as_i64).unwrap_or(0);
+        let mut swept = Swept {
+            after: position.and_then(|at| at.get("after")?.as_str()?.parse().ok()).unwrap_or_default(),
+            done: number("done"),
+            changed: number("changed"),
+        };
+        let total = self.db().count_to_sweep(&scope, asset).await?;
+        while !stop.is_cancelled() {
+            let chunk = self.db().findings_to_sweep(&scope, asset, swept.after, CHUNK).await?;
+            if chunk.is_empty() {
+                return self.finish_sweep(job, &swept, total).await;
+            }
+            if !self.sweep_chunk(job, chunk, &mut swept, total).await? {
+                return Ok(Left::Stopped);
+            }
+            tokio::task::yield_now().await;
+        }
+        Ok(Left::Stopped)
+    }
+
+    /// Passes one chunk. `false`: the job is no longer ours.
+    async fn sweep_chunk(
+        &self,
+        job: &Job,
+        chunk: Vec<Finding>,
+        swept: &mut Swept,
+        total: i64,
+    ) -> Result<bool> {
+        let scope = job.scope();
+        let ids: Vec<Uuid> = chunk.iter().map(|finding| finding.id).collect();
+        let last = ids.last().copied().unwrap_or_default();
+        let mut chunk = chunk;
+        for _ in 0..TRIES {
+            let now = self.clock().now();
+            let rules = self.live_rules(&scope, now).await?;
+            let assets = self.db().assets_on(&scope, &chunk).await?;
+            let mut batch = Batch::new(now);
+            let cause = json!({ "job": job.id });
+            for finding in chunk {
+                if let Some(asset) = assets.get(&finding.asset) {
+                    batch.change(finding, asset, Vec::new(), Some(&rules), &cause)?;
+                }
+            }
+            let after = Swept {
+                after: last,
+                done: swept.done + i64::try_from(ids.len()).unwrap_or(i64::MAX),
+                changed: swept.changed + i64::try_from(batch.len()).unwrap_or(i64::MAX),
+            };
+            match self.keep_sweep(job, batch, &after, total, rules.version).await {
+                Ok(Kept::Yes) => {
+                    *swept = after;
+                    return Ok(true);
+                }
+                Ok(Kept::Lost) => return Ok(false),
+                Ok(Kept::Again) => {}
+                Err(error) if is_transient(&error) => {}
+                Err(error) => return Err(error),
+            }
+            chunk = self.db().findings_by_id(&scope, &ids).await?;
+        }
+        Err(Error::internal("a chunk of a sweep was written by others every time it was tried"))
+    }
+
+    async fn keep_sweep(
+        &self,
+        job: &Job,
+        batch: Batch,
+        after: &Swept,
+        total: i64,
+        rules: RulesVersion,
+    ) -> Result<Kept> {
+        let actor = job.principal.actor(job.company);
+        let mut tx = self.db().begin(&actor, &job.scope(), self.clock().now()).await?;
+        if !batch.write(&mut tx).await? {
+            return Ok(Kept::Again);
+        }
+        if !tx.step_job(job, &after.step(total, None)).await? {
+            return Ok(Kept::Lost);
+        }
+        Ok(if tx.commit_under(rules).await?.is_some() { Kept::Yes } else { Kept::Again })
+    }
+
+    async fn finish_sweep(&self, job: &Job, swept: &Swept, total: i64) -> Result<Left> {
+        let actor = job.principal.actor(job.company);
+        let tx = self.db().begin(&actor, &job.scope(), self.clock().now()).await?;
+        if !tx.step_job(job, &swept.step(total.max(swept.done), Some((JobState::Completed, None)))).await? {
+            return Ok(Left::Stopped);
+        }
+        tx.commit().await?;
+        Ok(Left::Ended)
+    }
+}
+
+impl Swept {
+    fn step(&self, total: i64, end: Option<(JobState, Option<Json>)>) -> Step<'static> {
+        Step {
+            stage: if end.is_some() { "finished" } else { "sweeping" },
+            position: Some(json!({ "after": self.after, "done": self.done, "changed": self.changed })),
+            total: Some(total),
+            done: self.done,
+            counts: Map::from_iter([("changed".to_owned(), json!(self.changed))]),
+            end,
+        }
+    }
+}

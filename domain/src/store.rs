@@ -1,0 +1,278 @@
+//! The two databases behind one door: pools, transactions, and the SQL that both understand.
+//!
+//! SQLite has one writer, whose transactions begin IMMEDIATE (a deferred one that reads before it
+//! writes fails at once when another wrote meanwhile), and a pool of readers that cannot write.
+//! PostgreSQL has one pool. A function that holds a [`Tx`] takes no [`Db`]: asking a pool of one
+//! for a second connection waits for ever.
+
+use std::time::Duration;
+
+use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{
+    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbErr, RuntimeErr, SqlErr,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
+use tokio::sync::broadcast;
+use uuid::Uuid;
+
+use crate::access::{Actor, GLOBAL, Idempotency, Scope};
+use crate::error::{Code, Error, Result};
+use crate::event::catalogue::Event;
+use crate::ledger::store::{Pending, Sealed};
+use crate::ledger::{AuditEntry, Speaker};
+use crate::store::idempotency::Caller;
+use crate::store::sql::Sql;
+use crate::vocabulary::criteria::sql::Dialect;
+use crate::vocabulary::time::Timestamp;
+
+pub mod bulk;
+pub mod column;
+pub mod idempotency;
+pub mod page;
+pub mod scope;
+pub mod sql;
+
+/// How many companies' news a slow listener may be behind before it is told only that it lags.
+const NEWS: usize = 1_024;
+
+/// The database, open for reading and writing.
+#[derive(Clone)]
+pub struct Db {
+    pub(crate) dialect: Dialect,
+    writer: DatabaseConnection,
+    reader: DatabaseConnection,
+    news: broadcast::Sender<Uuid>,
+}
+
+impl Db {
+    /// Opens `sqlite:FILE` (made if missing) or `postgres://…`. Nothing is migrated.
+    pub async fn open(url: &str) -> Result<Self> {
+        let news = broadcast::Sender::new(NEWS);
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            let mut options = ConnectOptions::new(url);
+            options.max_connections(16).acquire_timeout(Duration::from_secs(30)).sqlx_logging(false);
+            let pool = counted(Database::connect(options).await?);
+            return Ok(Self { dialect: Dialect::Postgres, writer: pool.clone(), reader: pool, news });
+        }
+        if !url.starts_with("sqlite:") {
+            return Err(Error::invalid("database", "The database is named by sqlite:FILE or postgres://…"));
+        }
+        let writer = counted(Database::connect(sqlite(url, 1, false)).await?);
+        let reader = counted(Database::connect(sqlite(url, 8, true)).await?);
+        Ok(Self { dialect: Dialect::Sqlite, writer, reader, news })
+    }
+
+    /// Brings the tables up to this release, and makes the global company. Servers that start
+    /// together on one PostgreSQL take turns.
+    pub async fn migrate(&self) -> Result<()> {
+        use migration::MigratorTrait;
+
+        let turn = match self.dialect {
+            Dialect::Sqlite => None,
+            Dialect::Postgres => {
+                let turn = self.writer.begin().await?;
+                Sql::new(self.dialect, "SELECT pg_advisory_xact_lock(4207)").run(&turn).await?;
+                Some(turn)
+            }
+        };
+        migration::Migrator::up(&self.writer, None).await?;
+        Sql::new(self.dialect, "INSERT INTO company (id, name, created_at, updated_at, version) VALUES (")
+            .bind(GLOBAL)
+            .push(", 'Global', 0, 0, 1) ON CONFLICT DO NOTHING")
+            .run(&self.writer)
+            .await?;
+        crate::ledger::store::open(&self.writer, self.dialect, GLOBAL).await?;
+        if let Some(turn) = turn {
+            turn.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// A connection to read from, outside of any transaction.
+    pub(crate) fn read(&self) -> &DatabaseConnection {
+        &self.reader
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<()> {
+        self.reader.ping().await?;
+        Ok(())
+    }
+
+    /// Begins a transaction in which `actor` writes for the company of `scope`.
+    pub(crate) async fn begin(&self, actor: &Actor, scope: &Scope, now: Timestamp) -> Result<Tx> {
+        let company = scope.company()?;
+        Ok(Tx {
+            conn: self.transaction().await?,
+            dialect: self.dialect,
+            company,
+            pending: Pending::new(company, Speaker::of(actor), now),
+            promise: actor
+                .idempotency
+                .clone()
+                .map(|key| (Caller { company: actor.company, actor: actor.id }, key)),
+            answer: None,
+            news: self.news.clone(),
+        })
+    }
+
+    /// A transaction that writes no ledger: leases, progress, last use.
+    pub(crate) async fn transaction(&self) -> Result<DatabaseTransaction> {
+        let mode = (self.dialect == Dialect::Sqlite).then_some(SqliteTransactionMode::Immediate);
+        let options = TransactionOptions { sqlite_transaction_mode: mode, ..TransactionOptions::default() };
+        Ok(self.writer.begin_with_options(options).await?)
+    }
+
+    /// The companies in which something was committed, as it happens in this process.
+    pub fn news(&self) -> broadcast::Receiver<Uuid> {
+        self.news.subscribe()
+    }
+
+    pub async fn close(self) -> Result<()> {
+        self.reader.close().await?;
+        if self.dialect == Dialect::Sqlite {
+            self.writer.close().await?;
+        }
+        Ok(())
+    }
+}
+
+fn sqlite(url: &str, connections: u32, read_only: bool) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(60))
+        .sqlx_logging(false)
+        .map_sqlx_sqlite_opts(move |sqlite| {
+            let sqlite = sqlite
+                .create_if_missing(!read_only)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .foreign_keys(true)
+                .busy_timeout(Duration::from_secs(30))
+                .statement_cache_capacity(256)
+                .pragma("cache_size", "-32768")
+                .pragma("temp_store", "MEMORY")
+                .pragma("mmap_size", "268435456");
+            if read_only { sqlite.pragma("query_only", "ON") } else { sqlite }
+        });
+    options
+}
+
+/// Counts every statement, so that a test and an operator can see what a request costs.
+fn counted(mut connection: DatabaseConnection) -> DatabaseConnection {
+    connection.set_metric_callback(|_| metrics::counter!("countersign_db_statements_total").increment(1));
+    connection
+}
+
+/// A transaction that writes for one company. What it audits and emits is numbered and chained
+/// as its last step, in [`Tx::commit`]; dropped without that, nothing happened.
+pub(crate) struct Tx {
+    conn: DatabaseTransaction,
+    pub dialect: Dialect,
+    pub company: Uuid,
+    pending: Pending,
+    promise: Option<(Caller, Idempotency)>,
+    answer: Option<Uuid>,
+    news: broadcast::Sender<Uuid>,
+}
+
+impl Tx {
+    pub fn conn(&self) -> &DatabaseTransaction {
+        &self.conn
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.pending.at
+    }
+
+    pub fn audit(&mut self, entry: AuditEntry) {
+        self.pending.audit(entry);
+    }
+
+    pub fn emit(&mut self, event: Event) {
+        self.pending.emit(event);
+    }
+
+    /// Names the record that a repeat of this request is answered with; otherwise it is the first
+    /// one audited.
+    pub fn answer(&mut self, record: Uuid) {
+        self.answer = Some(record);
+    }
+
+    /// Tells every running pass that it read rules which no longer hold.
+    pub fn rules_changed(&mut self) {
+        self.pending.rules_changed = true;
+    }
+
+    pub async fn commit(self) -> Result<Sealed> {
+        self.keep_promise().await?;
+        let sealed = self.pending.seal(&self.conn, self.dialect).await?;
+        self.conn.commit().await?;
+        let _nobody_listens = self.news.send(self.company);
+        Ok(sealed)
+    }
+
+    /// Commits if the rules still are `version` (the company's and the global one); otherwise
+    /// takes everything back and returns `None`.
+    pub async fn commit_under(self, version: RulesVersion) -> Result<Option<Sealed>> {
+        self.keep_promise().await?;
+        let sealed = self.pending.seal_under(&self.conn, self.dialect, version).await?;
+        match sealed {
+            Some(sealed) => {
+                self.conn.commit().await?;
+                let _nobody_listens = self.news.send(self.company);
+                Ok(Some(sealed))
+            }
+            None => {
+                self.conn.rollback().await?;
+                Ok(None)
+            }
+        }
+    }
+}
+
+impl Tx {
+    /// Stores the answer beside its effect, for a repeat of the request.
+    async fn keep_promise(&self) -> Result<()> {
+        let (Some((caller, promise)), Some(answer)) =
+            (&self.promise, self.answer.or_else(|| self.pending.first_record()))
+        else {
+            return Ok(());
+        };
+        idempotency::store(self, *caller, promise, answer).await
+    }
+}
+
+/// Which rules a pass read: the version of the company's set and of the global one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RulesVersion {
+    pub own: i64,
+    pub global: i64,
+}
+
+impl From<DbErr> for Error {
+    fn from(error: DbErr) -> Self {
+        if let Some(SqlErr::UniqueConstraintViolation(_)) = error.sql_err() {
+            return Self::new(Code::Taken, "There is already a record with this unique value.");
+        }
+        Self::internal(error)
+    }
+}
+
+/// Whether trying the whole transaction again may succeed: a deadlock, a serialization failure, a
+/// busy database.
+pub(crate) fn is_transient(error: &Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) =
+            cause.downcast_ref::<DbErr>()
+            && let Some(code) = error.as_database_error().and_then(|error| error.code())
+        {
+            // PostgreSQL's serialization failure and deadlock; SQLite's busy and busy snapshot.
+            return ["40001", "40P01", "5", "517"].contains(&&*code);
+        }
+        source = cause.source();
+    }
+    false
+}

@@ -1,0 +1,36 @@
+//! What a server does by the clock, beside its jobs: it forgets what has lost its use, and tells
+//! operators how much work waits.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::Domain;
+use crate::error::Result;
+
+const EVERY: Duration = Duration::from_secs(15);
+
+impl Domain {
+    /// Keeps house until `stop`. What fails is logged and tried again.
+    pub async fn keep_house(&self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            if let Err(error) = self.tidy_up().await {
+                tracing::warn!(%error, "the server could not keep house");
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(EVERY) => {}
+            }
+        }
+    }
+
+    async fn tidy_up(&self) -> Result<()> {
+        let open = self.jobs_open().await?;
+        metrics::gauge!("countersign_jobs_open").set(i32::try_from(open).unwrap_or(i32::MAX));
+        let pruned = self.idempotency_prune().await?;
+        if pruned > 0 {
+            tracing::debug!(pruned, "idempotency keys were forgotten");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! The steps that make the tables, the same on SQLite and PostgreSQL.
+//!
+//! A step is written as SQL with the few types that the databases name differently as `$WORDS`.
+//! Times are whole microseconds in BIGINT. Text on PostgreSQL has COLLATE "C", so that both
+//! databases compare by code points.
+
+pub use sea_orm_migration::MigratorTrait;
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
+
+mod m0001_people;
+mod m0002_inventory;
+mod m0003_ledger;
+mod m0004_jobs;
+mod m0005_findings;
+mod m0006_rules;
+
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m0001_people::Migration),
+            Box::new(m0002_inventory::Migration),
+            Box::new(m0003_ledger::Migration),
+            Box::new(m0004_jobs::Migration),
+            Box::new(m0005_findings::Migration),
+            Box::new(m0006_rules::Migration),
+        ]
+    }
+}
+
+/// Runs `statements`, separated by semicolons, in the words of the database at hand.
+async fn run(manager: &SchemaManager<'_>, statements: &str) -> Result<(), DbErr> {
+    let words: [(&str, &str); 5] = match manager.get_database_backend() {
+        DbBackend::Postgres => [
+            ("$UUID", "UUID"),
+            ("$TEXT", "TEXT COLLATE \"C\""),
+            ("$BYTES", "BYTEA"),
+            ("$LIST", "JSONB"),
+            ("$CLUSTERED", ""),
+        ],
+        _ => [
+            ("$UUID", "BLOB"),
+            ("$TEXT", "TEXT"),
+            ("$BYTES", "BLOB"),
+            ("$LIST", "TEXT"),
+            ("$CLUSTERED", "WITHOUT ROWID"),
+        ],
+    };
+    let sql = words.iter().fold(statements.to_owned(), |sql, (word, name)| sql.replace(word, name));
+    // SQLite takes a step statement by statement: one that was cut off goes on where it stopped.
+    let sql =
+        sql.replace("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ").replace("INDEX ", "INDEX IF NOT EXISTS ");
+    for statement in sql.split(';').map(str::trim).filter(|statement| !statement.is_empty()) {
+        manager.get_connection().execute_unprepared(statement).await?;
+    }
+    Ok(())
+}
+
+/// A step named after its file: what it makes, and the tables it drops when it is taken back.
+macro_rules! step {
+    ($up:literal, drops $($table:literal),+) => {
+        use sea_orm_migration::prelude::*;
+
+        #[derive(DeriveMigrationName)]
+        pub struct Migration;
+
+        #[async_trait::async_trait]
+        impl MigrationTrait for Migration {
+            async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+                crate::run(manager, $up).await
+            }
+
+            async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+                crate::run(manager, concat!($("DROP TABLE ", $table, ";"),+)).await
+            }
+        }
+    };
+}
+use step;

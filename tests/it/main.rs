@@ -1,0 +1,20 @@
+//! Everything that takes more than one module to show, on both databases, through the outer doors.
+
+// The types of the schema's resolvers nest deeper than the compiler expects by itself.
+#![recursion_limit = "256"]
+
+mod algebra;
+mod crash;
+mod filters;
+mod graph;
+mod ground;
+mod hostile;
+mod inventory;
+mod paging;
+mod people;
+mod schema;
+mod stories;
+mod tenancy;
+mod tidy;
+mod triage;
+mod wire;

@@ -1,0 +1,120 @@
+//! A company's records, one of each noun at least, every text of them marked.
+
+use domain::access::{Actor, Portfolio, Role};
+use domain::finding::edit::{Edit, Selection};
+use domain::intake::import::ImportRequest;
+use domain::inventory::code::CodeList;
+use domain::inventory::project::NewProject;
+use domain::inventory::token::{Holder, NewToken};
+use domain::inventory::user::NewUser;
+use domain::inventory::view::{NewView, ViewNoun};
+use domain::page::PageArgs;
+use domain::rule::pass::Mode;
+use domain::vocabulary::terms::Term;
+use serde_json::json;
+use support::{House, World, draft};
+use uuid::Uuid;
+
+use super::calls::Ids;
+
+/// What all members of a company see, whatever their portfolio.
+pub async fn wide(world: &World, house: &House, mark: &str) -> Ids {
+    let (domain, admin) = (&world.domain, house.admin());
+    let named = |noun: &str| format!("{mark} {noun}");
+    let new = NewUser {
+        email: format!("{mark}@house.example"),
+        name: named("user"),
+        grant: Some((Role::Viewer, Portfolio::Whole)),
+        platform_admin: false,
+    };
+    let user = domain.user_create(admin, new).await.unwrap().id;
+    let membership = domain.memberships_of(admin, &[user]).await.unwrap()[&user].id;
+    let team = domain.team_create(admin, &named("team"), &[user]).await.unwrap().id;
+    let account = domain
+        .service_account_create(admin, &named("account"), Role::Viewer, Portfolio::Whole)
+        .await
+        .unwrap();
+    let new = NewToken {
+        holder: Some(Holder::ServiceAccount(account.id)),
+        name: named("token"),
+        scopes: None,
+        life: None,
+    };
+    let token = domain.token_create(admin, new).await.unwrap().0.id;
+    let new = NewView {
+        name: named("view"),
+        noun: ViewNoun::Findings,
+        filter: json!({ "is": mark }),
+        shared: true,
+    };
+    let view = domain.view_create(admin, new).await.unwrap().id;
+    for list in CodeList::ALL {
+        domain.code_set(admin, *list, &named("code"), &named("label")).await.unwrap();
+    }
+    let criteria = json!({ "field": "title", "operator": "contains", "value": mark });
+    let action = json!({ "type": "append_tag", "config": { "tags": [named("tag")] } });
+    let rule = draft(&named("rule"), 1, criteria, action);
+    let rule =
+        domain.rule_create(admin, domain::rule::RuleDraft { mode: Mode::Enforce, ..rule }).await.unwrap();
+    Ids::from([
+        ("Company", house.id),
+        ("User", user),
+        ("Membership", membership),
+        ("Team", team),
+        ("ServiceAccount", account.id),
+        ("Token", token),
+        ("View", view),
+        ("Rule", rule.id),
+    ])
+}
+
+/// What lies in portfolios, in a project of its own or in `project`; and the ids of every job.
+pub async fn bound(world: &World, house: &House, project: Option<Uuid>, mark: &str) -> (Ids, Vec<Uuid>) {
+    let (domain, admin) = (&world.domain, house.admin());
+    let project = match project {
+        Some(project) => project,
+        None => {
+            let new = NewProject { name: format!("{mark} project"), description: Some(mark.to_owned()) };
+            domain.project_create(admin, new).await.unwrap().id
+        }
+    };
+    let lines: String = (0..3)
+        .map(|at| {
+            let line = json!({
+                "scanner_reference": format!("{mark} {at}"), "title": format!("{mark} flaw {at}"),
+                "asset": format!("{mark} asset"), "severity": "high", "tags": [format!("{mark} tag {at}")],
+                "description": mark, "component_name": mark, "file_path": mark, "endpoint": mark,
+            });
+            format!("{line}\n")
+        })
+        .collect();
+    let request = || ImportRequest { project, name: format!("{mark} report"), ..world.request(mark) };
+    let import = world.import(admin, request(), &lines).await.job.id;
+    let waiting = domain.import_start(admin, request()).await.unwrap().id;
+    let findings = world.findings(admin, Some(title(mark))).await;
+    let finding = findings[0].id;
+    let comment = domain.finding_comment(admin, finding, &format!("{mark} comment")).await.unwrap().id;
+    let edit = Edit::Tag { add: vec![format!("{mark} by hand")], remove: vec![] };
+    let bulk = domain.finding_bulk(admin, Selection::Matching(title(mark)), edit).await.unwrap().id;
+    let export = domain.finding_export(admin, Some(&title(mark)), &[]).await.unwrap().id;
+    let scan = domain.job(admin, import).await.unwrap().params["scan"].as_str().unwrap().parse().unwrap();
+    let ids = Ids::from([
+        ("Project", project),
+        ("Asset", findings[0].asset),
+        ("Scan", scan),
+        ("Finding", finding),
+        ("Comment", comment),
+        ("Job", waiting),
+    ]);
+    (ids, vec![waiting, import, bulk, export])
+}
+
+pub fn title(mark: &str) -> serde_json::Value {
+    json!({ "field": "title", "operator": "contains", "value": mark })
+}
+
+/// The number of the company's newest audit entry.
+pub async fn newest_entry(world: &World, admin: &Actor) -> i64 {
+    let newest = world.domain.audit_entries(admin, &Default::default(), &PageArgs::first(1)).await.unwrap();
+    newest.nodes().next().unwrap().seq
+}
