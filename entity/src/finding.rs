@@ -37,6 +37,7 @@ pub struct Model {
     pub port: Option<i32>,
     pub component_name: Option<String>,
     pub component_version: Option<String>,
+    pub component_purl: Option<String>,
     pub fixed_version: Option<String>,
     pub fix_available: Option<bool>,
     pub file_path: Option<String>,

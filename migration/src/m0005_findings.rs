@@ -31,6 +31,7 @@ CREATE TABLE finding (
     port INTEGER,
     component_name $TEXT,
     component_version $TEXT,
+    component_purl $TEXT,
     fixed_version $TEXT,
     fix_available BOOLEAN,
     file_path $TEXT,

@@ -379,6 +379,7 @@ fn columns(table: &str) -> &'static [(&'static str, char)] {
         ("port", 'i'),
         ("component_name", 't'),
         ("component_version", 't'),
+        ("component_purl", 't'),
         ("fixed_version", 't'),
         ("fix_available", 'b'),
         ("file_path", 't'),

@@ -14,10 +14,10 @@ use support::{Database, Engine, Wire, tell};
 
 use process::{Site, countersign};
 
-/// How long a server may take to be ready.
-const READY: Duration = Duration::from_secs(5);
-/// How long an import may take, its server killed or not.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a server is waited for, however busy the machine.
+const READY: Duration = Duration::from_secs(120);
+/// How long an import is waited for, its server killed or not.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// How often the server is killed unless something else is said.
 const KILLS: usize = 3;
 /// After so many kills a fresh database is taken, so that proving its audit stays short.
@@ -231,7 +231,7 @@ fn check_end(step: &Json, night: usize) {
 
 /// Imports the report of `night`, kills the server `after` the upload began, and starts it again.
 async fn killed(
-    site: &mut Site,
+    site: &mut Site<'_>,
     server: process::Served,
     night: usize,
     after: Duration,

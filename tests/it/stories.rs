@@ -490,7 +490,7 @@ async fn changes_are_told_as_they_happen(world: &World) {
     let mut changes = std::pin::pin!(changes.expect("the cursor is in order"));
     let mut told = Vec::new();
     while told.len() < 7 {
-        let batch = tokio::time::timeout(Duration::from_secs(30), changes.next()).await;
+        let batch = tokio::time::timeout(Duration::from_secs(120), changes.next()).await;
         let batch = batch.unwrap_or_else(|_| panic!("no more is told than {told:?}"));
         let batch = batch.expect("the stream goes on").expect("events can be read");
         told.extend(batch.into_iter().map(|change| (change.seq, change.finding.id, change.event)));

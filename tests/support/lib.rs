@@ -54,6 +54,13 @@ impl Database {
         }
     }
 
+    /// Waits until what killed servers had sent is done or dropped.
+    pub fn settle(&self) {
+        if let (Some(name), Some(cluster)) = (&self.on_cluster, postgres::cluster()) {
+            cluster.settle(name);
+        }
+    }
+
     /// Takes the database away.
     fn remove(self) {
         if let (Some(name), Some(cluster)) = (&self.on_cluster, postgres::cluster()) {

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long the server may take to answer for the first time.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 const USER: &str = "countersign";
 
 /// Starts the server, says so, and waits for the end of its standard input.
@@ -116,6 +116,22 @@ impl Cluster {
 
     pub fn url(&self, database: &str) -> String {
         format!("postgres://{USER}@localhost/{database}?host={}", self.folder.display())
+    }
+
+    /// Waits until nobody is connected to the database: what a killed client had sent is done or
+    /// dropped only when its session ends, which the kill does not wait for.
+    pub fn settle(&self, database: &str) {
+        let others = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}'");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let told = said(self.client("psql").args(["-d", "postgres", "-Atc", &others]));
+            assert!(told.status.success(), "psql: {}", String::from_utf8_lossy(&told.stderr));
+            if told.stdout.trim_ascii() == b"0" {
+                return;
+            }
+            assert!(Instant::now() < deadline, "sessions outlive the servers they belong to");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     fn client(&self, program: &str) -> Command {

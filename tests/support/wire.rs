@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{Person, World};
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Somebody's way to a server on the loopback.
 #[derive(Clone)]

@@ -39,7 +39,7 @@ use crate::{Database, Engine};
 pub const NOW: Timestamp = Timestamp(1_795_248_000_000_000);
 
 /// How long a job may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A server without its transport, and who uses it.
 pub struct World {

@@ -153,6 +153,11 @@ impl FindingNode {
         self.0.evidence.component_version.as_deref()
     }
 
+    /// The package URL of the component at fault.
+    async fn component_purl(&self) -> Option<&str> {
+        self.0.evidence.component_purl.as_deref()
+    }
+
     /// The version that mends it.
     async fn fixed_version(&self) -> Option<&str> {
         self.0.evidence.fixed_version.as_deref()

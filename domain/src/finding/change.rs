@@ -292,6 +292,7 @@ impl Evidence {
             "scanner_category": self.scanner_category, "scanner_reference": self.scanner_reference,
             "cvss_vector": self.cvss_vector, "endpoint": self.endpoint, "port": self.port,
             "component_name": self.component_name, "component_version": self.component_version,
+            "component_purl": self.component_purl,
             "fixed_version": self.fixed_version, "fix_available": self.fix_available,
             "file_path": self.file_path, "line": self.line, "references": self.references,
             "excerpt": self.excerpt,

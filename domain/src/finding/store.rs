@@ -47,6 +47,7 @@ const COLUMNS: &[Column] = &[
     ("port", Type::Int),
     ("component_name", Type::Text),
     ("component_version", Type::Text),
+    ("component_purl", Type::Text),
     ("fixed_version", Type::Text),
     ("fix_available", Type::Bool),
     ("file_path", Type::Text),
@@ -103,7 +104,7 @@ fn list(elements: &[String]) -> Value {
     serde_json::to_string(elements).expect("texts encode").into()
 }
 
-fn row(finding: &Finding) -> [Value; 47] {
+fn row(finding: &Finding) -> [Value; 48] {
     let evidence = &finding.evidence;
     let shown = &finding.shown;
     let set = |field| list(shown.set(field));
@@ -133,6 +134,7 @@ fn row(finding: &Finding) -> [Value; 47] {
         evidence.port.map(i32::from).into(),
         evidence.component_name.clone().into(),
         evidence.component_version.clone().into(),
+        evidence.component_purl.clone().into(),
         evidence.fixed_version.clone().into(),
         evidence.fix_available.into(),
         evidence.file_path.clone().into(),
@@ -204,7 +206,7 @@ pub(crate) fn read(row: &QueryResult) -> Result<Finding> {
     let (known_exploit, sla_breached) = (r.next()?, r.next()?);
     let endpoint = r.next()?;
     let port = r.next::<Option<i32>>()?.and_then(|port| u16::try_from(port).ok());
-    let (component_name, component_version) = (r.next()?, r.next()?);
+    let (component_name, component_version, component_purl) = (r.next()?, r.next()?, r.next()?);
     let (fixed_version, fix_available, file_path) = (r.next()?, r.next()?, r.next()?);
     let line = r.next::<Option<i64>>()?.and_then(|line| u32::try_from(line).ok());
     let references = r.list()?;
@@ -238,6 +240,7 @@ pub(crate) fn read(row: &QueryResult) -> Result<Finding> {
             port,
             component_name,
             component_version,
+            component_purl,
             fixed_version,
             fix_available,
             file_path,

@@ -15,7 +15,7 @@ terms! {
         Type = "vulnerability_type", CvssScore = "cvss_score", CvssVector = "cvss_vector",
         EpssScore = "epss_score", KnownExploit = "known_exploit", CveIds = "cve_ids", CweIds = "cwe_ids",
         Endpoint = "endpoint", Port = "port", ComponentName = "component_name",
-        ComponentVersion = "component_version", FixedVersion = "fixed_version", FixAvailable = "fix_available",
+        ComponentVersion = "component_version", ComponentPurl = "component_purl", FixedVersion = "fixed_version", FixAvailable = "fix_available",
         FilePath = "file_path", Line = "line", References = "references", Tags = "tags",
         Remediation = "remediation", FirstSeenAt = "first_seen_at",
     }

@@ -7,7 +7,8 @@ use crate::intake::report::{Reported, ReportedAsset};
 /// `first` and `second`, which have the same fingerprint, as one finding: the higher severity, the
 /// lists united in order of appearance (at most `list` of each), an exploit known if either knows
 /// one, the earlier first sighting, and of every other field the first value there is. A CVSS
-/// score and its vector stay together, and so do a component's version and what fixes it.
+/// score and its vector stay together, and so do a component's version and what fixes it. A verdict
+/// stands only where both entries have one: what one entry does not excuse is not excused.
 ///
 /// Merging several in report order gives the same whichever two are merged first.
 #[must_use]
@@ -41,6 +42,7 @@ pub fn merge(first: Reported, second: Reported, list: usize) -> Reported {
         port: first.port.or(second.port),
         component_name: first.component_name.or(second.component_name),
         component_version,
+        component_purl: first.component_purl.or(second.component_purl),
         fixed_version,
         fix_available,
         file_path: first.file_path.or(second.file_path),
@@ -53,6 +55,7 @@ pub fn merge(first: Reported, second: Reported, list: usize) -> Reported {
             (one, other) => one.or(other),
         },
         excerpt: first.excerpt.or(second.excerpt),
+        verdict: second.verdict.and(first.verdict),
     }
 }
 

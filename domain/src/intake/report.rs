@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::vocabulary::terms::{FindingClass, Severity};
+use crate::vocabulary::terms::{FindingClass, Severity, Status};
 use crate::vocabulary::time::Timestamp;
 
 /// What a reader makes of a whole report, once.
@@ -22,6 +22,20 @@ pub struct ReportedAsset {
     pub name: String,
     /// What it is, in lower-case words with underscores: `container_image`, `host`, `repository`.
     pub kind: Option<String>,
+}
+
+/// What a report says of a finding beside that it is there: a VEX statement, a suppression, an
+/// exception. It becomes an entry of the finding's layers, and never takes the finding away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// `FALSE_POSITIVE`, `ACCEPTED_RISK` or `FIXED`.
+    pub status: Status,
+    /// Why, in the word of the format: `vulnerable_code_not_present`.
+    pub justification: Option<String>,
+    /// Why, in the words of the author.
+    pub statement: Option<String>,
+    /// Who says so: a vendor, a person, a file of suppressions.
+    pub author: Option<String>,
 }
 
 /// One finding as its scanner reported it. Texts are trimmed, without U+0000, never empty.
@@ -48,6 +62,8 @@ pub struct Reported {
     pub port: Option<u16>,
     pub component_name: Option<String>,
     pub component_version: Option<String>,
+    /// The package URL of the component, as the report gives it.
+    pub component_purl: Option<String>,
     pub fixed_version: Option<String>,
     pub fix_available: Option<bool>,
     pub file_path: Option<String>,
@@ -58,6 +74,7 @@ pub struct Reported {
     pub first_seen_at: Option<Timestamp>,
     /// A bounded piece of the report itself, as evidence.
     pub excerpt: Option<String>,
+    pub verdict: Option<Verdict>,
 }
 
 impl Default for Reported {
@@ -82,6 +99,7 @@ impl Default for Reported {
             port: None,
             component_name: None,
             component_version: None,
+            component_purl: None,
             fixed_version: None,
             fix_available: None,
             file_path: None,
@@ -91,6 +109,7 @@ impl Default for Reported {
             remediation: None,
             first_seen_at: None,
             excerpt: None,
+            verdict: None,
         }
     }
 }

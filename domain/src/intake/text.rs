@@ -39,6 +39,7 @@ pub fn tidy(reported: &mut Reported, list: usize) {
         port: _,
         component_name,
         component_version,
+        component_purl,
         fixed_version,
         fix_available: _,
         file_path,
@@ -48,6 +49,7 @@ pub fn tidy(reported: &mut Reported, list: usize) {
         remediation,
         first_seen_at: _,
         excerpt,
+        verdict,
     } = reported;
     for text in [name, title] {
         clean(text);
@@ -62,6 +64,7 @@ pub fn tidy(reported: &mut Reported, list: usize) {
         endpoint,
         component_name,
         component_version,
+        component_purl,
         fixed_version,
         file_path,
     ] {
@@ -70,6 +73,11 @@ pub fn tidy(reported: &mut Reported, list: usize) {
     optional(description, |text| cut_bytes(text, PAGE));
     optional(remediation, |text| cut_bytes(text, PAGE));
     optional(excerpt, |text| cut_bytes(text, EXCERPT));
+    if let Some(verdict) = verdict {
+        optional(&mut verdict.justification, |text| cut_chars(text, LINE));
+        optional(&mut verdict.author, |text| cut_chars(text, LINE));
+        optional(&mut verdict.statement, |text| cut_bytes(text, PAGE));
+    }
     identity.iter_mut().for_each(clean);
     for values in [cve_ids, cwe_ids, references, tags] {
         distinct(values, list);

@@ -338,6 +338,7 @@ impl Tabular {
             port,
             component_name: text(Mapped::ComponentName),
             component_version: text(Mapped::ComponentVersion),
+            component_purl: text(Mapped::ComponentPurl),
             fixed_version: text(Mapped::FixedVersion),
             fix_available: truth(Mapped::FixAvailable)?,
             file_path: text(Mapped::FilePath),

@@ -85,6 +85,8 @@ fields! {
             "The package or library at fault.";
         ComponentVersion = "component_version", "Component version", Kind::Text, optional, Finding."component_version",
             "The version of the component at fault.";
+        ComponentPurl = "component_purl", "Package URL", Kind::Text, optional, Finding."component_purl",
+            "The package URL of the component at fault: `pkg:npm/lodash@4.17.20`.";
         FixAvailable = "fix_available", "Fix available", Kind::Bool, optional, Finding."fix_available",
             "Whether a version without the fault exists.";
     }
