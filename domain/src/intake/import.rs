@@ -135,11 +135,16 @@ impl Domain {
     /// Opens the file that an import's report is written to. Only the import's own company, and only
     /// while it waits for the report.
     pub async fn import_upload(&self, actor: &Actor, id: Uuid) -> Result<Incoming> {
-        let scope = actor.allow(Permission::Import)?;
-        let job = self.db().job_of(&scope, actor.id, id).await?.filter(|job| job.kind == JobKind::Import);
+        self.upload(actor, id, JobKind::Import).await
+    }
+
+    /// Opens the file that a job of this kind is to read, while it waits for that.
+    pub(crate) async fn upload(&self, actor: &Actor, id: Uuid, kind: JobKind) -> Result<Incoming> {
+        let scope = actor.allow(kind.right())?;
+        let job = self.db().job_of(&scope, actor.id, id).await?.filter(|job| job.kind == kind);
         let job = job.ok_or_else(|| Error::not_found("import"))?;
         if job.state != JobState::Waiting {
-            return Err(Error::new(Code::IllegalState, "This import does not wait for a report."));
+            return Err(Error::new(Code::IllegalState, NOT_WAITING));
         }
         let spool = self.spool();
         tokio::fs::create_dir_all(spool).await.map_err(Error::internal)?;
@@ -193,8 +198,10 @@ impl Domain {
     }
 }
 
+const NOT_WAITING: &str = "This import does not wait for a report.";
+
 /// Removes a file that may be gone already.
-pub(super) async fn remove(path: &Path) {
+pub(crate) async fn remove(path: &Path) {
     if let Err(error) = tokio::fs::remove_file(path).await
         && error.kind() != std::io::ErrorKind::NotFound
     {
@@ -248,20 +255,23 @@ impl Incoming {
         self.file.get_ref().sync_all().await.map_err(Error::internal)?;
         let domain = &self.domain;
         let now = domain.clock().now();
-        let scope = self.actor.allow(Permission::Import)?;
-        let mut params = ImportParams::of(&self.job)?;
-        params.upload = Some(Upload { bytes: self.bytes, at: now });
+        let scope = self.actor.allow(self.job.kind.right())?;
+        let mut params = self.job.params.clone();
+        params["upload"] = json!(Upload { bytes: self.bytes, at: now });
         let mut tx = domain.db().begin(&self.actor, &scope, now).await?;
-        let value = serde_json::to_value(&params).map_err(Error::internal)?;
-        if !tx.ready_job(self.job.id, domain.worker(), &value).await? {
-            return Err(Error::new(Code::IllegalState, "This import does not wait for a report."));
+        if !tx.ready_job(self.job.id, domain.worker(), &params).await? {
+            return Err(Error::new(Code::IllegalState, NOT_WAITING));
         }
         // The job is held by now: of two uploads that end at once, only one puts its file in place.
         tokio::fs::rename(&self.partial.0, domain.spooled(self.job.id)).await.map_err(Error::internal)?;
         sync_folder(domain.spool()).await?;
-        tx.audit(AuditEntry::new("import.uploaded", self.job.id).after(json!({ "bytes": self.bytes })));
-        let told = json!({ "project": params.project, "format": params.format });
-        tx.emit(Event::new(EventKind::ScanStarted, params.scan, told));
+        let action = if self.job.kind == JobKind::Import { "import.uploaded" } else { "intel.uploaded" };
+        tx.audit(AuditEntry::new(action, self.job.id).after(json!({ "bytes": self.bytes })));
+        if self.job.kind == JobKind::Import {
+            let params = ImportParams::of(&self.job)?;
+            let told = json!({ "project": params.project, "format": params.format });
+            tx.emit(Event::new(EventKind::ScanStarted, params.scan, told));
+        }
         tx.commit().await?;
         domain.wake_jobs();
         domain.db().job(&scope, self.job.id).await?.ok_or_else(|| Error::not_found("job"))
