@@ -24,9 +24,17 @@ const CONNECT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_secs(30);
 
 /// The way out, with what it may reach beside public addresses.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Egress {
     allowed: Vec<IpNet>,
+    /// How long an answer may let wait for itself, or for its next bytes.
+    patience: Duration,
+}
+
+impl Default for Egress {
+    fn default() -> Self {
+        Self { allowed: Vec::new(), patience: PAUSE }
+    }
 }
 
 /// What a server said the last time, so that it need not say it again.
@@ -67,7 +75,13 @@ impl Egress {
             let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
             network.ok_or_else(|| Error::invalid("egress_allow", format!("`{text}` is not a network.")))
         };
-        Ok(Self { allowed: allowed.iter().map(network).collect::<Result<_>>()? })
+        Ok(Self { allowed: allowed.iter().map(network).collect::<Result<_>>()?, ..Self::default() })
+    }
+
+    /// The same way out for who waits only so long.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Whether this address may be reached.
@@ -120,7 +134,7 @@ impl Egress {
             .no_proxy()
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT)
-            .read_timeout(PAUSE)
+            .read_timeout(self.patience)
             .user_agent(concat!("countersign/", env!("CARGO_PKG_VERSION")))
             .resolve_to_addrs(&host, &addresses)
             .build()

@@ -132,17 +132,15 @@ impl Domain {
         self.db().job(&scope, id).await?.ok_or_else(|| Error::not_found("job"))
     }
 
-    /// Opens the file that an import's report is written to. Only the import's own company, and only
-    /// while it waits for the report.
+    /// Opens the file that an import's report, or what a feed says, is written to. Only for the job's
+    /// own company, and only while it waits for the file.
     pub async fn import_upload(&self, actor: &Actor, id: Uuid) -> Result<Incoming> {
-        self.upload(actor, id, JobKind::Import).await
-    }
-
-    /// Opens the file that a job of this kind is to read, while it waits for that.
-    pub(crate) async fn upload(&self, actor: &Actor, id: Uuid, kind: JobKind) -> Result<Incoming> {
-        let scope = actor.allow(kind.right())?;
-        let job = self.db().job_of(&scope, actor.id, id).await?.filter(|job| job.kind == kind);
-        let job = job.ok_or_else(|| Error::not_found("import"))?;
+        const READERS: [JobKind; 2] = [JobKind::Import, JobKind::IntelLoad];
+        let any = READERS.iter().find_map(|kind| actor.allow(kind.right()).ok());
+        let scope = any.map_or_else(|| actor.allow(Permission::Import), Ok)?;
+        let job = self.db().job_of(&scope, actor.id, id).await?;
+        let job = job.filter(|job| READERS.contains(&job.kind)).ok_or_else(|| Error::not_found("import"))?;
+        actor.allow(job.kind.right())?;
         if job.state != JobState::Waiting {
             return Err(Error::new(Code::IllegalState, NOT_WAITING));
         }

@@ -132,7 +132,7 @@ impl Domain {
         };
         let job = self.insert_load(&actor, &Scope::Global, &params).await?;
         let received = async {
-            let mut incoming = self.intel_upload(&actor, job.id).await?;
+            let mut incoming = self.import_upload(&actor, job.id).await?;
             while let Some(part) = download.next().await? {
                 incoming.write(&part).await?;
             }

@@ -14,7 +14,7 @@ use crate::Domain;
 use crate::access::{Actor, Permission, Scope};
 use crate::error::{Error, Result};
 use crate::finding::layers::SetField;
-use crate::intake::import::{Incoming, remove};
+use crate::intake::import::remove;
 use crate::job::{Job, JobKind, JobState, Principal};
 use crate::ledger::AuditEntry;
 use crate::rule::live::RuleSet;
@@ -46,9 +46,13 @@ impl Job {
     }
 }
 
+/// Where to read more about a finding.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct References(pub Vec<String>);
+
 impl Domain {
     /// Asks for a load of a feed, for the actor's company or as a platform admin for all. The job
-    /// waits for its file: [`Domain::intel_upload`].
+    /// waits for its file: [`Domain::import_upload`].
     pub async fn intel_load_start(&self, actor: &Actor, feed: Feed, name: &str) -> Result<Job> {
         let scope = actor.allow(Permission::ManageSettings)?;
         let name = name.trim();
@@ -69,11 +73,6 @@ impl Domain {
         tx.audit(AuditEntry::new("intel.started", id).after(told));
         tx.commit().await?;
         self.db().job(scope, id).await?.ok_or_else(|| Error::not_found("job"))
-    }
-
-    /// Opens the file that a load is to read, while it waits for that.
-    pub async fn intel_upload(&self, actor: &Actor, id: Uuid) -> Result<Incoming> {
-        self.upload(actor, id, JobKind::IntelLoad).await
     }
 
     /// The end of a load that failed or was cancelled.
@@ -107,7 +106,7 @@ impl Domain {
 
     /// Where to read more about these findings, by what feeds say of their CVEs: for those of which
     /// the scanner says nothing. For a loader.
-    pub async fn intel_references(&self, actor: &Actor, ids: &[Uuid]) -> Result<HashMap<Uuid, Vec<String>>> {
+    pub async fn intel_references(&self, actor: &Actor, ids: &[Uuid]) -> Result<HashMap<Uuid, References>> {
         let scope = actor.allow(Permission::Read)?;
         let findings = self.db().findings_by_id(&scope, ids).await?;
         let findings = || findings.iter().filter(|finding| finding.evidence.references.is_empty());
@@ -116,7 +115,7 @@ impl Domain {
         let cves: Vec<&str> = cves.into_iter().collect();
         let known = self.db().facts(&scope, &cves).await?;
         Ok(findings()
-            .map(|finding| (finding.id, known.references(finding.shown.set(SetField::CveIds))))
+            .map(|finding| (finding.id, References(known.references(finding.shown.set(SetField::CveIds)))))
             .collect())
     }
 }
