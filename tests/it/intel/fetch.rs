@@ -22,6 +22,9 @@ use super::{kev, line};
 
 on_both!(feeds_are_fetched_when_they_are_due, hostile_answers_are_recorded, one_server_fetches);
 
+/// No load follows.
+const NOTHING: [Uuid; 0] = [];
+
 /// What the server answers with.
 #[derive(Clone)]
 enum Answer {
@@ -126,11 +129,11 @@ async fn feeds_are_fetched_when_they_are_due(world: &World) {
     assert!(!server.asked()[0].contains("if-none-match"));
 
     // Not due before its time; then asked whether anything is new, and nothing is.
-    assert_eq!(world.domain.fetch_due(&plan).await.unwrap(), []);
+    assert_eq!(world.domain.fetch_due(&plan).await.unwrap(), NOTHING);
     assert_eq!(server.asked().len(), 1);
     world.clock.advance(Span(6 * Span::HOUR.0));
     server.says(Answer::Whole("HTTP/1.1 304 Not Modified\r\nconnection: close\r\n\r\n".to_owned()));
-    assert_eq!(world.domain.fetch_due(&plan).await.unwrap(), []);
+    assert_eq!(world.domain.fetch_due(&plan).await.unwrap(), NOTHING);
     let asked = server.asked();
     assert!(
         asked[1].contains("if-none-match: \"one\"") && asked[1].contains("if-modified-since: fri"),
@@ -186,7 +189,7 @@ async fn hostile_answers_are_recorded(world: &World) {
     for (at, (allowed, answer, why)) in cases.into_iter().enumerate() {
         server.says(answer);
         let plan = server.plan(allowed);
-        assert_eq!(domain.fetch_due(&plan).await.unwrap(), [], "case {at}");
+        assert_eq!(domain.fetch_due(&plan).await.unwrap(), NOTHING, "case {at}");
         let told = standing(world).await;
         assert!(
             told.error.as_deref().is_some_and(|error| error.contains(why)),
@@ -198,7 +201,7 @@ async fn hostile_answers_are_recorded(world: &World) {
         let asked = server.asked().len();
         let wait = Span::MINUTE.times(1 << failures).unwrap().min(Span(6 * Span::HOUR.0));
         world.clock.advance(Span(wait.0 - Span::SECOND.0));
-        assert_eq!(domain.fetch_due(&plan).await.unwrap(), [], "case {at}");
+        assert_eq!(domain.fetch_due(&plan).await.unwrap(), NOTHING, "case {at}");
         assert_eq!(server.asked().len(), asked, "case {at}: not before its time");
         world.clock.advance(Span::SECOND);
         failures = (failures + 1).min(10);

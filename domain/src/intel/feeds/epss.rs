@@ -30,6 +30,12 @@ pub fn read(source: Source, sink: Sink<'_>) -> Result<Option<Timestamp>> {
     let mut rows = ::csv::ReaderBuilder::new().comment(Some(b'#')).from_reader(source.table(b','));
     meter.fence(limits.item);
     let header = rows.headers().map_err(|error| refuse(&meter, error))?.clone();
+    let place = |row: &::csv::StringRecord| {
+        row.position().map_or_else(
+            || meter.place(),
+            |at| Place { line: at.line(), column: 1, offset: at.byte() },
+        )
+    };
     let column = |names: &[&str]| {
         header.iter().position(|cell| names.iter().any(|name| cell.trim().eq_ignore_ascii_case(name)))
     };
