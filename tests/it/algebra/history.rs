@@ -365,7 +365,7 @@ fn place_of(statement: &Statement) -> (Place, Json) {
             (Place::Scalar(*field), value.as_ref().map_or(Json::Null, Scalar::json))
         }
         Statement::Element(field, element, on) => (Place::Element(*field, element.clone()), json!(on)),
-        Statement::Accept => unreachable!("only rules accept"),
+        Statement::Judge(_) => unreachable!("people move the lifecycle"),
     }
 }
 
@@ -597,7 +597,7 @@ impl Past {
             prop_assert!(conflicts.is_empty());
             let spoken = entries(&before, |source| source == Source::rule(rule));
             self.people.retain(|place, _| !spoken.contains_key(place));
-            if before.status().accepted_by.contains(&rule) {
+            if before.status().verdicts.entries().iter().any(|entry| entry.source == Source::rule(rule)) {
                 self.decided = None;
             }
         }
@@ -652,10 +652,9 @@ impl Past {
             prop_assert_eq!(shown.status, decided, "what was decided stands");
         } else {
             prop_assert!(status.lifecycle.source.layer < Layer::Runbook);
-            let accepted = !status.accepted_by.is_empty()
-                && !matches!(status.lifecycle.value, Status::Fixed | Status::Closed);
-            let over = if accepted { Status::AcceptedRisk } else { status.lifecycle.value };
-            prop_assert_eq!(shown.status, over);
+            let ended = matches!(status.lifecycle.value, Status::Fixed | Status::Closed);
+            let over = status.verdicts.top().filter(|_| !ended).map(|top| top.value.status);
+            prop_assert_eq!(shown.status, over.unwrap_or(status.lifecycle.value));
         }
         let again = Layers::decode(&layers.encode(), shown.status, shown.statements());
         prop_assert_eq!(&again.expect("what was written can be read"), layers);
