@@ -7,7 +7,7 @@ use domain::error::Code;
 use domain::finding::change::Change;
 use domain::finding::facts::{Evidence, Finding, Shown, scanner_statements};
 use domain::finding::layers::{
-    Layer, Layers, RevokeMode, Scalar, ScalarField, SetField, Source, Statement, revoke,
+    Layer, Layers, RevokeMode, Scalar, ScalarField, SetField, Source, Statement, Verdict, revoke,
 };
 use domain::finding::lifecycle;
 use domain::intake::report::{Reported, ReportedAsset};
@@ -113,18 +113,25 @@ pub fn reported() -> impl Strategy<Value = Reported> {
         prop::option::of(select(&[0.0, 7.5, 10.0][..])),
         prop::option::of(any::<bool>()),
         prop::collection::btree_set(select(WORDS), 0..3),
+        prop::option::weighted(
+            0.2,
+            select(&[Status::FalsePositive, Status::AcceptedRisk, Status::Fixed][..]),
+        ),
     )
         .prop_map(
-            |(title, severity, vulnerability_type, remediation, cvss_score, known_exploit, tags)| Reported {
-                asset: ReportedAsset { name: "web-01".to_owned(), kind: None },
-                title: title.to_owned(),
-                severity,
-                vulnerability_type,
-                remediation,
-                cvss_score,
-                known_exploit,
-                tags: tags.into_iter().map(str::to_owned).collect(),
-                ..Reported::default()
+            |(title, severity, vulnerability_type, remediation, cvss_score, known_exploit, tags, verdict)| {
+                Reported {
+                    asset: ReportedAsset { name: "web-01".to_owned(), kind: None },
+                    title: title.to_owned(),
+                    severity,
+                    vulnerability_type,
+                    remediation,
+                    cvss_score,
+                    known_exploit,
+                    tags: tags.into_iter().map(str::to_owned).collect(),
+                    verdict: verdict.map(Verdict::of),
+                    ..Reported::default()
+                }
             },
         )
 }
