@@ -13,4 +13,3 @@ pub(crate) mod load;
 pub mod standing;
 pub mod start;
 pub(crate) mod store;
-mod unpack;

@@ -387,8 +387,8 @@ async fn what_cannot_be_read_changes_nothing(world: &World) {
         (Feed::Epss, format!("{good}CVE-2026-0002,0.5\n").into(), "REPORT_MALFORMED", Some(4)),
         (Feed::Epss, format!("{good}nonsense,0.5,0.5\n").into(), "REPORT_MALFORMED", Some(4)),
         (Feed::Epss, [good.as_bytes(), b"\xff\xfe,0.5,0.5\n"].concat(), "REPORT_MALFORMED", Some(4)),
-        (Feed::Epss, bomb, "REPORT_TOO_LARGE", None),
-        (Feed::Epss, damaged, "REPORT_MALFORMED", None),
+        (Feed::Epss, bomb, "REPORT_TOO_LARGE", Some(1)),
+        (Feed::Epss, damaged, "REPORT_MALFORMED", Some(1)),
         (Feed::Cve, b"{\"cveMetadata\":{\"cveId\":\"x\"}}".to_vec(), "REPORT_MALFORMED", Some(1)),
         (
             Feed::Cve,

@@ -15,6 +15,7 @@ use super::lifecycle;
 use crate::error::{Code, Error, Result};
 use crate::event::catalogue::{Event, EventKind};
 use crate::intel::fact::Known;
+use crate::intel::feed::Feed;
 use crate::ledger::AuditEntry;
 use crate::rule::pass::{Application, LiveRule, Passed};
 use crate::vocabulary::terms::{Status, Term};
@@ -93,7 +94,7 @@ impl Finding {
                     return Ok(entries);
                 }
                 let layers = self.layers.clone();
-                self.layers.inform(said);
+                self.layers.inform(|by| Feed::with_id(by).is_some(), said);
                 if self.layers != layers {
                     let (mut was, mut is) = (Map::new(), Map::new());
                     let [before, after] = [&layers, &self.layers].map(|l| values_of(l, Layer::Intel));
@@ -258,7 +259,10 @@ fn values_of(layers: &Layers, layer: Layer) -> Map<String, Json> {
             .collect();
         (!said.is_empty()).then(|| (field.word().to_owned(), json!(said)))
     });
-    scalars.chain(sets).collect()
+    let verdicts = layers.status().verdicts.entries().iter();
+    let verdict = verdicts.filter(|entry| entry.source == Source::SCANNER);
+    let verdict = verdict.map(|entry| ("verdict".to_owned(), json!(entry.value)));
+    scalars.chain(sets).chain(verdict).collect()
 }
 
 /// The members in which two maps differ; one that is missing is null.

@@ -18,7 +18,6 @@ use super::fact::Fact;
 use super::feed::Feed;
 use super::start::LoadParams;
 use super::store::{FACTS, Said, Taken};
-use super::unpack::unpack;
 use crate::Domain;
 use crate::access::{GLOBAL, Portfolio, Scope};
 use crate::error::{Code, Error, Result};
@@ -122,7 +121,6 @@ impl Load<'_> {
         let (path, feed) = (path.to_owned(), self.params.feed);
         let limits = self.domain.settings().limits.clone();
         let mut reading = tokio::task::spawn_blocking(move || {
-            unpack(&path, &limits)?;
             let mut rows = 0;
             let as_of = (feed.entry().read)(Source::open(&path, &limits)?, &mut |_, _| {
                 rows += 1;

@@ -31,16 +31,16 @@ pub fn read(source: Source, sink: Sink<'_>) -> Result<Option<Timestamp>> {
     meter.fence(limits.item);
     let header = rows.headers().map_err(|error| refuse(&meter, error))?.clone();
     let place = |row: &::csv::StringRecord| {
-        row.position().map_or_else(
-            || meter.place(),
-            |at| Place { line: at.line(), column: 1, offset: at.byte() },
-        )
+        row.position()
+            .map_or_else(|| meter.place(), |at| Place { line: at.line(), column: 1, offset: at.byte() })
     };
     let column = |names: &[&str]| {
         header.iter().position(|cell| names.iter().any(|name| cell.trim().eq_ignore_ascii_case(name)))
     };
     let (Some(cve), Some(score)) = (column(&["cve", "cve_id"]), column(&["epss", "epss_score"])) else {
-        return Err(meter.malformed("the header has no columns `cve` and `epss`: these are not EPSS scores"));
+        return Err(
+            place(&header).malformed("there are no columns `cve` and `epss`: these are not EPSS scores")
+        );
     };
     let percentile = column(&["percentile", "epss percentile", "epss_percentile"]);
     let mut row = ::csv::StringRecord::new();
@@ -52,9 +52,7 @@ pub fn read(source: Source, sink: Sink<'_>) -> Result<Option<Timestamp>> {
         if row.iter().all(|cell| cell.trim().is_empty()) {
             continue;
         }
-        let place = row
-            .position()
-            .map_or_else(|| meter.place(), |at| Place { line: at.line(), column: 1, offset: at.byte() });
+        let place = place(&row);
         let share = |at: Option<usize>, what: &str| {
             let cell = at.and_then(|at| row.get(at)).map(str::trim).unwrap_or_default();
             cell.parse()
