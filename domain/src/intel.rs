@@ -5,6 +5,7 @@
 //! the findings that name a CVE of which something changed hear of it, company by company, each with
 //! the pass that follows. A finding that is new hears of what is kept before its first pass.
 
+mod document;
 pub mod fact;
 pub mod feed;
 mod feeds;
@@ -13,3 +14,5 @@ pub(crate) mod load;
 pub mod standing;
 pub mod start;
 pub(crate) mod store;
+
+pub use document::document;
