@@ -2,6 +2,7 @@
 
 mod aside;
 pub mod census;
+mod cvss;
 pub mod fingerprint;
 pub mod format;
 pub mod formats;
@@ -12,10 +13,12 @@ mod late;
 pub mod limits;
 pub mod mapping;
 pub mod merge;
+mod package;
 pub mod place;
 pub mod reading;
 pub mod report;
 mod source;
 mod storing;
 pub(crate) mod text;
+pub mod vex;
 mod xml;

@@ -25,6 +25,26 @@ pub enum ReportFormat {
     Sarif,
     /// Nessus version 2 (`.nessus`).
     NessusXml,
+    /// What `grype -o json` writes.
+    GrypeJson,
+    /// CycloneDX in JSON.
+    CyclonedxJson,
+    /// CycloneDX in XML.
+    CyclonedxXml,
+    /// OpenVEX.
+    Openvex,
+    /// CSAF 2.0.
+    Csaf,
+    /// What OWASP Dependency-Check writes as XML.
+    DependencyCheckXml,
+    /// What `osv-scanner --format json` writes.
+    OsvScannerJson,
+    /// What `cargo audit --json` writes.
+    CargoAuditJson,
+    /// What `npm audit --json` writes.
+    NpmAuditJson,
+    /// What `snyk test --json` writes.
+    SnykJson,
     /// Comma-separated values, under a mapping.
     Csv,
     /// A JSON object on each line, under a mapping.
