@@ -27,7 +27,8 @@ fn a_report_cut_anywhere_is_refused() {
         let whole =
             both_of(&bytes, format, mapping.as_ref(), &Limits::default()).expect("it is well formed").0;
         let ends_itself = !matches!(format, Format::Csv | Format::Jsonl);
-        for end in 0..bytes.trim_ascii_end().len() {
+        let length = bytes.trim_ascii_end().len();
+        for end in (0..length).step_by(1 + length / 500) {
             match both_of(&bytes[..end], format, mapping.as_ref(), &Limits::default()) {
                 Err(error) => assert!(
                     matches!(error.code, Code::ReportMalformed | Code::Invalid),

@@ -61,10 +61,26 @@ struct OpenVex {
     asset: Option<String>,
     scanned_at: Option<Timestamp>,
     documents: Late<Document>,
-    /// The statement that counts of each pair: its time and its number.
-    current: HashMap<[u8; 16], (Option<Timestamp>, u64)>,
-    /// Whether all of `current` is known from before.
+    /// What is said of each pair.
+    said: HashMap<[u8; 16], Said>,
+    /// Whether all of `said` is known from before.
     complete: bool,
+}
+
+/// The last statement about a pair with a time of its own, and the last without, by their numbers.
+#[derive(Clone, Copy, Debug, Default)]
+struct Said {
+    timed: Option<(Timestamp, u64)>,
+    untimed: Option<u64>,
+}
+
+impl Said {
+    /// The number of the statement that counts in a document of that time.
+    fn counts(self, document: Option<Timestamp>) -> Option<u64> {
+        let timed = self.timed.map(|(at, number)| (Some(at), number));
+        let untimed = self.untimed.map(|number| (document, number));
+        timed.max(untimed).map(|(_, number)| number)
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -87,12 +103,12 @@ impl OpenVex {
         Self { asset: plan.asset.map(str::to_owned), ..Self::default() }
     }
 
-    /// Whether the statement is the one that counts of its pair, as far as is known. Sets `again` where an earlier one
-    /// was handed over that does not.
+    /// Whether the statement is to be handed over: in the first pass each, then the one that counts of its pair. Sets
+    /// `again` where there are several.
     fn counts(
         &mut self,
         reported: &Reported,
-        at: Option<Timestamp>,
+        (own, document): (Option<Timestamp>, Option<Timestamp>),
         number: u64,
         again: &mut bool,
         limits: &Limits,
@@ -105,21 +121,21 @@ impl OpenVex {
         }
         let mut pair = [0; 16];
         pair.copy_from_slice(&hash.finalize()[..16]);
-        let known = self.current.get(&pair).copied();
         if self.complete {
-            return Ok(known.is_none_or(|(_, of_pair)| of_pair == number));
+            let said = self.said.get(&pair).copied().unwrap_or_default();
+            return Ok(said.counts(document).is_none_or(|of_pair| of_pair == number));
         }
-        match known {
-            // A product that one statement names twice.
-            Some((_, of_pair)) if of_pair == number => return Ok(true),
-            Some((known_at, _)) if known_at > at => return Ok(false),
-            Some(_) => *again = true,
-            None if self.current.len() * PAIR > limits.collected => {
-                return Err(too_large(limits.over_collected(), meter.place()));
-            }
-            None => {}
+        if self.said.len() * PAIR > limits.collected {
+            return Err(too_large(limits.over_collected(), meter.place()));
         }
-        self.current.insert(pair, (at, number));
+        let said = self.said.entry(pair).or_default();
+        // A product that one statement names twice is no history.
+        let before = said.timed.map(|(_, number)| number).max(said.untimed);
+        *again |= before.is_some_and(|before| before != number);
+        match own {
+            Some(at) => said.timed = said.timed.max(Some((at, number))),
+            None => said.untimed = Some(number),
+        }
         Ok(true)
     }
 }
@@ -144,13 +160,14 @@ impl Reader for OpenVex {
                         }
                         number += 1;
                         let known = document.used().clone();
-                        let at = statement.timestamp.as_deref().and_then(text::time).or(known.timestamp);
-                        latest = latest.max(at);
+                        let own_time = statement.timestamp.as_deref().and_then(text::time);
+                        let times = (own_time, known.timestamp);
+                        latest = latest.max(own_time);
                         for product in &statement.products {
                             for component in product.components() {
                                 let mut reported =
                                     statement.reported(product, component, &known, self.asset.as_deref());
-                                if self.counts(&reported, at, number, &mut again, &limits, &meter)? {
+                                if self.counts(&reported, times, number, &mut again, &limits, &meter)? {
                                     let excerpt = text::beginning(raw.text(), text::EXCERPT);
                                     reported.excerpt = Some(excerpt.to_owned());
                                     spread.add(&reported, &limits, &meter)?;
@@ -180,13 +197,8 @@ impl Reader for OpenVex {
         }
         self.scanned_at = latest;
         self.documents.end(document, &limits, &meter)?;
-        // The times of statements may hang on that of the document, which was not known.
-        let late = self.documents.again();
-        if late {
-            self.current.clear();
-        }
-        self.complete = !late;
-        Ok(Pass::again(late || again))
+        self.complete = true;
+        Ok(Pass::again(self.documents.again() || again))
     }
 
     fn head(&self) -> ReportHead {
