@@ -14,6 +14,7 @@ pub mod limits;
 pub mod mapping;
 pub mod merge;
 mod package;
+mod packing;
 pub mod place;
 pub mod reading;
 pub mod report;

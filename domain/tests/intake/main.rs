@@ -6,5 +6,6 @@ mod composition;
 mod document;
 mod fixtures;
 mod hostile;
+mod packing;
 mod reading;
 mod throughput;
