@@ -10,6 +10,7 @@ mod graph;
 mod ground;
 mod hostile;
 mod inventory;
+mod mappings;
 mod paging;
 mod people;
 mod schema;

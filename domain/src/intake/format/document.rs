@@ -19,7 +19,7 @@ all of it was found good. If a report writes what findings refer to after them (
 image), the first reading goes through it a second time.
 
 **Detection.** A format that is not named is told from the first 64 KiB. Formats that are read through a mapping \
-are never detected: without the mapping nobody can say what their columns mean. Packed files are refused; upload what is inside.
+are never detected: without the mapping nobody can say what their columns mean.
 
 **Entries and findings.** An *entry* is a finding as the report lists it. Entries with the same fingerprint are one \
 finding: the highest severity, all elements of their lists, an exploit known if either knows one, the earliest first \
