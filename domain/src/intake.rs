@@ -2,6 +2,7 @@
 
 mod aside;
 pub mod census;
+pub(crate) mod cvss;
 pub mod fingerprint;
 pub mod format;
 pub mod formats;
@@ -12,11 +13,16 @@ mod late;
 pub mod limits;
 pub mod mapping;
 pub mod merge;
+mod notes;
+mod package;
 mod packing;
 pub mod place;
+pub mod preview;
 pub mod reading;
 pub mod report;
+pub mod saved;
 pub(crate) mod source;
 mod storing;
 pub(crate) mod text;
+pub mod vex;
 mod xml;

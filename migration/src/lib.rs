@@ -15,6 +15,7 @@ mod m0004_jobs;
 mod m0005_findings;
 mod m0006_rules;
 mod m0007_intel;
+mod m0008_mappings;
 
 pub struct Migrator;
 
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_findings::Migration),
             Box::new(m0006_rules::Migration),
             Box::new(m0007_intel::Migration),
+            Box::new(m0008_mappings::Migration),
         ]
     }
 }

@@ -11,6 +11,7 @@ mod ground;
 mod hostile;
 mod intel;
 mod inventory;
+mod mappings;
 mod paging;
 mod people;
 mod schema;

@@ -9,7 +9,10 @@ use std::fmt;
 pub use self::document::document;
 pub use self::head::Head;
 use crate::error::{Code, Error, Result};
-use crate::intake::formats::{nessus, sarif, tabular, trivy};
+use crate::intake::formats::{
+    cargo_audit, csaf, cyclonedx, dependency_check, grype, nessus, npm_audit, openvex, osv_scanner, sarif,
+    snyk, tabular, trivy,
+};
 use crate::intake::mapping::Mapping;
 use crate::intake::report::{ReportHead, Reported};
 use crate::intake::source::Source;
@@ -110,6 +113,26 @@ formats! {
     Sarif = sarif::FORMAT;
     /// Nessus version 2 (`.nessus`).
     NessusXml = nessus::FORMAT;
+    /// What `grype -o json` writes.
+    GrypeJson = grype::FORMAT;
+    /// CycloneDX in JSON.
+    CyclonedxJson = cyclonedx::JSON;
+    /// CycloneDX in XML.
+    CyclonedxXml = cyclonedx::XML;
+    /// OpenVEX.
+    Openvex = openvex::FORMAT;
+    /// CSAF 2.0.
+    Csaf = csaf::FORMAT;
+    /// What OWASP Dependency-Check writes as XML.
+    DependencyCheckXml = dependency_check::FORMAT;
+    /// What `osv-scanner --format json` writes.
+    OsvScannerJson = osv_scanner::FORMAT;
+    /// What `cargo audit --json` writes.
+    CargoAuditJson = cargo_audit::FORMAT;
+    /// What `npm audit --json` writes.
+    NpmAuditJson = npm_audit::FORMAT;
+    /// What `snyk test --json` writes.
+    SnykJson = snyk::FORMAT;
     /// Comma-separated values under a mapping.
     Csv = tabular::CSV;
     /// A JSON object on each line, under a mapping.

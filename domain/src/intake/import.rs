@@ -30,6 +30,8 @@ pub struct ImportRequest {
     pub format: Option<Format>,
     /// How to read a table; required by the formats that have no fields of their own.
     pub mapping: Option<Mapping>,
+    /// A saved mapping instead. What it is now holds for this import.
+    pub saved: Option<Uuid>,
     /// The asset of findings whose report names none.
     pub asset: Option<String>,
     /// The series that the report belongs to; by default, the assets it names.
@@ -76,9 +78,11 @@ impl Domain {
             let message = "An archived project takes no reports.";
             return Err(Error::new(Code::IllegalState, message).at("project"));
         }
-        if let Some(mapping) = &request.mapping {
+        let (format, mapping) =
+            self.mapping_of(actor, request.format, request.mapping.as_ref(), request.saved).await?;
+        if let Some(mapping) = &mapping {
             mapping.validate(request.asset.as_deref()).map_err(|error| error.at("mapping"))?;
-        } else if request.format.is_some_and(|format| format.entry().mapped) {
+        } else if format.is_some_and(|format| format.entry().mapped) {
             let message = "This format has no fields of its own: say what its columns mean.";
             return Err(Error::new(Code::Required, message).at("mapping"));
         }
@@ -96,7 +100,7 @@ impl Domain {
             series: None,
             job: Some(id),
             scanner: None,
-            format: request.format.map(|format| format.key().to_owned()),
+            format: format.map(|format| format.key().to_owned()),
             name: request.name.trim().to_owned(),
             status: ScanStatus::Pending,
             complete: request.complete,
@@ -112,7 +116,7 @@ impl Domain {
             project: project.id,
             scan: scan.id,
             format: scan.format.clone(),
-            mapping: request.mapping,
+            mapping,
             asset: request.asset,
             series: request.series.map(|series| series.trim().to_owned()),
             complete: request.complete,

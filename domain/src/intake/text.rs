@@ -5,7 +5,9 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, NaiveDateTime};
 
+use crate::intake::cvss;
 use crate::intake::report::{Reported, ReportedAsset};
+use crate::vocabulary::terms::{Severity, Term};
 use crate::vocabulary::time::Timestamp;
 
 /// Characters of a title, an asset's name and every other one-line text.
@@ -82,7 +84,9 @@ pub fn tidy(reported: &mut Reported, list: usize) {
     for values in [cve_ids, cwe_ids, references, tags] {
         distinct(values, list);
     }
-    *cvss_score = cvss_score.filter(|score| (0.0..=10.0).contains(score));
+    *cvss_score = cvss_score
+        .filter(|score| (0.0..=10.0).contains(score))
+        .or_else(|| cvss::score(cvss_vector.as_deref()?));
     *epss_score = epss_score.filter(|score| (0.0..=1.0).contains(score));
 }
 
@@ -112,6 +116,28 @@ fn cut_chars(text: &mut String, most: usize) {
     {
         text.truncate(end);
     }
+}
+
+/// The severity that a word means by `table`, whose left column has words parted by commas.
+pub fn severity(word: &str, table: &[(&str, &str)]) -> Option<Severity> {
+    let word = word.trim();
+    let (_, ours) =
+        table.iter().find(|(words, _)| words.split(", ").any(|one| one.eq_ignore_ascii_case(word)))?;
+    Severity::parse(ours)
+}
+
+/// `text` with `*` in place of the last `version` in it: the same for the next version.
+pub fn without_version(text: &str, version: &str) -> String {
+    match text.rfind(version) {
+        Some(at) if !version.is_empty() => format!("{}*{}", &text[..at], &text[at + version.len()..]),
+        _ => text.to_owned(),
+    }
+}
+
+/// The texts that say something, as paragraphs.
+pub fn paragraphs<'t>(texts: impl IntoIterator<Item = &'t str>) -> Option<String> {
+    let texts: Vec<&str> = texts.into_iter().map(str::trim).filter(|text| !text.is_empty()).collect();
+    (!texts.is_empty()).then(|| texts.join("\n\n"))
 }
 
 /// Cuts at the last whole character within `most` bytes.
@@ -170,7 +196,7 @@ pub fn cwe(text: &str) -> Option<String> {
         .map(|number: u32| format!("CWE-{number}"))
 }
 
-/// A time in any of the forms that reports use: RFC 3339, a bare date, seconds since 1970
+/// A time in any of the forms that reports use: RFC 3339, also without the colon in the zone, a bare date, seconds since 1970
 /// (nine digits or more: fewer are more likely a date), or the form of C's `ctime`. Forms without a zone are read as UTC.
 pub fn time(text: &str) -> Option<Timestamp> {
     let text = text.trim();

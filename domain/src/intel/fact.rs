@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::feed::Feed;
 use crate::finding::layers::{Layers, Scalar, ScalarField, SetField, Source, Statement};
+use crate::intake::cvss;
 use crate::vocabulary::time::Timestamp;
 
 /// How many references and CWE ids are kept of one CVE.
@@ -53,7 +54,7 @@ impl Cvss {
     pub fn of(score: Option<f64>, vector: Option<&str>) -> Option<Self> {
         let vector = vector.map(str::trim).filter(|vector| !vector.is_empty() && vector.len() <= 500);
         let score = score.filter(|score| (0.0..=10.0).contains(score));
-        let score = score.or_else(|| vector?.parse::<cvss::Cvss>().ok().map(|vector| vector.score()))?;
+        let score = score.or_else(|| cvss::score(vector?))?;
         Some(Self { score, vector: vector.map(str::to_owned) })
     }
 }

@@ -2,6 +2,7 @@
 //! and where, and that nothing makes a reader panic.
 
 mod algebra;
+mod composition;
 mod document;
 mod fixtures;
 mod hostile;
