@@ -9,7 +9,9 @@ use std::fmt;
 pub use self::document::document;
 pub use self::head::Head;
 use crate::error::{Code, Error, Result};
-use crate::intake::formats::{nessus, sarif, tabular, trivy};
+use crate::intake::formats::{
+    asff, burp, github, nessus, nuclei, ocsf, qualys, sarif, semgrep, tabular, trivy, zap,
+};
 use crate::intake::mapping::Mapping;
 use crate::intake::report::{ReportHead, Reported};
 use crate::intake::source::Source;
@@ -110,6 +112,28 @@ formats! {
     Sarif = sarif::FORMAT;
     /// Nessus version 2 (`.nessus`).
     NessusXml = nessus::FORMAT;
+    /// ZAP's traditional report in XML.
+    ZapXml = zap::XML;
+    /// ZAP's traditional report in JSON.
+    ZapJson = zap::JSON;
+    /// What `nuclei -jsonl` or `-json-export` writes.
+    NucleiJson = nuclei::FORMAT;
+    /// What `semgrep --json` writes.
+    SemgrepJson = semgrep::FORMAT;
+    /// Burp Suite's issues in XML.
+    BurpXml = burp::FORMAT;
+    /// Qualys' scan report, or host list of detections, in XML.
+    QualysXml = qualys::FORMAT;
+    /// Findings in the Open Cybersecurity Schema Framework.
+    Ocsf = ocsf::FORMAT;
+    /// The AWS Security Finding Format.
+    Asff = asff::FORMAT;
+    /// Dependabot alerts from GitHub's API.
+    GithubDependabot = github::DEPENDABOT;
+    /// Code scanning alerts from GitHub's API.
+    GithubCodeScanning = github::CODE_SCANNING;
+    /// Secret scanning alerts from GitHub's API.
+    GithubSecretScanning = github::SECRET_SCANNING;
     /// Comma-separated values under a mapping.
     Csv = tabular::CSV;
     /// A JSON object on each line, under a mapping.

@@ -5,10 +5,14 @@
 pub struct Head {
     /// The names of the members of the outermost object, or of those in the outermost array.
     pub members: Vec<String>,
+    /// The names of the members of objects in arrays that are members of the outermost object.
+    pub inner: Vec<String>,
     /// Whether the outermost value is an array.
     pub array: bool,
     /// The name of the root element.
     pub root: Option<String>,
+    /// The tag of the root element, behind its name.
+    pub attributes: String,
 }
 
 impl Head {
@@ -17,10 +21,23 @@ impl Head {
         // Without its zeros, markup in UTF-16 reads like markup in ASCII.
         let text: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).collect();
         match text.iter().find(|byte| !byte.is_ascii_whitespace()) {
-            Some(b'{') => Self { members: members(&text, 1), ..Self::default() },
+            Some(b'{') => Self { members: members(&text, 1), inner: members(&text, 3), ..Self::default() },
             Some(b'[') => Self { members: members(&text, 2), array: true, ..Self::default() },
-            _ => Self { root: root(&text), ..Self::default() },
+            _ => {
+                let (root, attributes) = root(&text).unzip();
+                Self { root, attributes: attributes.unwrap_or_default(), ..Self::default() }
+            }
         }
+    }
+
+    /// Whether a member of an object within the outermost one has that name.
+    pub fn has_inside(&self, member: &str) -> bool {
+        self.inner.iter().any(|name| name == member)
+    }
+
+    /// Whether the root element has an attribute of that name.
+    pub fn has_attribute(&self, name: &str) -> bool {
+        self.attributes.split_whitespace().any(|part| part.split('=').next() == Some(name))
     }
 
     pub fn has(&self, member: &str) -> bool {
@@ -62,8 +79,8 @@ fn members(text: &[u8], depth: usize) -> Vec<String> {
     names
 }
 
-/// The name of the first element.
-fn root(text: &[u8]) -> Option<String> {
+/// The name of the first element, and the rest of its tag.
+fn root(text: &[u8]) -> Option<(String, String)> {
     let text = String::from_utf8_lossy(text);
     let mut rest = &*text;
     loop {
@@ -74,7 +91,8 @@ fn root(text: &[u8]) -> Option<String> {
             _ if rest.starts_with('!') => ">",
             _ => {
                 let end = rest.find(|c: char| c.is_whitespace() || c == '>' || c == '/')?;
-                return Some(rest[..end].to_owned());
+                let attributes = rest[end..].split('>').next().unwrap_or_default();
+                return Some((rest[..end].to_owned(), attributes.to_owned()));
             }
         };
         rest = &rest[rest.find(end)?..];
