@@ -114,6 +114,12 @@ fn cut_chars(text: &mut String, most: usize) {
     }
 }
 
+/// The texts that say something, as paragraphs.
+pub fn paragraphs<'t>(texts: impl IntoIterator<Item = &'t str>) -> Option<String> {
+    let texts: Vec<&str> = texts.into_iter().map(str::trim).filter(|text| !text.is_empty()).collect();
+    (!texts.is_empty()).then(|| texts.join("\n\n"))
+}
+
 /// Cuts at the last whole character within `most` bytes.
 pub fn cut_bytes(text: &mut String, most: usize) {
     text.truncate(text.floor_char_boundary(most));
@@ -122,12 +128,6 @@ pub fn cut_bytes(text: &mut String, most: usize) {
 /// The beginning of `text`, for an excerpt or another bounded copy.
 pub fn beginning(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
-}
-
-/// The parts that are not empty, with an empty line between them.
-pub fn paragraphs<'t>(parts: impl IntoIterator<Item = &'t str>) -> Option<String> {
-    let parts: Vec<&str> = parts.into_iter().map(str::trim).filter(|part| !part.is_empty()).collect();
-    (!parts.is_empty()).then(|| parts.join("\n\n"))
 }
 
 /// The kind of an asset from a name of types: `aws_ec2_instance` from `AwsEc2Instance` or
@@ -183,7 +183,7 @@ pub fn cves(text: &str) -> Vec<String> {
 pub fn cwe(text: &str) -> Option<String> {
     let text = text.trim();
     let at = text.to_ascii_lowercase().rfind("cwe").map_or(0, |at| at + 3);
-    let digits = text[at..].trim_start_matches(['-', '_', ':', ' ']);
+    let digits = if at == 0 { text } else { text[at..].trim_start_matches(['-', '_', ':', ' ']) };
     let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
     if at == 0 && end < digits.len() {
         return None;

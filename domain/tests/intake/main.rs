@@ -1,9 +1,11 @@
 //! Reports of every format, from small files of our own: what is read of them, what is refused
 //! and where, and that nothing makes a reader panic.
 
+mod alerts;
 mod algebra;
 mod document;
 mod fixtures;
 mod hostile;
 mod reading;
+mod scanners;
 mod throughput;
