@@ -13,6 +13,7 @@ mod lenient;
 pub mod limits;
 pub mod mapping;
 pub mod merge;
+mod packing;
 pub mod place;
 pub mod reading;
 pub mod report;

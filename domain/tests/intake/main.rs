@@ -6,6 +6,7 @@ mod algebra;
 mod document;
 mod fixtures;
 mod hostile;
+mod packing;
 mod reading;
 mod scanners;
 mod throughput;
