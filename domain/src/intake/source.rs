@@ -96,7 +96,7 @@ impl Source {
     /// Walks the report as JSON values one after the other, of which there may be none.
     pub fn json_values(self, each: &mut dyn FnMut(Value<'_>) -> Result<()>) -> Result<()> {
         let scan = JsonScan::new(&self.limits);
-        let guard = Guard::new(Box::new(self.file), Box::new(scan), Rc::clone(&self.meter), &self.limits);
+        let guard = Guard::new(self.bytes, Box::new(scan), Rc::clone(&self.meter), &self.limits);
         json::walk_all(guard, &self.meter, &self.limits, each)
     }
 

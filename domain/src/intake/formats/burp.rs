@@ -228,7 +228,7 @@ impl Issue {
                 .collect(),
             remediation: text::paragraphs(remediation.iter().map(String::as_str)),
             excerpt: self.excerpt,
-            verdict: (word == "false positive").then(|| Verdict {
+            verdict: (word == "false positive").then_some(Verdict {
                 status: Status::FalsePositive,
                 justification: Some(word),
                 statement: None,

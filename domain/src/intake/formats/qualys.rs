@@ -130,10 +130,11 @@ fn part(
 }
 
 fn host(xml: &mut Xml<'_>, glossary: &mut Scope<Glossary>, pen: &mut Pen<'_>) -> Result<()> {
-    let (mut ip, mut dns, mut netbios, mut tracked) = Default::default();
+    let (mut ip, mut dns) = (String::new(), String::new());
+    let (mut netbios, mut tracked) = (String::new(), String::new());
     xml.children(&mut |xml, tag| {
-        let into: &mut String = match tag.name.as_str() {
-            "IP" | "IPV6" if ip == "" => &mut ip,
+        let into = match tag.name.as_str() {
+            "IP" | "IPV6" if ip.is_empty() => &mut ip,
             "DNS" => &mut dns,
             "NETBIOS" => &mut netbios,
             "TRACKING_METHOD" => &mut tracked,
