@@ -10,8 +10,8 @@ pub use self::document::document;
 pub use self::head::Head;
 use crate::error::{Code, Error, Result};
 use crate::intake::formats::{
-    cargo_audit, csaf, cyclonedx, dependency_check, grype, nessus, npm_audit, openvex, osv_scanner, sarif,
-    snyk, tabular, trivy,
+    asff, burp, cargo_audit, csaf, cyclonedx, dependency_check, github, grype, nessus, npm_audit, nuclei,
+    ocsf, openvex, osv_scanner, qualys, sarif, semgrep, snyk, tabular, trivy, zap,
 };
 use crate::intake::mapping::Mapping;
 use crate::intake::report::{ReportHead, Reported};
@@ -133,6 +133,28 @@ formats! {
     NpmAuditJson = npm_audit::FORMAT;
     /// What `snyk test --json` writes.
     SnykJson = snyk::FORMAT;
+    /// ZAP's traditional report in XML.
+    ZapXml = zap::XML;
+    /// ZAP's traditional report in JSON.
+    ZapJson = zap::JSON;
+    /// What `nuclei -jsonl` or `-json-export` writes.
+    NucleiJson = nuclei::FORMAT;
+    /// What `semgrep --json` writes.
+    SemgrepJson = semgrep::FORMAT;
+    /// Burp Suite's issues in XML.
+    BurpXml = burp::FORMAT;
+    /// Qualys' scan report, or host list of detections, in XML.
+    QualysXml = qualys::FORMAT;
+    /// Findings in the Open Cybersecurity Schema Framework.
+    Ocsf = ocsf::FORMAT;
+    /// The AWS Security Finding Format.
+    Asff = asff::FORMAT;
+    /// Dependabot alerts from GitHub's API.
+    GithubDependabot = github::DEPENDABOT;
+    /// Code scanning alerts from GitHub's API.
+    GithubCodeScanning = github::CODE_SCANNING;
+    /// Secret scanning alerts from GitHub's API.
+    GithubSecretScanning = github::SECRET_SCANNING;
     /// Comma-separated values under a mapping.
     Csv = tabular::CSV;
     /// A JSON object on each line, under a mapping.

@@ -140,6 +140,6 @@ impl Limits {
 
     /// XML documents may not declare entities at all.
     pub fn over_entities() -> Limit {
-        Limit { name: "entities", value: 0, what: "a document type with declarations" }
+        Limit { name: "entities", value: 0, what: "a document type that declares more than elements" }
     }
 }

@@ -150,6 +150,25 @@ pub fn beginning(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
 }
 
+/// The kind of an asset from a name of types: `aws_ec2_instance` from `AwsEc2Instance` or
+/// `AWS::EC2::Instance`.
+pub fn kind(name: &str) -> Option<String> {
+    let mut kind = String::with_capacity(name.len() + 8);
+    let mut before = ' ';
+    for letter in name.trim().chars() {
+        let begins = letter.is_ascii_uppercase() && (before.is_ascii_lowercase() || before.is_ascii_digit());
+        if (begins || !letter.is_alphanumeric()) && !kind.is_empty() && !kind.ends_with('_') {
+            kind.push('_');
+        }
+        if letter.is_alphanumeric() {
+            kind.extend(letter.to_lowercase());
+        }
+        before = letter;
+    }
+    let kind = kind.trim_end_matches('_');
+    (!kind.is_empty()).then(|| kind.to_owned())
+}
+
 fn distinct(values: &mut Vec<String>, most: usize) {
     for value in values.iter_mut() {
         clean(value);
@@ -184,7 +203,7 @@ pub fn cves(text: &str) -> Vec<String> {
 pub fn cwe(text: &str) -> Option<String> {
     let text = text.trim();
     let at = text.to_ascii_lowercase().rfind("cwe").map_or(0, |at| at + 3);
-    let digits = text[at..].trim_start_matches(['-', '_', ':', ' ']);
+    let digits = if at == 0 { text } else { text[at..].trim_start_matches(['-', '_', ':', ' ']) };
     let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
     if at == 0 && end < digits.len() {
         return None;
@@ -196,8 +215,19 @@ pub fn cwe(text: &str) -> Option<String> {
         .map(|number: u32| format!("CWE-{number}"))
 }
 
+/// The forms of times without a zone, or with the letters of one, which say no offset.
+const FORMS: [&str; 6] = [
+    "%a %b %e %H:%M:%S %Y",
+    "%a %b %e %H:%M:%S %Z %Y",
+    "%a, %d %b %Y %H:%M:%S",
+    "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%dT%H:%M:%S%.f",
+    "%Y/%m/%d %H:%M:%S",
+];
+
 /// A time in any of the forms that reports use: RFC 3339, also without the colon in the zone, a bare date, seconds since 1970
-/// (nine digits or more: fewer are more likely a date), or the form of C's `ctime`. Forms without a zone are read as UTC.
+/// (nine digits or more: fewer are more likely a date), milliseconds (thirteen digits), or one of
+/// [`FORMS`]. Forms without an offset are read as UTC.
 pub fn time(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     if let Some(at) = Timestamp::parse(text) {
@@ -212,8 +242,10 @@ pub fn time(text: &str) -> Option<Timestamp> {
     {
         return Some(at.into());
     }
-    ["%a %b %e %H:%M:%S %Y", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y/%m/%d %H:%M:%S"]
-        .iter()
-        .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
-        .map(|at| at.and_utc().into())
+    if text.len() == 13
+        && let Some(at) = text.parse().ok().and_then(DateTime::from_timestamp_millis)
+    {
+        return Some(at.into());
+    }
+    FORMS.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok()).map(|at| at.and_utc().into())
 }

@@ -38,10 +38,28 @@ pub fn all() -> Vec<(&'static str, Format, Option<Mapping>)> {
         ("npm-audit-2.json", Format::NpmAuditJson, None),
         ("snyk.json", Format::SnykJson, None),
         ("snyk-projects.json", Format::SnykJson, None),
+        ("zap.xml", Format::ZapXml, None),
+        ("zap.json", Format::ZapJson, None),
+        ("nuclei.jsonl", Format::NucleiJson, None),
+        ("semgrep.json", Format::SemgrepJson, None),
+        ("burp.xml", Format::BurpXml, None),
+        ("qualys.xml", Format::QualysXml, None),
+        ("qualys-list.xml", Format::QualysXml, None),
+        ("ocsf.json", Format::Ocsf, None),
+        ("asff.json", Format::Asff, None),
+        ("dependabot.json", Format::GithubDependabot, None),
+        ("code-scanning.json", Format::GithubCodeScanning, None),
+        ("secret-scanning.json", Format::GithubSecretScanning, None),
         ("table.csv", Format::Csv, Some(table())),
         ("lines.jsonl", Format::Jsonl, Some(lines())),
         ("objects.json", Format::Json, Some(objects())),
     ]
+}
+
+/// Whether a report of the format has an end of its own. A table and lines have none: cut between
+/// rows they are shorter.
+pub fn ends_itself(format: Format) -> bool {
+    !matches!(format, Format::Csv | Format::Jsonl | Format::NucleiJson)
 }
 
 fn columns(columns: &[(Mapped, &str)]) -> BTreeMap<Mapped, String> {

@@ -13,6 +13,8 @@ pub struct Head {
     pub array: bool,
     /// The name of the root element.
     pub root: Option<String>,
+    /// The rest of its tag.
+    pub attributes: String,
 }
 
 impl Head {
@@ -29,7 +31,10 @@ impl Head {
                 let (members, inner) = members(&text, 2);
                 Self { members, inner, array: true, ..Self::default() }
             }
-            _ => Self { root: root(&text), ..Self::default() },
+            _ => {
+                let (root, attributes) = root(&text).unzip();
+                Self { root, attributes: attributes.unwrap_or_default(), ..Self::default() }
+            }
         }
     }
 
@@ -40,6 +45,11 @@ impl Head {
     /// Whether a member one or two levels further inside is called that.
     pub fn has_inside(&self, member: &str) -> bool {
         self.inner.contains(member)
+    }
+
+    /// Whether the root element has an attribute of that name.
+    pub fn has_attribute(&self, name: &str) -> bool {
+        self.attributes.split_whitespace().any(|part| part.split('=').next() == Some(name))
     }
 }
 
@@ -78,8 +88,8 @@ fn members(text: &[u8], depth: usize) -> (Vec<String>, HashSet<String>) {
     (names, inner)
 }
 
-/// The name of the first element.
-fn root(text: &[u8]) -> Option<String> {
+/// The name of the first element, and the rest of its tag.
+fn root(text: &[u8]) -> Option<(String, String)> {
     let text = String::from_utf8_lossy(text);
     let mut rest = &*text;
     loop {
@@ -90,7 +100,8 @@ fn root(text: &[u8]) -> Option<String> {
             _ if rest.starts_with('!') => ">",
             _ => {
                 let end = rest.find(|c: char| c.is_whitespace() || c == '>' || c == '/')?;
-                return Some(rest[..end].to_owned());
+                let attributes = rest[end..].split('>').next().unwrap_or_default();
+                return Some((rest[..end].to_owned(), attributes.to_owned()));
             }
         };
         rest = &rest[rest.find(end)?..];
