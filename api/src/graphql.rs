@@ -86,6 +86,7 @@ pub struct Mutation(
     import::ImportMutation,
     intel::IntelMutation,
     finding::mutation::FindingMutation,
+    finding::issue::IssueMutation,
     finding::bulk::BulkMutation,
     rule::mutation::RuleMutation,
     job::JobMutation,

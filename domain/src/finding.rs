@@ -5,6 +5,7 @@ pub mod change;
 pub mod edit;
 pub mod export;
 pub mod facts;
+pub mod issue;
 pub mod layers;
 pub mod lifecycle;
 pub mod query;

@@ -16,6 +16,8 @@ pub struct Model {
     pub project_id: Uuid,
     pub asset_id: Uuid,
     pub fingerprint: Uuid,
+    pub issue_id: Uuid,
+    pub issue_by: Option<Uuid>,
     pub class: i32,
     pub title: String,
     pub description: Option<String>,

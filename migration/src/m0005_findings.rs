@@ -10,6 +10,8 @@ CREATE TABLE finding (
     project_id $UUID NOT NULL,
     asset_id $UUID NOT NULL,
     fingerprint $UUID NOT NULL,
+    issue_id $UUID NOT NULL,
+    issue_by $UUID,
     class INTEGER NOT NULL,
     title $TEXT NOT NULL,
     description $TEXT,
@@ -58,6 +60,7 @@ CREATE TABLE finding (
     updated_at BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX finding_fingerprint ON finding (company_id, project_id, fingerprint);
+CREATE INDEX finding_of_issue ON finding (company_id, issue_id);
 CREATE INDEX finding_of_asset ON finding (asset_id, id);
 CREATE INDEX finding_by_severity ON finding (company_id, status, severity, id);
 CREATE TABLE sighting (

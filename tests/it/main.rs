@@ -11,6 +11,7 @@ mod ground;
 mod hostile;
 mod intel;
 mod inventory;
+mod issues;
 mod mappings;
 mod paging;
 mod people;

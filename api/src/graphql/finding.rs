@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use async_graphql::{Context, ID, Object, SimpleObject};
 use domain::finding::edit::Comment;
 use domain::finding::facts::Finding;
+use domain::finding::issue::Issue;
 use domain::finding::layers::SetField;
 use domain::intel::start::References;
 use domain::ledger::audit::AuditFilter;
@@ -25,10 +26,12 @@ use super::team::TeamNode;
 use super::user::UserNode;
 use super::words::Allowed;
 use super::{actor, domain};
+use issue::IssueNode;
 use layers::FieldLayers;
 use words::{FindingClass, FindingStatus, Severity};
 
 pub mod bulk;
+pub mod issue;
 pub mod layers;
 pub mod mutation;
 pub mod query;
@@ -283,6 +286,13 @@ impl FindingNode {
             Some(Badge { rule: rule.clone().into(), field, before, after: Json(after), message })
         };
         Ok(shown.into_iter().filter_map(badge).collect())
+    }
+
+    /// The issue that it is of: the same weakness on the same asset, whoever reports it, or what people
+    /// linked by hand.
+    async fn issue(&self, ctx: &Context<'_>) -> async_graphql::Result<IssueNode> {
+        let issue: Option<Issue> = one(&loaders(ctx)?.issues, self.0.issue).await?;
+        Ok(IssueNode { issue: issue.unwrap_or_else(|| Issue::alone(&self.0)), by: self.0.issue_by })
     }
 
     /// What people said to each other about it, the oldest first; at most 100.

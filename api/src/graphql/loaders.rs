@@ -14,6 +14,7 @@ use domain::Domain;
 use domain::access::Actor;
 use domain::error::{Code, Error, Result};
 use domain::finding::edit::Comment;
+use domain::finding::issue::Issue;
 use domain::intel::start::References;
 use domain::inventory::asset::Asset;
 use domain::inventory::membership::Membership;
@@ -72,6 +73,7 @@ pub struct Loaders {
     pub scans: DataLoader<Batch<Scan>>,
     pub rules: DataLoader<Batch<Rule>>,
     pub comments: DataLoader<Batch<Vec<Comment>>>,
+    pub issues: DataLoader<Batch<Issue>>,
     pub references: DataLoader<Batch<References>>,
     pub jobs: DataLoader<Batch<Job>>,
 }
@@ -90,6 +92,7 @@ impl Loaders {
             scans: batch.loader(),
             rules: batch.loader(),
             comments: batch.loader(),
+            issues: batch.loader(),
             references: batch.loader(),
             jobs: batch.loader(),
         }
@@ -153,6 +156,7 @@ macro_rules! batch {
 }
 
 batch! {
+    Issue = issues;
     User = users_by_id;
     Membership = memberships_of;
     Team = teams_by_id;

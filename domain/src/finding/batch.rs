@@ -81,7 +81,7 @@ impl Batch {
         rules: Option<&RuleSet>,
         cause: &Json,
     ) -> Result<bool> {
-        let before = finding.shown.clone();
+        let (before, issue) = (finding.shown.clone(), finding.issue);
         let layers = finding.layers.clone();
         let mut entries = Vec::new();
         for change in changes {
@@ -97,6 +97,7 @@ impl Batch {
         }
         if changed {
             self.told.shown(finding.id, &before, &finding.shown, cause);
+            self.told.linked(&finding, issue);
             let only = |in_one: &Shown, other: &Shown| -> Vec<(String, Uuid)> {
                 let new = cves(in_one).filter(|cve| !other.set(SetField::CveIds).contains(cve));
                 new.map(|cve| (cve.clone(), finding.id)).collect()

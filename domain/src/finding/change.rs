@@ -10,6 +10,7 @@ use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
 use super::facts::{Evidence, Finding, Shown};
+use super::issue;
 use super::layers::{Layer, Layers, ScalarField, SetField, Source, Statement};
 use super::lifecycle;
 use crate::error::{Code, Error, Result};
@@ -32,10 +33,12 @@ pub enum Change {
     Informed { known: Arc<Known> },
     /// Somebody says what it is.
     Said { source: Source, statements: Vec<Statement> },
+    /// Somebody says which issue it is of: one of its own, for none.
+    Linked { by: Uuid, issue: Option<Uuid> },
     /// Somebody moves its lifecycle.
     Moved { source: Source, status: Status, at: Timestamp },
     /// What people said of these fields is dropped.
-    Released { scalars: Vec<ScalarField>, sets: Vec<SetField>, status: bool },
+    Released { scalars: Vec<ScalarField>, sets: Vec<SetField>, status: bool, issue: bool },
 }
 
 impl Finding {
@@ -112,6 +115,14 @@ impl Finding {
                     entries.push(entry("finding.updated", was, is));
                 }
             }
+            Change::Linked { by, issue } => {
+                let (was, is) = (self.issue, issue.unwrap_or(self.id));
+                if was == is && self.issue_by.is_some() {
+                    return Ok(entries);
+                }
+                (self.issue, self.issue_by) = (is, Some(by));
+                entries.push(entry("finding.linked", issue_map(was), issue_map(is)));
+            }
             Change::Moved { source, status, at } => {
                 let lifecycle = &self.layers.status().lifecycle;
                 // Saying again what is shown makes a rule's acceptance, or a scan's word, one's own.
@@ -131,7 +142,11 @@ impl Finding {
                     status_map(self.layers.status().shown()),
                 ));
             }
-            Change::Released { scalars, sets, status } => {
+            Change::Released { scalars, sets, status, issue } => {
+                if issue && self.issue_by.take().is_some() {
+                    let is = issue::by_rule(self.id, self.asset, &self.evidence, &self.shown);
+                    entries.push(entry("finding.linked", issue_map(self.issue), issue_map(is)));
+                }
                 let layers = self.layers.clone();
                 self.layers.release(&scalars, &sets, status);
                 if self.layers != layers {
@@ -141,7 +156,15 @@ impl Finding {
             }
         }
         self.shown = Shown::of(&self.layers);
+        self.correlate();
         Ok(entries)
+    }
+
+    /// Puts the finding in the issue that the rule says, unless a person said which.
+    pub(crate) fn correlate(&mut self) {
+        if self.issue_by.is_none() {
+            self.issue = issue::by_rule(self.id, self.asset, &self.evidence, &self.shown);
+        }
     }
 
     /// Takes over what a pass made of the finding, and says so for the audit and the events.
@@ -187,6 +210,14 @@ impl Told {
             "scan": cause.get("scan"),
         });
         self.events.push(Event::new(EventKind::FindingCreated, finding.id, payload));
+    }
+
+    /// The event of a finding that came to be of another issue.
+    pub fn linked(&mut self, finding: &Finding, before: Uuid) {
+        if finding.issue != before {
+            let payload = json!({ "changed": ["issue"], "before": issue_map(before), "after": issue_map(finding.issue) });
+            self.events.push(Event::new(EventKind::FindingUpdated, finding.id, payload));
+        }
     }
 
     /// The events of what a finding shows differently.
@@ -238,6 +269,10 @@ impl Told {
                 .because(because),
         );
     }
+}
+
+fn issue_map(issue: Uuid) -> Map<String, Json> {
+    Map::from_iter([("issue".to_owned(), json!(issue))])
 }
 
 fn status_map(status: Status) -> Map<String, Json> {

@@ -43,11 +43,31 @@ const TRIES: usize = 20;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Edit {
-    SetStatus { status: Status, reason: Option<String> },
-    SetSeverity { severity: Severity, reason: Option<String> },
-    Tag { add: Vec<String>, remove: Vec<String> },
-    Assign { add_users: Vec<Uuid>, add_teams: Vec<Uuid>, remove_users: Vec<Uuid>, remove_teams: Vec<Uuid> },
-    Release { fields: Vec<String> },
+    SetStatus {
+        status: Status,
+        reason: Option<String>,
+    },
+    SetSeverity {
+        severity: Severity,
+        reason: Option<String>,
+    },
+    Tag {
+        add: Vec<String>,
+        remove: Vec<String>,
+    },
+    Assign {
+        add_users: Vec<Uuid>,
+        add_teams: Vec<Uuid>,
+        remove_users: Vec<Uuid>,
+        remove_teams: Vec<Uuid>,
+    },
+    Release {
+        fields: Vec<String>,
+    },
+    /// Says which issue it is of; one of its own, for none.
+    Link {
+        issue: Option<Uuid>,
+    },
 }
 
 /// Which findings a change of many means.
@@ -116,7 +136,7 @@ impl Edit {
             }
             Self::Release { fields } => {
                 let known = |field: &&String| {
-                    *field == "status"
+                    ["status", "issue"].contains(&field.as_str())
                         || ScalarField::parse(field).is_some()
                         || SetField::parse(field).is_some()
                 };
@@ -131,7 +151,7 @@ impl Edit {
                 }
                 Self::Release { fields }
             }
-            edit @ Self::Assign { .. } => edit,
+            edit @ (Self::Assign { .. } | Self::Link { .. }) => edit,
         })
     }
 
@@ -168,10 +188,12 @@ impl Edit {
                 ]
                 .concat(),
             ),
+            Self::Link { issue } => vec![Change::Linked { by: source.by, issue: *issue }],
             Self::Release { fields } => vec![Change::Released {
                 scalars: fields.iter().filter_map(|field| ScalarField::parse(field)).collect(),
                 sets: fields.iter().filter_map(|field| SetField::parse(field)).collect(),
                 status: fields.iter().any(|field| field == "status"),
+                issue: fields.iter().any(|field| field == "issue"),
             }],
         }
     }
@@ -195,7 +217,7 @@ impl Finding {
     /// Whether the actor may drop what people said of this finding: whether anybody said anything.
     pub fn may_release(&self, actor: &Actor) -> Result<()> {
         self.may_edit(actor)?;
-        if self.layers.has_human() {
+        if self.layers.has_human() || self.issue_by.is_some() {
             return Ok(());
         }
         Err(Error::new(
@@ -304,7 +326,7 @@ impl Domain {
     }
 
     /// The findings of `ids` that are in scope, edited.
-    async fn edited(
+    pub(super) async fn edited(
         &self,
         actor: &Actor,
         scope: &Scope,
@@ -346,9 +368,9 @@ impl Domain {
         let filter = match job.params.get("filter") {
             Some(criteria) => {
                 let tree = Criteria::parse(&FINDING, criteria).map_err(Error::from)?;
-                FindingFilter { criteria: Some(Compiled::new(&tree)), now: job.created_at }
+                FindingFilter::new(Some(Compiled::new(&tree)), job.created_at)
             }
-            None => FindingFilter { criteria: None, now: job.created_at },
+            None => FindingFilter::new(None, job.created_at),
         };
         let mut tally = Tally::read(job);
         let cause = edit.cause();
@@ -427,12 +449,14 @@ impl Domain {
             let rules = self.live_rules(&scope, now).await?;
             let mut layers = Layers::new();
             layers.refresh(scanner_statements(&reported));
-            let finding = Finding {
+            let mut finding = Finding {
                 id,
                 company: scope.company()?,
                 project: new.project,
                 asset: asset.id,
                 fingerprint,
+                issue: id,
+                issue_by: None,
                 evidence: Evidence::of(&scanner, &reported),
                 shown: Shown::of(&layers),
                 layers,
@@ -445,6 +469,7 @@ impl Domain {
                 created_at: now,
                 updated_at: now,
             };
+            finding.correlate();
             let mut batch = Batch::new(now);
             let named = reported.cve_ids.iter().map(String::as_str);
             let known = self.known(&scope, &rules, named).await?;
@@ -510,7 +535,7 @@ impl Domain {
 
 /// How far a change of many is.
 #[derive(Default)]
-struct Tally {
+pub(super) struct Tally {
     after: Uuid,
     changed: i64,
     unchanged: i64,

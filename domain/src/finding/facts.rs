@@ -59,6 +59,10 @@ pub struct Finding {
     pub project: Uuid,
     pub asset: Uuid,
     pub fingerprint: Fingerprint,
+    /// What it is counted with where a list counts issues; by the rule, or by what a person said.
+    pub issue: Uuid,
+    /// Who said which issue it is of, if somebody did.
+    pub issue_by: Option<Uuid>,
     pub evidence: Evidence,
     pub shown: Shown,
     pub layers: Layers,

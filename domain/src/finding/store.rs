@@ -28,6 +28,8 @@ const COLUMNS: &[Column] = &[
     ("project_id", Type::Uuid),
     ("asset_id", Type::Uuid),
     ("fingerprint", Type::Uuid),
+    ("issue_id", Type::Uuid),
+    ("issue_by", Type::Uuid),
     ("class", Type::Int),
     ("title", Type::Text),
     ("description", Type::Text),
@@ -107,7 +109,7 @@ fn list(elements: &[String]) -> Value {
     serde_json::to_string(elements).expect("texts encode").into()
 }
 
-fn row(finding: &Finding) -> [Value; 51] {
+fn row(finding: &Finding) -> [Value; 53] {
     let evidence = &finding.evidence;
     let shown = &finding.shown;
     let set = |field| list(shown.set(field));
@@ -118,6 +120,8 @@ fn row(finding: &Finding) -> [Value; 51] {
         finding.project.into(),
         finding.asset.into(),
         finding.fingerprint.into(),
+        finding.issue.into(),
+        finding.issue_by.into(),
         i32::from(evidence.class.code()).into(),
         shown.title.as_str().into(),
         evidence.description.clone().into(),
@@ -201,6 +205,7 @@ impl Reader<'_> {
 pub(crate) fn read(row: &QueryResult) -> Result<Finding> {
     let r = &mut Reader { row, at: 0 };
     let (id, company, project, asset, fingerprint) = (r.next()?, r.next()?, r.next()?, r.next()?, r.next()?);
+    let (issue, issue_by) = (r.next()?, r.next()?);
     let class = r.term()?;
     let title = r.next()?;
     let description = r.next()?;
@@ -233,6 +238,8 @@ pub(crate) fn read(row: &QueryResult) -> Result<Finding> {
         project,
         asset,
         fingerprint,
+        issue,
+        issue_by,
         evidence: Evidence {
             class,
             description,

@@ -343,12 +343,15 @@ impl Import {
     fn found(&self, reported: &Reported, fingerprint: Fingerprint, asset: &Asset, now: Timestamp) -> Finding {
         let mut layers = Layers::new();
         layers.refresh(scanner_statements(reported));
-        Finding {
-            id: self.domain.clock().id(),
+        let id = self.domain.clock().id();
+        let mut finding = Finding {
+            id,
             company: self.job.company,
             project: self.params.project,
             asset: asset.id,
             fingerprint,
+            issue: id,
+            issue_by: None,
             evidence: Evidence::of(&self.checked.head.scanner, reported),
             shown: Shown::of(&layers),
             layers,
@@ -360,7 +363,9 @@ impl Import {
             revision: 1,
             created_at: now,
             updated_at: now,
-        }
+        };
+        finding.correlate();
+        finding
     }
 
     /// The assets that a chunk is on: those that are kept, and new ones for names that are not.

@@ -100,6 +100,8 @@ fn supplied(company: Uuid, json: &Json, now: Timestamp) -> Result<(Finding, Asse
     layers
         .say(Source::SCANNER, Statement::Set(ScalarField::Severity, Some(Scalar::Severity(Severity::Info))));
     let mut finding = Finding {
+        issue: Uuid::nil(),
+        issue_by: None,
         id: Uuid::nil(),
         company,
         project: Uuid::nil(),

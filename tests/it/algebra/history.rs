@@ -312,6 +312,8 @@ pub fn finding_of(report: &Reported) -> Finding {
     let mut layers = Layers::new();
     layers.refresh(scanner_statements(report));
     Finding {
+        issue: Uuid::nil(),
+        issue_by: None,
         id: Uuid::from_u128(1),
         company: Uuid::from_u128(0xC1),
         project: GLOBAL,
@@ -553,7 +555,7 @@ impl Past {
         if status && before.status().lifecycle.source.layer == Layer::Human {
             self.decided = None;
         }
-        self.change(Change::Released { scalars, sets, status }).expect("anybody may release");
+        self.change(Change::Released { scalars, sets, status, issue: false }).expect("anybody may release");
         let others = |source: Source| source.layer != Layer::Human;
         prop_assert_eq!(entries(&self.finding.layers, others), entries(&before, others));
         Ok(())
