@@ -7,7 +7,7 @@
 //! inactive. A rule whose criteria end in an error keeps what it said: an error is neither a match
 //! nor a silent no-match.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
 
 use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
@@ -16,7 +16,8 @@ use super::action::Action;
 use crate::finding::facts::{Facts, Finding, Shown};
 use crate::finding::layers::{Layers, Source, Statement};
 use crate::inventory::asset::Asset;
-use crate::vocabulary::criteria::{Compiled, Outcome};
+use crate::vocabulary::criteria::{Compiled, Outcome, ReadFault, Subject, Value};
+use crate::vocabulary::field::finding::FindingField;
 use crate::vocabulary::terms::{Term, terms};
 use crate::vocabulary::time::Timestamp;
 
@@ -71,7 +72,7 @@ pub struct Application {
 }
 
 /// What a pass makes of a finding.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Passed {
     pub layers: Layers,
     pub shown: Shown,
@@ -83,90 +84,148 @@ pub struct Passed {
 /// What one rule said at its turn.
 struct Said {
     rule: usize,
+    observed: bool,
     statements: Vec<Statement>,
     before: Map<String, Json>,
     after: Map<String, Json>,
 }
 
+/// One finding on its way past the rules, which take their turns in order.
+pub struct Walk<'a> {
+    finding: &'a Finding,
+    asset: &'a Asset,
+    /// The rules that have entries on the finding, or would have, by their place in the walk.
+    known: Vec<usize>,
+    base: Cow<'a, Layers>,
+    /// What the rules so far have made of it.
+    shown: Cow<'a, Shown>,
+    said: Vec<Said>,
+    errors: Vec<(usize, String)>,
+}
+
 /// Walks `rules` over a finding whose layers are `finding.layers`. `None`: nothing changes.
 pub fn pass(finding: &Finding, asset: &Asset, rules: &[LiveRule], now: Timestamp) -> Option<Passed> {
-    // Without rules there is nothing to say, but what a rule that is gone would have said is to go.
-    if rules.is_empty() && finding.layers.observed().is_empty() {
-        return None;
-    }
-    // Most findings were never touched by a rule: their base is what they are.
-    let touched: BTreeSet<Uuid> = finding.layers.rules().into_iter().collect();
-    let evaluated = |rule: Uuid| rules.iter().any(|live| live.enforced && live.id == rule);
-    let base = if touched.iter().any(|rule| evaluated(*rule)) {
-        finding.layers.without(evaluated)
-    } else {
-        finding.layers.clone()
-    };
-    if !base.status().shown().is_active() {
-        return None;
-    }
-    let mut shown = Shown::of(&base);
-    let mut said = Vec::new();
-    let mut observed = Vec::new();
-    let mut errors = Vec::new();
+    let mut walk = Walk::new(finding, asset, rules, |id| rules.iter().position(|rule| rule.id == id));
     for (at, rule) in rules.iter().enumerate() {
-        let statements = match holds(rule, &Facts { finding, asset, shown: &shown }, now) {
-            Ok(false) => continue,
-            Ok(true) => rule.action.statements(&shown, now),
+        if !walk.is_active() {
+            break;
+        }
+        let turn = match &rule.criteria {
+            Err(reason) => Err(reason.as_str()),
+            Ok(criteria) => match criteria.matches(&walk, now) {
+                Outcome::False => continue,
+                Outcome::True => Ok(()),
+                Outcome::Error => Err(UNDECIDED),
+            },
+        };
+        walk.turn(at, rule, turn, now, |_| {});
+    }
+    walk.end(rules)
+}
+
+/// Why the turn of a rule is an error.
+pub(super) const UNDECIDED: &str = "the criteria could not be decided";
+
+impl Subject for Walk<'_> {
+    fn read(&self, field: usize) -> Result<Value<'_>, ReadFault> {
+        let facts = Facts { finding: self.finding, asset: self.asset, shown: &self.shown };
+        Ok(facts.value(FindingField::ALL[field]))
+    }
+}
+
+impl<'a> Walk<'a> {
+    /// A finding before the first turn. `place`: where in the walk a rule is, if it is evaluated.
+    pub fn new(
+        finding: &'a Finding,
+        asset: &'a Asset,
+        rules: &[LiveRule],
+        place: impl Fn(Uuid) -> Option<usize>,
+    ) -> Self {
+        let layers = &finding.layers;
+        let evaluated = |rule: Uuid| place(rule).filter(|at| rules[*at].enforced);
+        let mut known: Vec<usize> = layers.rules().into_iter().filter_map(evaluated).collect();
+        // Most findings were never touched by a rule: their base is what they are.
+        let (base, shown) = if known.is_empty() {
+            (Cow::Borrowed(layers), Cow::Borrowed(&finding.shown))
+        } else {
+            let base = layers.without(|rule| evaluated(rule).is_some());
+            let shown = Shown::of(&base);
+            (Cow::Owned(base), Cow::Owned(shown))
+        };
+        known.extend(layers.observed().keys().filter_map(|rule| place(*rule)));
+        Self { finding, asset, known, base, shown, said: Vec::new(), errors: Vec::new() }
+    }
+
+    /// Whether the walk goes on: the finding is active, on the base and after the turns so far.
+    pub fn is_active(&self) -> bool {
+        self.shown.status.is_active()
+    }
+
+    /// Lets a rule speak whose criteria hold, or could not be decided for the reason given: then it
+    /// says what it said before. `changed` is told what shows another value from now on.
+    pub fn turn(
+        &mut self,
+        at: usize,
+        rule: &LiveRule,
+        holds: Result<(), &str>,
+        now: Timestamp,
+        mut changed: impl FnMut(&Statement),
+    ) {
+        let mut statements = match holds {
+            Ok(()) => rule.action.statements(&self.shown, now),
             Err(error) => {
-                errors.push((at, error));
+                self.errors.push((at, error.to_owned()));
                 if rule.enforced {
-                    finding.layers.said_by(rule.id)
+                    self.finding.layers.said_by(rule.id)
                 } else {
-                    finding.layers.observed().get(&rule.id).cloned().unwrap_or_default()
+                    self.finding.layers.observed().get(&rule.id).cloned().unwrap_or_default()
                 }
             }
         };
-        let statements: Vec<Statement> = statements
-            .into_iter()
-            .filter(|statement| !base.is_settled(statement) && !shown.says(statement))
-            .collect();
+        statements.retain(|statement| !self.base.is_settled(statement) && !self.shown.says(statement));
         if statements.is_empty() {
-            continue;
+            return;
         }
-        let mut after = shown.clone();
-        statements.iter().for_each(|statement| after.show(statement));
-        let turn = Said {
-            rule: at,
-            before: values(&shown, &statements),
-            after: values(&after, &statements),
-            statements,
-        };
-        if rule.enforced {
-            shown = after;
-            said.push(turn);
-            if !shown.status.is_active() {
-                break;
+        let before = values(&self.shown, &statements);
+        let after = if rule.enforced {
+            let shown = self.shown.to_mut();
+            for statement in &statements {
+                shown.show(statement);
+                changed(statement);
             }
+            values(shown, &statements)
         } else {
-            observed.push(turn);
-        }
+            let mut shown = self.shown.as_ref().clone();
+            statements.iter().for_each(|statement| shown.show(statement));
+            values(&shown, &statements)
+        };
+        self.said.push(Said { rule: at, observed: !rule.enforced, statements, before, after });
     }
-    let mut layers = base;
-    for turn in &said {
-        for statement in &turn.statements {
-            layers.say(Source::rule(rules[turn.rule].id), statement.clone());
-        }
-    }
-    layers.observe(observed.iter().map(|turn| (rules[turn.rule].id, turn.statements.clone())).collect());
-    if layers == finding.layers && errors.is_empty() {
-        return None;
-    }
-    let shown = Shown::of(&layers);
-    let applications = applications(finding, &shown, rules, &layers, said, observed);
-    Some(Passed { layers, shown, applications, errors })
-}
 
-fn holds(rule: &LiveRule, facts: &Facts<'_>, now: Timestamp) -> Result<bool, String> {
-    match rule.criteria.as_ref().map_err(Clone::clone)?.matches(facts, now) {
-        Outcome::True => Ok(true),
-        Outcome::False => Ok(false),
-        Outcome::Error => Err("the criteria could not be decided".to_owned()),
+    /// What all turns together make of the finding. `None`: nothing changes.
+    pub fn end(self, rules: &[LiveRule]) -> Option<Passed> {
+        let Self { finding, known, base, said, errors, .. } = self;
+        // Without rules there is nothing to say, but what a rule that is gone would have said is to go.
+        if said.is_empty() && known.is_empty() && errors.is_empty() && finding.layers.observed().is_empty() {
+            return None;
+        }
+        if !base.status().shown().is_active() {
+            return None;
+        }
+        let mut layers = base.into_owned();
+        for turn in said.iter().filter(|turn| !turn.observed) {
+            for statement in &turn.statements {
+                layers.say(Source::rule(rules[turn.rule].id), statement.clone());
+            }
+        }
+        let observed = said.iter().filter(|turn| turn.observed);
+        layers.observe(observed.map(|turn| (rules[turn.rule].id, turn.statements.clone())).collect());
+        if layers == finding.layers && errors.is_empty() {
+            return None;
+        }
+        let shown = Shown::of(&layers);
+        let applications = applications(finding, &shown, rules, &layers, known, said);
+        Some(Passed { layers, shown, applications, errors })
     }
 }
 
@@ -176,20 +235,23 @@ fn applications(
     shown: &Shown,
     rules: &[LiveRule],
     layers: &Layers,
+    known: Vec<usize>,
     said: Vec<Said>,
-    observed: Vec<Said>,
 ) -> Vec<Application> {
-    let mut said: BTreeMap<usize, Said> = said.into_iter().map(|turn| (turn.rule, turn)).collect();
-    let mut observed: BTreeMap<usize, Said> = observed.into_iter().map(|turn| (turn.rule, turn)).collect();
+    let mut places: Vec<usize> = known.into_iter().chain(said.iter().map(|turn| turn.rule)).collect();
+    places.sort_unstable();
+    places.dedup();
+    let mut said = said.into_iter().peekable();
     let none = Vec::new();
-    let mut applications = Vec::new();
-    for (at, rule) in rules.iter().enumerate() {
-        let (then, now, turn) = if rule.enforced {
-            (finding.layers.said_by(rule.id), layers.said_by(rule.id), said.remove(&at))
+    let mut applications = Vec::with_capacity(places.len());
+    for at in places {
+        let rule = &rules[at];
+        let turn = said.next_if(|turn| turn.rule == at);
+        let (then, now) = if rule.enforced {
+            (finding.layers.said_by(rule.id), layers.said_by(rule.id))
         } else {
-            let then = finding.layers.observed().get(&rule.id).unwrap_or(&none);
-            let now = layers.observed().get(&rule.id).unwrap_or(&none);
-            (then.clone(), now.clone(), observed.remove(&at))
+            let observed = |layers: &Layers| layers.observed().get(&rule.id).unwrap_or(&none).clone();
+            (observed(&finding.layers), observed(layers))
         };
         let kind = match (then.is_empty(), now.is_empty()) {
             (true, true) => continue,
@@ -217,12 +279,7 @@ fn comes_to_show(then: &Shown, now: &Shown, turn: Option<&Said>) -> bool {
 
 /// The fields that `statements` speak of, as `shown` shows them.
 fn values(shown: &Shown, statements: &[Statement]) -> Map<String, Json> {
-    let fields = statements.iter().map(|statement| match statement {
-        Statement::Set(field, _) => field.word(),
-        Statement::Element(field, _, _) => field.word(),
-        Statement::Accept => "status",
-    });
-    fields.map(|field| (field.to_owned(), shown.json(field))).collect()
+    statements.iter().map(Statement::field).map(|field| (field.to_owned(), shown.json(field))).collect()
 }
 
 /// The badge of a rule whose entry is on top: `Rule 'No Exploit Critical to High': severity
