@@ -12,6 +12,7 @@ mod late;
 pub mod limits;
 pub mod mapping;
 pub mod merge;
+mod packing;
 pub mod place;
 pub mod reading;
 pub mod report;

@@ -8,8 +8,10 @@
 //! nor a silent no-match.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use serde_json::{Map, Value as Json, json};
+use serde::{Serialize, Serializer};
+use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::action::Action;
@@ -40,6 +42,17 @@ pub struct LiveRule {
     pub action: Action,
 }
 
+impl LiveRule {
+    /// What the rule has said of a finding, or would have said.
+    fn said_in(&self, layers: &Layers) -> Vec<Statement> {
+        if self.enforced {
+            layers.said_by(self.id)
+        } else {
+            layers.observed().get(&self.id).cloned().unwrap_or_default()
+        }
+    }
+}
+
 /// How a rule's entries on a finding changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
@@ -67,8 +80,36 @@ pub struct Application {
     /// What the rule would say but, being observed, does not.
     pub observed: bool,
     /// The fields it speaks of, as they were before it spoke and after.
-    pub before: Map<String, Json>,
-    pub after: Map<String, Json>,
+    pub before: Values,
+    pub after: Values,
+}
+
+/// Some fields and their values, by name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Values(Vec<(&'static str, Json)>);
+
+impl Values {
+    /// The fields that `statements` speak of, as `shown` shows them.
+    fn of(shown: &Shown, statements: &[Statement]) -> Self {
+        let mut fields: Vec<&'static str> = statements.iter().map(Statement::field).collect();
+        fields.sort_unstable();
+        fields.dedup();
+        Self(fields.into_iter().map(|field| (field, shown.json(field))).collect())
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Json)> {
+        self.0.iter().map(|(field, value)| (*field, value))
+    }
+
+    pub fn get(&self, field: &str) -> Option<&Json> {
+        self.iter().find(|(name, _)| *name == field).map(|(_, value)| value)
+    }
+}
+
+impl Serialize for Values {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
 }
 
 /// What a pass makes of a finding.
@@ -86,8 +127,8 @@ struct Said {
     rule: usize,
     observed: bool,
     statements: Vec<Statement>,
-    before: Map<String, Json>,
-    after: Map<String, Json>,
+    before: Values,
+    after: Values,
 }
 
 /// One finding on its way past the rules, which take their turns in order.
@@ -175,36 +216,32 @@ impl<'a> Walk<'a> {
             Ok(()) => rule.action.statements(&self.shown, now),
             Err(error) => {
                 self.errors.push((at, error.to_owned()));
-                if rule.enforced {
-                    self.finding.layers.said_by(rule.id)
-                } else {
-                    self.finding.layers.observed().get(&rule.id).cloned().unwrap_or_default()
-                }
+                rule.said_in(&self.finding.layers)
             }
         };
         statements.retain(|statement| !self.base.is_settled(statement) && !self.shown.says(statement));
         if statements.is_empty() {
             return;
         }
-        let before = values(&self.shown, &statements);
+        let before = Values::of(&self.shown, &statements);
         let after = if rule.enforced {
             let shown = self.shown.to_mut();
             for statement in &statements {
                 shown.show(statement);
                 changed(statement);
             }
-            values(shown, &statements)
+            Values::of(shown, &statements)
         } else {
             let mut shown = self.shown.as_ref().clone();
             statements.iter().for_each(|statement| shown.show(statement));
-            values(&shown, &statements)
+            Values::of(&shown, &statements)
         };
         self.said.push(Said { rule: at, observed: !rule.enforced, statements, before, after });
     }
 
     /// What all turns together make of the finding. `None`: nothing changes.
     pub fn end(self, rules: &[LiveRule]) -> Option<Passed> {
-        let Self { finding, known, base, said, errors, .. } = self;
+        let Self { finding, known, base, shown, mut said, errors, .. } = self;
         // Without rules there is nothing to say, but what a rule that is gone would have said is to go.
         if said.is_empty() && known.is_empty() && errors.is_empty() && finding.layers.observed().is_empty() {
             return None;
@@ -213,19 +250,21 @@ impl<'a> Walk<'a> {
             return None;
         }
         let mut layers = base.into_owned();
-        for turn in said.iter().filter(|turn| !turn.observed) {
-            for statement in &turn.statements {
-                layers.say(Source::rule(rules[turn.rule].id), statement.clone());
+        let mut observed = BTreeMap::new();
+        for turn in &mut said {
+            let (id, statements) = (rules[turn.rule].id, std::mem::take(&mut turn.statements));
+            if turn.observed {
+                observed.insert(id, statements);
+            } else {
+                statements.into_iter().for_each(|statement| layers.say(Source::rule(id), statement));
             }
         }
-        let observed = said.iter().filter(|turn| turn.observed);
-        layers.observe(observed.map(|turn| (rules[turn.rule].id, turn.statements.clone())).collect());
+        layers.observe(observed);
         if layers == finding.layers && errors.is_empty() {
             return None;
         }
-        let shown = Shown::of(&layers);
         let applications = applications(finding, &shown, rules, &layers, known, said);
-        Some(Passed { layers, shown, applications, errors })
+        Some(Passed { layers, shown: shown.into_owned(), applications, errors })
     }
 }
 
@@ -235,34 +274,34 @@ fn applications(
     shown: &Shown,
     rules: &[LiveRule],
     layers: &Layers,
-    known: Vec<usize>,
+    mut known: Vec<usize>,
     said: Vec<Said>,
 ) -> Vec<Application> {
-    let mut places: Vec<usize> = known.into_iter().chain(said.iter().map(|turn| turn.rule)).collect();
+    known.sort_unstable();
+    let mut places: Vec<usize> = known.iter().copied().chain(said.iter().map(|turn| turn.rule)).collect();
     places.sort_unstable();
     places.dedup();
     let mut said = said.into_iter().peekable();
-    let none = Vec::new();
     let mut applications = Vec::with_capacity(places.len());
     for at in places {
         let rule = &rules[at];
-        let turn = said.next_if(|turn| turn.rule == at);
-        let (then, now) = if rule.enforced {
-            (finding.layers.said_by(rule.id), layers.said_by(rule.id))
-        } else {
-            let observed = |layers: &Layers| layers.observed().get(&rule.id).unwrap_or(&none).clone();
-            (observed(&finding.layers), observed(layers))
-        };
-        let kind = match (then.is_empty(), now.is_empty()) {
-            (true, true) => continue,
-            _ if then == now && !comes_to_show(&finding.shown, shown, turn.as_ref()) => continue,
-            (true, false) => Turn::Added,
-            (false, true) => Turn::Withdrawn,
-            (false, false) => Turn::Changed,
-        };
-        let (before, after) = match turn {
-            Some(turn) => (turn.before, turn.after),
-            None => (values(&finding.shown, &then), values(shown, &then)),
+        let (before, after, kind) = match said.next_if(|turn| turn.rule == at) {
+            // Most had said nothing before.
+            Some(turn) if known.binary_search(&at).is_err() => (turn.before, turn.after, Turn::Added),
+            turn => {
+                let (then, now) = (rule.said_in(&finding.layers), rule.said_in(layers));
+                let kind = match (then.is_empty(), now.is_empty()) {
+                    (true, true) => continue,
+                    _ if then == now && !comes_to_show(&finding.shown, shown, turn.as_ref()) => continue,
+                    (true, false) => Turn::Added,
+                    (false, true) => Turn::Withdrawn,
+                    (false, false) => Turn::Changed,
+                };
+                match turn {
+                    Some(turn) => (turn.before, turn.after, kind),
+                    None => (Values::of(&finding.shown, &then), Values::of(shown, &then), kind),
+                }
+            }
         };
         applications.push(Application { rule: at, turn: kind, observed: !rule.enforced, before, after });
     }
@@ -275,11 +314,6 @@ fn comes_to_show(then: &Shown, now: &Shown, turn: Option<&Said>) -> bool {
     turn.is_some_and(|turn| {
         turn.after.iter().any(|(field, value)| now.json(field) == *value && then.json(field) != *value)
     })
-}
-
-/// The fields that `statements` speak of, as `shown` shows them.
-fn values(shown: &Shown, statements: &[Statement]) -> Map<String, Json> {
-    statements.iter().map(Statement::field).map(|field| (field.to_owned(), shown.json(field))).collect()
 }
 
 /// The badge of a rule whose entry is on top: `Rule 'No Exploit Critical to High': severity
@@ -317,10 +351,8 @@ pub fn badges(layers: &Layers) -> Vec<(Uuid, &'static str, Json, Json)> {
         }
     }
     let status = layers.status();
-    if status.shown() != status.lifecycle.value
-        && let Some(rule) = status.accepted_by.last()
-    {
-        badges.push((*rule, "status", json!(status.lifecycle.value), json!(status.shown())));
+    if let Some(verdict) = status.verdict().filter(|verdict| verdict.source.layer == Layer::Rule) {
+        badges.push((verdict.source.by, "status", json!(status.lifecycle.value), json!(status.shown())));
     }
     badges
 }
