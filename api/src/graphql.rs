@@ -18,6 +18,7 @@ pub mod cursor;
 pub mod finding;
 pub mod id;
 pub mod import;
+pub mod intel;
 pub mod job;
 pub mod loaders;
 pub mod membership;
@@ -27,6 +28,7 @@ pub mod payload;
 pub mod person;
 pub mod project;
 pub mod rule;
+pub mod saved_mapping;
 pub mod scalars;
 pub mod scan;
 pub mod service_account;
@@ -51,9 +53,12 @@ pub struct Query(
     project::ProjectQuery,
     asset::AssetQuery,
     view::ViewQuery,
+    saved_mapping::SavedMappingQuery,
+    import::preview::PreviewQuery,
     code::CodeQuery,
     audit::AuditQuery,
     scan::ScanQuery,
+    intel::IntelQuery,
     finding::query::FindingQuery,
     rule::RuleQuery,
     rule::trial::TrialQuery,
@@ -75,9 +80,11 @@ pub struct Mutation(
     project::ProjectMutation,
     asset::AssetMutation,
     view::ViewMutation,
+    saved_mapping::SavedMappingMutation,
     code::CodeMutation,
     scan::ScanMutation,
     import::ImportMutation,
+    intel::IntelMutation,
     finding::mutation::FindingMutation,
     finding::bulk::BulkMutation,
     rule::mutation::RuleMutation,

@@ -266,6 +266,7 @@ async fn import(domain: &Domain, actor: &Actor, project: uuid::Uuid, report: &st
         project,
         format: Format::parse("JSONL"),
         mapping: serde_json::from_value(mapping()).expect("a mapping"),
+        saved: None,
         asset: None,
         series: Some("bench".to_owned()),
         complete: true,

@@ -1,5 +1,7 @@
 //! Imports: reports on their way in.
 
+pub mod preview;
+
 use std::collections::BTreeMap;
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
@@ -25,6 +27,48 @@ pub enum ReportFormat {
     Sarif,
     /// Nessus version 2 (`.nessus`).
     NessusXml,
+    /// What `grype -o json` writes.
+    GrypeJson,
+    /// CycloneDX in JSON.
+    CyclonedxJson,
+    /// CycloneDX in XML.
+    CyclonedxXml,
+    /// OpenVEX.
+    Openvex,
+    /// CSAF 2.0.
+    Csaf,
+    /// What OWASP Dependency-Check writes as XML.
+    DependencyCheckXml,
+    /// What `osv-scanner --format json` writes.
+    OsvScannerJson,
+    /// What `cargo audit --json` writes.
+    CargoAuditJson,
+    /// What `npm audit --json` writes.
+    NpmAuditJson,
+    /// What `snyk test --json` writes.
+    SnykJson,
+    /// ZAP's traditional report in XML.
+    ZapXml,
+    /// ZAP's traditional report in JSON.
+    ZapJson,
+    /// What `nuclei -jsonl` or `-json-export` writes.
+    NucleiJson,
+    /// What `semgrep --json` writes.
+    SemgrepJson,
+    /// Burp Suite's issues in XML.
+    BurpXml,
+    /// Qualys' scan report, or host list of detections, in XML.
+    QualysXml,
+    /// Findings in the Open Cybersecurity Schema Framework.
+    Ocsf,
+    /// The AWS Security Finding Format.
+    Asff,
+    /// Dependabot alerts from GitHub's API.
+    GithubDependabot,
+    /// Code scanning alerts from GitHub's API.
+    GithubCodeScanning,
+    /// Secret scanning alerts from GitHub's API.
+    GithubSecretScanning,
     /// Comma-separated values, under a mapping.
     Csv,
     /// A JSON object on each line, under a mapping.
@@ -88,7 +132,7 @@ pub struct ImportMappingInput {
 }
 
 impl ImportMappingInput {
-    fn read(self) -> Result<Mapping> {
+    pub fn read(self) -> Result<Mapping> {
         let field = |key: &str, member: &str| {
             Mapped::parse(key).ok_or_else(|| {
                 let message = format!("There is no field `{key}` that a column can be mapped to.");
@@ -124,6 +168,11 @@ impl ImportMappingInput {
     }
 }
 
+/// The mapping that an input may have.
+pub fn read_mapping(input: Option<ImportMappingInput>) -> Result<Option<Mapping>> {
+    input.map(ImportMappingInput::read).transpose().map_err(|error| error.at("mapping"))
+}
+
 /// What the caller says about a report.
 #[derive(InputObject)]
 pub struct ImportStartInput {
@@ -135,6 +184,8 @@ pub struct ImportStartInput {
     format: Option<ReportFormat>,
     /// What its columns mean; for the formats that have no fields of their own.
     mapping: Option<ImportMappingInput>,
+    /// The global id of a saved mapping instead. What it is now holds for this import.
+    saved_mapping: Option<ID>,
     /// The name of the asset of findings whose report names none.
     asset: Option<String>,
     /// The series that it belongs to; the assets it names if not said.
@@ -149,11 +200,11 @@ impl ImportStartInput {
         Ok(ImportRequest {
             project: Noun::Project.read_at(&self.project, "project")?,
             format: self.format.map(Into::into),
-            mapping: self
-                .mapping
-                .map(ImportMappingInput::read)
-                .transpose()
-                .map_err(|error| error.at("mapping"))?,
+            mapping: read_mapping(self.mapping)?,
+            saved: self
+                .saved_mapping
+                .map(|id| Noun::SavedMapping.read_at(&id, "savedMapping"))
+                .transpose()?,
             asset: self.asset,
             series: self.series,
             complete: self.complete,

@@ -7,10 +7,11 @@ use super::audit::AuditEntryNode;
 use super::company::CompanyNode;
 use super::finding::{CommentNode, FindingNode};
 use super::id::{Key, Noun, key};
-use super::job::{BulkChangeJob, ExportJob, ImportJob, Job, SweepJob};
+use super::job::{BulkChangeJob, ExportJob, ImportJob, IntelLoadJob, Job, SweepJob};
 use super::membership::MembershipNode;
 use super::project::ProjectNode;
 use super::rule::RuleNode;
+use super::saved_mapping::SavedMappingNode;
 use super::scan::ScanNode;
 use super::service_account::ServiceAccountNode;
 use super::team::TeamNode;
@@ -32,12 +33,14 @@ pub enum Node {
     Project(ProjectNode),
     Asset(AssetNode),
     View(ViewNode),
+    SavedMapping(SavedMappingNode),
     AuditEntry(AuditEntryNode),
     Scan(ScanNode),
     Finding(FindingNode),
     Comment(CommentNode),
     Rule(RuleNode),
     ImportJob(ImportJob),
+    IntelLoadJob(IntelLoadJob),
     SweepJob(SweepJob),
     BulkChangeJob(BulkChangeJob),
     ExportJob(ExportJob),
@@ -47,6 +50,7 @@ impl From<Job> for Node {
     fn from(job: Job) -> Self {
         match job {
             Job::Import(job) => Self::ImportJob(job),
+            Job::IntelLoad(job) => Self::IntelLoadJob(job),
             Job::Sweep(job) => Self::SweepJob(job),
             Job::BulkChange(job) => Self::BulkChangeJob(job),
             Job::Export(job) => Self::ExportJob(job),
@@ -83,6 +87,7 @@ impl NodeQuery {
                 Noun::Project => found(domain.project(actor, id).await)?.map(Node::Project),
                 Noun::Asset => found(domain.asset(actor, id).await)?.map(Node::Asset),
                 Noun::View => found(domain.view(actor, id).await)?.map(Node::View),
+                Noun::SavedMapping => found(domain.saved_mapping(actor, id).await)?.map(Node::SavedMapping),
                 Noun::Scan => found(domain.scan(actor, id).await)?.map(Node::Scan),
                 Noun::Finding => found(domain.finding(actor, id).await)?.map(Node::Finding),
                 Noun::Comment => found(domain.comment(actor, id).await)?.map(Node::Comment),

@@ -3,15 +3,20 @@
 //! Findings are put in, new ones and changed ones; then all are passed at once, and what came out
 //! is written.
 
+use std::sync::Arc;
+
 use serde_json::Value as Json;
 use uuid::Uuid;
 
 use super::change::{Change, Told};
 use super::facts::{Finding, Shown};
+use super::layers::SetField;
 use crate::error::Result;
+use crate::intel::fact::Known;
 use crate::inventory::asset::Asset;
 use crate::ledger::AuditEntry;
 use crate::rule::matcher::Matcher;
+use crate::rule::pass::Passed;
 use crate::store::Tx;
 use crate::vocabulary::time::Timestamp;
 
@@ -25,14 +30,12 @@ pub struct Batch<'a> {
 struct Item<'a> {
     finding: Finding,
     asset: &'a Asset,
-    past: Past,
-}
-
-/// What a finding of a batch was before.
-enum Past {
-    None,
-    /// What it showed, where it may have changed since, and what was done.
-    Kept(Option<Shown>, Vec<AuditEntry>),
+    /// Whether it is not kept yet.
+    new: bool,
+    /// What it showed before, where it may have changed since.
+    before: Option<Shown>,
+    /// What was done to it.
+    entries: Vec<AuditEntry>,
 }
 
 /// What a batch came to, with all that is to be told of it.
@@ -41,6 +44,9 @@ pub struct Outcome {
     changed: Vec<Finding>,
     unchanged: Vec<Uuid>,
     told: Told,
+    /// The CVE ids that findings came to show, and those that they no longer do.
+    named: Vec<(String, Uuid)>,
+    unnamed: Vec<(String, Uuid)>,
 }
 
 impl<'a> Batch<'a> {
@@ -49,9 +55,23 @@ impl<'a> Batch<'a> {
         Self { now, cause, items: Vec::new() }
     }
 
-    /// Puts in a finding that is not kept yet.
-    pub fn create(&mut self, finding: Finding, asset: &'a Asset) {
-        self.items.push(Item { finding, asset, past: Past::None });
+    /// Puts in a finding that is not kept yet, once it has heard of what is known.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Finding::change`].
+    pub fn create(
+        &mut self,
+        mut finding: Finding,
+        asset: &'a Asset,
+        known: Option<&Arc<Known>>,
+    ) -> Result<()> {
+        let mut entries = vec![finding.created(self.cause)];
+        if let Some(known) = known {
+            entries.append(&mut finding.change(Change::Informed { known: Arc::clone(known) }, self.cause)?);
+        }
+        self.items.push(Item { finding, asset, new: true, before: None, entries });
+        Ok(())
     }
 
     /// Makes `changes` to a finding that is kept, and puts it in.
@@ -65,53 +85,73 @@ impl<'a> Batch<'a> {
         for change in changes {
             entries.append(&mut finding.change(change, self.cause)?);
         }
-        self.items.push(Item { finding, asset, past: Past::Kept(before, entries) });
+        self.items.push(Item { finding, asset, new: false, before, entries });
         Ok(())
     }
 
     /// Lets the rules, where there are any, have their say on every finding.
     pub fn pass(self, rules: Option<&Matcher>) -> Outcome {
-        let findings: Vec<(&Finding, &Asset)> =
-            self.items.iter().map(|item| (&item.finding, item.asset)).collect();
-        let mut passed = rules.map(|rules| rules.pass(&findings, self.now)).unwrap_or_default().into_iter();
+        let passed: Vec<Option<Passed>> = match rules {
+            Some(rules) => {
+                let findings: Vec<(&Finding, &Asset)> =
+                    self.items.iter().map(|item| (&item.finding, item.asset)).collect();
+                rules.pass(&findings, self.now)
+            }
+            None => self.items.iter().map(|_| None).collect(),
+        };
         let rules = rules.map_or(&[][..], Matcher::rules);
-        let mut told = Told::new(self.cause.clone());
-        let (mut new, mut changed, mut unchanged) = (Vec::new(), Vec::new(), Vec::new());
-        for Item { mut finding, past, .. } in self.items {
-            let passed = passed.next().flatten();
-            match past {
-                Past::None => {
-                    told.created(&finding);
-                    if let Some(passed) = passed {
-                        finding.take(passed, rules, &mut told);
-                    }
-                    told.born(&finding);
-                    new.push(finding);
-                }
-                Past::Kept(mut before, mut entries) => {
-                    let mut differs = !entries.is_empty();
-                    told.entries.append(&mut entries);
-                    if let Some(passed) = passed {
-                        differs |= passed.layers != finding.layers;
-                        let shown = finding.take(passed, rules, &mut told);
-                        before.get_or_insert(shown);
-                    }
-                    // When it was seen last is neither audited nor told.
-                    match before.filter(|_| differs) {
-                        Some(before) => {
-                            told.shown(finding.id, &before, &finding.shown);
-                            changed.push(finding);
-                        }
-                        None => unchanged.push(finding.id),
-                    }
-                }
+        let mut outcome = Outcome::new(Told::new(self.cause.clone()));
+        for (item, passed) in self.items.into_iter().zip(passed) {
+            let Item { mut finding, new, mut before, mut entries, .. } = item;
+            let mut differs = new || !entries.is_empty();
+            outcome.told.entries.append(&mut entries);
+            if let Some(passed) = passed {
+                differs |= passed.layers != finding.layers;
+                let shown = finding.take(passed, rules, &mut outcome.told);
+                before.get_or_insert(shown);
+            }
+            if new {
+                outcome.create(finding);
+            } else if let Some(before) = before.filter(|_| differs) {
+                outcome.change(finding, &before);
+            } else {
+                // When it was seen last is neither audited nor told.
+                outcome.unchanged.push(finding.id);
             }
         }
-        Outcome { new, changed, unchanged, told }
+        outcome
     }
 }
 
 impl Outcome {
+    fn new(told: Told) -> Self {
+        Self {
+            new: Vec::new(),
+            changed: Vec::new(),
+            unchanged: Vec::new(),
+            told,
+            named: Vec::new(),
+            unnamed: Vec::new(),
+        }
+    }
+
+    fn create(&mut self, finding: Finding) {
+        self.told.born(&finding);
+        self.named.extend(cves(&finding.shown).map(|cve| (cve.clone(), finding.id)));
+        self.new.push(finding);
+    }
+
+    fn change(&mut self, finding: Finding, before: &Shown) {
+        self.told.shown(finding.id, before, &finding.shown);
+        let only = |in_one: &Shown, other: &Shown| -> Vec<(String, Uuid)> {
+            let new = cves(in_one).filter(|cve| !other.set(SetField::CveIds).contains(cve));
+            new.map(|cve| (cve.clone(), finding.id)).collect()
+        };
+        self.named.extend(only(&finding.shown, before));
+        self.unnamed.extend(only(before, &finding.shown));
+        self.changed.push(finding);
+    }
+
     /// How many findings are new.
     pub fn created(&self) -> i64 {
         count(&self.new)
@@ -143,10 +183,15 @@ impl Outcome {
         if !self.changed.is_empty() && !tx.update_findings(&mut self.changed).await? {
             return Ok(false);
         }
+        tx.index_cves(self.named, self.unnamed).await?;
         self.told.entries.into_iter().for_each(|entry| tx.audit(entry));
         self.told.events.into_iter().for_each(|event| tx.emit(event));
         Ok(true)
     }
+}
+
+fn cves(shown: &Shown) -> impl Iterator<Item = &String> {
+    shown.set(SetField::CveIds).iter()
 }
 
 fn count<T>(of: &[T]) -> i64 {

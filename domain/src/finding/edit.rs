@@ -448,8 +448,10 @@ impl Domain {
                 created_at: now,
                 updated_at: now,
             };
+            let named = reported.cve_ids.iter().map(String::as_str);
+            let known = self.known(&scope, &rules, named).await?;
             let mut batch = Batch::new(now, &Json::Null);
-            batch.create(finding, &asset);
+            batch.create(finding, &asset, known.as_ref())?;
             let outcome = batch.pass(Some(&rules.matcher));
             let mut tx = self.db().begin(actor, &scope, now).await?;
             if !outcome.write(&mut tx).await? {

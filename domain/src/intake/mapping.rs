@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Code, Error, Result};
+use crate::intake::text;
 use crate::vocabulary::terms::{Severity, Term, terms};
 
 terms! {
@@ -110,16 +111,22 @@ impl Mapping {
         Ok(())
     }
 
+    /// Whether the column, or the member of an object, of this name is read.
+    pub fn uses(&self, name: &str) -> bool {
+        let name = name.trim();
+        self.columns.values().chain(&self.identity).any(|column| match column.strip_prefix('/') {
+            Some(way) => {
+                way.split('/').next().is_some_and(|step| step.replace("~1", "/").replace("~0", "~") == name)
+            }
+            None => column.trim().eq_ignore_ascii_case(name),
+        })
+    }
+
     /// The severity that a word of the report means: by the mapping, or else by [`SEVERITIES`].
     pub fn severity(&self, word: &str) -> Option<Severity> {
         let word = word.trim();
         let mapped = self.severities.iter().find(|(key, _)| key.trim().eq_ignore_ascii_case(word));
-        mapped.map(|(_, severity)| *severity).or_else(|| {
-            let (_, ours) = SEVERITIES
-                .iter()
-                .find(|(words, _)| words.split(", ").any(|one| one.eq_ignore_ascii_case(word)))?;
-            Severity::parse(ours)
-        })
+        mapped.map(|(_, severity)| *severity).or_else(|| text::severity(word, SEVERITIES))
     }
 }
 

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::intake::guard::{Breach, CsvScan, Guard, JsonScan, XmlScan, breach};
 use crate::intake::json::{self, Value};
 use crate::intake::limits::{Limits, too_large};
+use crate::intake::notes::Notes;
 use crate::intake::packing;
 use crate::intake::place::Meter;
 use crate::intake::xml::Xml;
@@ -31,6 +32,8 @@ pub struct Source {
     decoded: bool,
     limits: Limits,
     meter: Rc<Meter>,
+    /// Where a dry run gathers what is wrong with single entries.
+    notes: Option<Rc<Notes>>,
 }
 
 impl Source {
@@ -70,7 +73,23 @@ impl Source {
             head.drain(..BOM.len());
         }
         let bytes = Box::new(Cursor::new(head.clone()).chain(bytes));
-        Ok(Self { bytes, head, decoded: wide.is_some(), limits: limits.clone(), meter })
+        Ok(Self { bytes, head, decoded: wide.is_some(), limits: limits.clone(), meter, notes: None })
+    }
+
+    /// The beginning of a report as a text, for a dry run.
+    pub fn sample(text: Rc<[u8]>, limits: &Limits, notes: Rc<Notes>) -> Self {
+        let from = if text.starts_with(BOM) { BOM.len() } else { 0 };
+        let head = text[from..text.len().min(HEAD)].to_vec();
+        let mut bytes = Cursor::new(text);
+        bytes.set_position(from as u64);
+        let meter = Rc::new(Meter::default());
+        let bytes = Box::new(bytes);
+        Self { bytes, head, decoded: true, limits: limits.clone(), meter, notes: Some(notes) }
+    }
+
+    /// Where to note what is wrong with single entries; `None` where a fault ends the reading.
+    pub fn notes(&self) -> Option<Rc<Notes>> {
+        self.notes.clone()
     }
 
     /// The first bytes of the report, at most [`HEAD`].
@@ -91,6 +110,13 @@ impl Source {
         let scan = JsonScan::new(&self.limits);
         let guard = Guard::new(self.bytes, Box::new(scan), Rc::clone(&self.meter), &self.limits);
         json::walk(guard, &self.meter, &self.limits, each)
+    }
+
+    /// Walks the report as JSON values one after the other, of which there may be none.
+    pub fn json_values(self, each: &mut dyn FnMut(Value<'_>) -> Result<()>) -> Result<()> {
+        let scan = JsonScan::new(&self.limits);
+        let guard = Guard::new(self.bytes, Box::new(scan), Rc::clone(&self.meter), &self.limits);
+        json::walk_all(guard, &self.meter, &self.limits, each)
     }
 
     /// The report as a table of comma-separated values, or of values between other delimiters.

@@ -21,7 +21,8 @@ use crate::event::catalogue::{Event, EventKind};
 use crate::finding::batch::{Batch, Outcome};
 use crate::finding::change::Change;
 use crate::finding::facts::{Evidence, Finding, Shown, scanner_statements};
-use crate::finding::layers::Layers;
+use crate::finding::layers::{Layers, SetField};
+use crate::intel::fact::Known;
 use crate::inventory::asset::{self, Asset, store as assets};
 use crate::inventory::scan::ScanStatus;
 use crate::job::runner::Left;
@@ -255,6 +256,9 @@ impl Import {
         let db = self.domain.db();
         let mut known = db.findings_by_fingerprint(&self.scope, self.params.project, fingerprints).await?;
         let assets = self.assets(chunk, &known, ahead, now).await?;
+        let shown = known.values().flat_map(|finding| finding.shown.set(SetField::CveIds));
+        let cves = chunk.iter().flat_map(|(reported, _)| &reported.cve_ids).chain(shown);
+        let facts = self.domain.known(&self.scope, &rules, cves.map(String::as_str)).await?;
         let mut batch = Batch::new(now, &self.cause);
         let mut seen = Vec::with_capacity(chunk.len());
         let mut older = 0;
@@ -264,13 +268,13 @@ impl Import {
                 Some(finding) => {
                     seen.push(finding.id);
                     let asset = assets.with_id(finding.asset)?;
-                    batch.change(finding, asset, vec![self.sighted(reported)])?;
+                    batch.change(finding, asset, self.sighted(reported, facts.as_ref()))?;
                 }
                 None => {
                     let asset = assets.named(&reported.asset.name)?;
                     let finding = self.found(reported, *fingerprint, asset, now);
                     seen.push(finding.id);
-                    batch.create(finding, asset);
+                    batch.create(finding, asset, facts.as_ref())?;
                 }
             }
         }
@@ -316,13 +320,15 @@ impl Import {
         })
     }
 
-    /// What being seen again does to a finding that is kept.
-    fn sighted(&self, reported: &Reported) -> Change {
-        Change::Sighted {
+    /// What being seen again, and what is known, does to a finding that is kept.
+    fn sighted(&self, reported: &Reported, facts: Option<&Arc<Known>>) -> Vec<Change> {
+        let sighted = Change::Sighted {
             evidence: Box::new(Evidence::of(&self.checked.head.scanner, reported)),
             facts: scanner_statements(reported),
             seen_at: self.scanned_at,
-        }
+        };
+        let informed = facts.map(|known| Change::Informed { known: Arc::clone(known) });
+        std::iter::once(sighted).chain(informed).collect()
     }
 
     /// A finding that was not known.
