@@ -5,6 +5,7 @@
 //! against a model that knows nothing of stacks.
 
 mod history;
+mod matcher;
 mod stories;
 
 use domain::finding::change::Change;
@@ -24,7 +25,16 @@ const CASES: u32 = 2_000;
 
 /// Tries a property on random inputs, and says how many held.
 fn holds<S: Strategy>(property: &str, of: S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) {
-    let mut runner = runner(CASES);
+    holds_for(CASES, property, of, test);
+}
+
+fn holds_for<S: Strategy>(
+    cases: u32,
+    property: &str,
+    of: S,
+    test: impl Fn(S::Value) -> Result<(), TestCaseError>,
+) {
+    let mut runner = runner(cases);
     if let Err(fault) = runner.run(&of, test) {
         panic!("{property}: {fault}");
     }

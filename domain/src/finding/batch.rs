@@ -1,4 +1,7 @@
 //! Many findings changed together: what a chunk of an import, a sweep or a bulk change writes.
+//!
+//! Findings are put in, new ones and changed ones; then all are passed at once, and what came out
+//! is written.
 
 use std::sync::Arc;
 
@@ -11,35 +14,50 @@ use super::layers::SetField;
 use crate::error::Result;
 use crate::intel::fact::Known;
 use crate::inventory::asset::Asset;
-use crate::rule::live::RuleSet;
-use crate::rule::pass::pass;
+use crate::ledger::AuditEntry;
+use crate::rule::matcher::Matcher;
+use crate::rule::pass::Passed;
 use crate::store::Tx;
 use crate::vocabulary::time::Timestamp;
 
-/// Findings in memory, changed and passed, with all that is to be told of them.
-pub(crate) struct Batch {
+/// Findings in memory, some new, some changed.
+pub struct Batch<'a> {
     now: Timestamp,
+    cause: &'a Json,
+    items: Vec<Item<'a>>,
+}
+
+struct Item<'a> {
+    finding: Finding,
+    asset: &'a Asset,
+    /// Whether it is not kept yet.
+    new: bool,
+    /// What it showed before, where it may have changed since.
+    before: Option<Shown>,
+    /// Which issue it was of before.
+    issue: Uuid,
+    /// What was done to it.
+    entries: Vec<AuditEntry>,
+}
+
+/// What a batch came to, with all that is to be told of it.
+pub struct Outcome {
     new: Vec<Finding>,
     changed: Vec<Finding>,
+    unchanged: Vec<Uuid>,
     told: Told,
     /// The CVE ids that findings came to show, and those that they no longer do.
     named: Vec<(String, Uuid)>,
     unnamed: Vec<(String, Uuid)>,
 }
 
-impl Batch {
-    pub fn new(now: Timestamp) -> Self {
-        Self {
-            now,
-            new: Vec::new(),
-            changed: Vec::new(),
-            told: Told::default(),
-            named: Vec::new(),
-            unnamed: Vec::new(),
-        }
+impl<'a> Batch<'a> {
+    /// `cause` is told of everything that happens in it.
+    pub fn new(now: Timestamp, cause: &'a Json) -> Self {
+        Self { now, cause, items: Vec::new() }
     }
 
-    /// A finding that is not kept yet. It hears of what is known, and is passed at once.
+    /// Puts in a finding that is not kept yet, once it has heard of what is known.
     ///
     /// # Errors
     ///
@@ -47,76 +65,119 @@ impl Batch {
     pub fn create(
         &mut self,
         mut finding: Finding,
-        asset: &Asset,
+        asset: &'a Asset,
         known: Option<&Arc<Known>>,
-        rules: &RuleSet,
-        cause: &Json,
     ) -> Result<()> {
-        self.told.created(&finding, cause);
+        let issue = finding.issue;
+        let mut entries = vec![finding.created(self.cause)];
         if let Some(known) = known {
-            let informed = finding.change(Change::Informed { known: Arc::clone(known) }, cause)?;
-            self.told.entries.extend(informed);
+            entries.append(&mut finding.change(Change::Informed { known: Arc::clone(known) }, self.cause)?);
         }
-        if let Some(passed) = pass(&finding, asset, &rules.rules, self.now) {
-            finding.take(passed, &rules.rules, &mut self.told, cause);
-        }
-        self.told.born(&finding, cause);
-        self.named.extend(cves(&finding.shown).map(|cve| (cve.clone(), finding.id)));
-        self.new.push(finding);
+        self.items.push(Item { finding, asset, new: true, before: None, issue, entries });
         Ok(())
     }
 
-    /// Makes `changes` to a finding that is kept, and passes it where `rules` are given. Returns
-    /// whether anything is to be written. When the finding was seen last is not: that alone is
-    /// neither audited nor told.
+    /// Makes `changes` to a finding that is kept, and puts it in.
     ///
     /// # Errors
     ///
-    /// Those of [`Finding::change`].
-    pub fn change(
-        &mut self,
-        mut finding: Finding,
-        asset: &Asset,
-        changes: Vec<Change>,
-        rules: Option<&RuleSet>,
-        cause: &Json,
-    ) -> Result<bool> {
-        let (before, issue) = (finding.shown.clone(), finding.issue);
-        let layers = finding.layers.clone();
+    /// Those of [`Finding::change`]; then the finding is left out.
+    pub fn change(&mut self, mut finding: Finding, asset: &'a Asset, changes: Vec<Change>) -> Result<()> {
+        let (before, issue) = ((!changes.is_empty()).then(|| finding.shown.clone()), finding.issue);
         let mut entries = Vec::new();
         for change in changes {
-            entries.extend(finding.change(change, cause)?);
+            entries.append(&mut finding.change(change, self.cause)?);
         }
-        let mut changed = !entries.is_empty();
-        self.told.entries.append(&mut entries);
-        if let Some(rules) = rules
-            && let Some(passed) = pass(&finding, asset, &rules.rules, self.now)
-        {
-            changed |= passed.layers != layers;
-            finding.take(passed, &rules.rules, &mut self.told, cause);
-        }
-        if changed {
-            self.told.shown(finding.id, &before, &finding.shown, cause);
-            self.told.linked(&finding, issue);
-            let only = |in_one: &Shown, other: &Shown| -> Vec<(String, Uuid)> {
-                let new = cves(in_one).filter(|cve| !other.set(SetField::CveIds).contains(cve));
-                new.map(|cve| (cve.clone(), finding.id)).collect()
-            };
-            self.named.extend(only(&finding.shown, &before));
-            self.unnamed.extend(only(&before, &finding.shown));
-            self.changed.push(finding);
-        }
-        Ok(changed)
+        self.items.push(Item { finding, asset, new: false, before, issue, entries });
+        Ok(())
     }
 
-    /// How many findings are to be written.
-    pub fn len(&self) -> usize {
-        self.new.len() + self.changed.len()
+    /// Lets the rules, where there are any, have their say on every finding.
+    pub fn pass(self, rules: Option<&Matcher>) -> Outcome {
+        let passed: Vec<Option<Passed>> = match rules {
+            Some(rules) => {
+                let findings: Vec<(&Finding, &Asset)> =
+                    self.items.iter().map(|item| (&item.finding, item.asset)).collect();
+                rules.pass(&findings, self.now)
+            }
+            None => self.items.iter().map(|_| None).collect(),
+        };
+        let rules = rules.map_or(&[][..], Matcher::rules);
+        let mut outcome = Outcome::new(Told::new(self.cause.clone()));
+        for (item, passed) in self.items.into_iter().zip(passed) {
+            let Item { mut finding, new, mut before, issue, mut entries, .. } = item;
+            let mut differs = new || !entries.is_empty();
+            outcome.told.entries.append(&mut entries);
+            if let Some(passed) = passed {
+                differs |= passed.layers != finding.layers;
+                let shown = finding.take(passed, rules, &mut outcome.told);
+                before.get_or_insert(shown);
+            }
+            if new {
+                outcome.create(finding);
+            } else if let Some(before) = before.filter(|_| differs) {
+                outcome.told.linked(&finding, issue);
+                outcome.change(finding, &before);
+            } else {
+                // When it was seen last is neither audited nor told.
+                outcome.unchanged.push(finding.id);
+            }
+        }
+        outcome
+    }
+}
+
+impl Outcome {
+    fn new(told: Told) -> Self {
+        Self {
+            new: Vec::new(),
+            changed: Vec::new(),
+            unchanged: Vec::new(),
+            told,
+            named: Vec::new(),
+            unnamed: Vec::new(),
+        }
+    }
+
+    fn create(&mut self, finding: Finding) {
+        self.told.born(&finding);
+        self.named.extend(cves(&finding.shown).map(|cve| (cve.clone(), finding.id)));
+        self.new.push(finding);
+    }
+
+    fn change(&mut self, finding: Finding, before: &Shown) {
+        self.told.shown(finding.id, before, &finding.shown);
+        let only = |in_one: &Shown, other: &Shown| -> Vec<(String, Uuid)> {
+            let new = cves(in_one).filter(|cve| !other.set(SetField::CveIds).contains(cve));
+            new.map(|cve| (cve.clone(), finding.id)).collect()
+        };
+        self.named.extend(only(&finding.shown, before));
+        self.unnamed.extend(only(before, &finding.shown));
+        self.changed.push(finding);
+    }
+
+    /// How many findings are new.
+    pub fn created(&self) -> i64 {
+        count(&self.new)
+    }
+
+    /// How many of the findings that are kept are to be written.
+    pub fn changed(&self) -> i64 {
+        count(&self.changed)
+    }
+
+    /// The findings of which nothing is to be written.
+    pub fn unchanged(&self) -> &[Uuid] {
+        &self.unchanged
+    }
+
+    pub fn told(&self) -> &Told {
+        &self.told
     }
 
     /// Writes everything into `tx`. `false`: a finding was written by somebody else meanwhile, and
     /// nothing of the transaction may be kept.
-    pub async fn write(mut self, tx: &mut Tx) -> Result<bool> {
+    pub(crate) async fn write(mut self, tx: &mut Tx) -> Result<bool> {
         if !self.new.is_empty() {
             self.new.sort_unstable_by_key(|finding| finding.fingerprint);
             if !tx.insert_findings(&self.new).await? {
@@ -135,4 +196,8 @@ impl Batch {
 
 fn cves(shown: &Shown) -> impl Iterator<Item = &String> {
     shown.set(SetField::CveIds).iter()
+}
+
+fn count<T>(of: &[T]) -> i64 {
+    i64::try_from(of.len()).unwrap_or(i64::MAX)
 }

@@ -4,8 +4,10 @@
 //! adds and withdraws entries of the layers, and answers with what the audit has to know; a change
 //! that changes nothing answers with nothing.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
@@ -17,8 +19,8 @@ use crate::error::{Code, Error, Result};
 use crate::event::catalogue::{Event, EventKind};
 use crate::intel::fact::Known;
 use crate::intel::feed::Feed;
-use crate::ledger::AuditEntry;
-use crate::rule::pass::{Application, LiveRule, Passed};
+use crate::ledger::{AuditEntry, Document};
+use crate::rule::pass::{Application, LiveRule, Passed, Values};
 use crate::vocabulary::terms::{Status, Term};
 use crate::vocabulary::time::Timestamp;
 
@@ -42,6 +44,19 @@ pub enum Change {
 }
 
 impl Finding {
+    /// A new finding for the audit, as its scanner or the person who entered it gave it.
+    pub fn created(&self, cause: &Json) -> AuditEntry {
+        let mut after = Map::new();
+        after.insert("project".to_owned(), json!(self.project));
+        after.insert("asset".to_owned(), json!(self.asset));
+        after.insert("class".to_owned(), json!(self.evidence.class));
+        after.insert("scanner_source".to_owned(), json!(self.evidence.scanner_source));
+        after.insert("status".to_owned(), json!(self.shown.status));
+        after.extend(values_of(&self.layers, Layer::Scanner));
+        let entry = AuditEntry::new("finding.created", self.id).after(Json::from(after));
+        if cause.is_null() { entry } else { entry.because(cause.clone()) }
+    }
+
     /// Makes the change, and says what happened for the audit: nothing, if nothing did. `cause` is
     /// written into each entry.
     ///
@@ -50,7 +65,7 @@ impl Finding {
     /// `ILLEGAL_STATE` where the lifecycle does not allow a move.
     pub fn change(&mut self, change: Change, cause: &Json) -> Result<Vec<AuditEntry>> {
         let entry = |action, before: Map<String, Json>, after: Map<String, Json>| {
-            let entry = AuditEntry::new(action, self.id).before(before.into()).after(after.into());
+            let entry = AuditEntry::new(action, self.id).before(Json::from(before)).after(Json::from(after));
             if cause.is_null() { entry } else { entry.because(cause.clone()) }
         };
         let before = self.shown.clone();
@@ -167,47 +182,59 @@ impl Finding {
         }
     }
 
-    /// Takes over what a pass made of the finding, and says so for the audit and the events.
-    pub fn take(&mut self, passed: Passed, rules: &[LiveRule], told: &mut Told, cause: &Json) {
+    /// Takes over what a pass made of the finding, and says so for the audit and the events. Returns
+    /// what it showed until then.
+    pub fn take(&mut self, passed: Passed, rules: &[LiveRule], told: &mut Told) -> Shown {
         self.layers = passed.layers;
-        self.shown = passed.shown;
         for application in passed.applications {
-            told.application(self.id, &rules[application.rule], application, cause);
+            told.application(self.id, &rules[application.rule], &application);
         }
         for (rule, error) in passed.errors {
             let rule = &rules[rule];
             tracing::warn!(rule = %rule.id, finding = %self.id, error, "a rule could not be decided");
         }
+        std::mem::replace(&mut self.shown, passed.shown)
     }
 }
 
-/// What a change has to tell: its audit entries and its events.
-#[derive(Debug, Default)]
+/// What changes of one cause have to tell: their audit entries and their events.
+#[derive(Debug)]
 pub struct Told {
+    cause: Json,
     pub entries: Vec<AuditEntry>,
     pub events: Vec<Event>,
+    /// Because of what a rule's entries turned, by the rule and the word of the turn: the same on
+    /// every finding.
+    turns: HashMap<(Uuid, &'static str), Document>,
+}
+
+/// What the event of a rule's application tells.
+#[derive(Serialize)]
+struct Applied<'a> {
+    after: &'a Values,
+    before: &'a Values,
+    change: &'static str,
+    rule: Uuid,
+    version: i64,
+}
+
+/// What that event came from.
+#[derive(Serialize)]
+struct Because {
+    rule: Uuid,
 }
 
 impl Told {
-    /// A new finding, as its scanner or the person who entered it gave it.
-    pub fn created(&mut self, finding: &Finding, cause: &Json) {
-        let mut after = Map::new();
-        after.insert("project".to_owned(), json!(finding.project));
-        after.insert("asset".to_owned(), json!(finding.asset));
-        after.insert("class".to_owned(), json!(finding.evidence.class));
-        after.insert("scanner_source".to_owned(), json!(finding.evidence.scanner_source));
-        after.insert("status".to_owned(), json!(finding.shown.status));
-        after.extend(values_of(&finding.layers, Layer::Scanner));
-        let entry = AuditEntry::new("finding.created", finding.id).after(after.into());
-        self.entries.push(if cause.is_null() { entry } else { entry.because(cause.clone()) });
+    pub fn new(cause: Json) -> Self {
+        Self { cause, entries: Vec::new(), events: Vec::new(), turns: HashMap::new() }
     }
 
     /// The event of a new finding, told once the rules have had their say.
-    pub fn born(&mut self, finding: &Finding, cause: &Json) {
+    pub fn born(&mut self, finding: &Finding) {
         let payload = json!({
             "project": finding.project, "asset": finding.asset,
             "severity": finding.shown.severity, "status": finding.shown.status,
-            "scan": cause.get("scan"),
+            "scan": self.cause.get("scan"),
         });
         self.events.push(Event::new(EventKind::FindingCreated, finding.id, payload));
     }
@@ -221,11 +248,15 @@ impl Told {
     }
 
     /// The events of what a finding shows differently.
-    pub fn shown(&mut self, finding: Uuid, before: &Shown, after: &Shown, cause: &Json) {
+    pub fn shown(&mut self, finding: Uuid, before: &Shown, after: &Shown) {
         let mut changed = before.differences(after);
-        let mut tell = |kind, payload| {
+        let mut tell = |kind, payload: Json| {
             let event = Event::new(kind, finding, payload);
-            self.events.push(if cause.is_null() { event } else { event.caused_by(cause.clone(), 0) });
+            let cause = (!self.cause.is_null()).then(|| self.cause.clone());
+            self.events.push(match cause {
+                Some(cause) => event.caused_by(cause, 0),
+                None => event,
+            });
         };
         if before.status != after.status {
             tell(EventKind::FindingStatusChanged, json!({ "before": before.status, "after": after.status }));
@@ -245,29 +276,26 @@ impl Told {
         }
     }
 
-    fn application(&mut self, finding: Uuid, rule: &LiveRule, application: Application, cause: &Json) {
-        let mut because = json!({
-            "rule": rule.id, "version": rule.version, "hash": rule.content_hash,
-            "change": application.turn.word(),
-        });
-        if let (Some(because), Some(cause)) = (because.as_object_mut(), cause.as_object()) {
-            because.extend(cause.clone());
-        }
-        let action = if application.observed { "finding.rule_observed" } else { "finding.rule_applied" };
-        if !application.observed {
-            let payload = json!({
-                "rule": rule.id, "version": rule.version, "change": application.turn.word(),
-                "before": application.before, "after": application.after,
+    fn application(&mut self, finding: Uuid, rule: &LiveRule, application: &Application) {
+        let Application { before, after, observed, .. } = application;
+        let change = application.turn.word();
+        let because = self.turns.entry((rule.id, change)).or_insert_with(|| {
+            let mut because = json!({
+                "rule": rule.id, "version": rule.version, "hash": rule.content_hash, "change": change,
             });
-            let event = Event::new(EventKind::FindingRuleApplied, finding, payload);
-            self.events.push(event.caused_by(json!({ "rule": rule.id }), 1));
+            if let (Some(because), Some(cause)) = (because.as_object_mut(), self.cause.as_object()) {
+                because.extend(cause.clone());
+            }
+            because.into()
+        });
+        let action = if *observed { "finding.rule_observed" } else { "finding.rule_applied" };
+        let entry = AuditEntry::new(action, finding).before(Document::of(before)).after(Document::of(after));
+        self.entries.push(entry.because(because.clone()));
+        if !observed {
+            let told = Applied { after, before, change, rule: rule.id, version: rule.version };
+            let event = Event::new(EventKind::FindingRuleApplied, finding, Document::of(&told));
+            self.events.push(event.caused_by(Document::of(&Because { rule: rule.id }), 1));
         }
-        self.entries.push(
-            AuditEntry::new(action, finding)
-                .before(application.before.into())
-                .after(application.after.into())
-                .because(because),
-        );
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::batch::Batch;
+use super::batch::{Batch, Outcome};
 use super::change::Change;
 use super::facts::{Evidence, Finding, Shown, scanner_statements};
 use super::layers::{Layers, Scalar, ScalarField, SetField, Source, Statement};
@@ -254,12 +254,13 @@ impl Domain {
             tx.require_assignable(users, teams).await?;
             let asset =
                 assets.get(&finding.asset).ok_or_else(|| Error::internal("a finding has no asset"))?;
-            let mut batch = Batch::new(now);
-            let changes = edit.changes(Source::human(actor.id), now);
-            if !batch.change(finding.clone(), asset, changes, None, &cause)? {
+            let mut batch = Batch::new(now, &cause);
+            batch.change(finding.clone(), asset, edit.changes(Source::human(actor.id), now))?;
+            let outcome = batch.pass(None);
+            if !outcome.unchanged().is_empty() {
                 return Ok(finding);
             }
-            if batch.write(&mut tx).await? {
+            if outcome.write(&mut tx).await? {
                 tx.answer(id);
                 tx.commit().await?;
                 let finding = self.db().findings_by_id(&scope.whole(), &[id]).await?.pop();
@@ -311,9 +312,9 @@ impl Domain {
         let cause = edit.cause();
         let params = json!({ "ids": ids, "edit": edit });
         for _ in 0..TRIES {
-            let (batch, tally) = self.edited(actor, &scope, &ids, &edit, &cause, now).await?;
+            let (outcome, tally) = self.edited(actor, &scope, &ids, &edit, &cause, now).await?;
             let mut tx = self.db().begin(actor, &scope, now).await?;
-            if batch.write(&mut tx).await? {
+            if outcome.write(&mut tx).await? {
                 tx.insert_job(id, JobKind::BulkChange, JobState::Running, &principal, None, &params).await?;
                 tx.step_job_at(id, 0, &tally.step("finished", Some((JobState::Completed, None)))).await?;
                 tally.tell(&mut tx, id);
@@ -334,21 +335,23 @@ impl Domain {
         edit: &Edit,
         cause: &Json,
         now: Timestamp,
-    ) -> Result<(Batch, Tally)> {
+    ) -> Result<(Outcome, Tally)> {
         let findings = self.db().findings_by_id(scope, ids).await?;
         let assets = self.db().assets_on(scope, &findings).await?;
-        let mut batch = Batch::new(now);
+        let mut batch = Batch::new(now, cause);
         let mut tally = Tally::default();
         for finding in findings {
             let Some(asset) = assets.get(&finding.asset) else { continue };
-            match batch.change(finding, asset, edit.changes(Source::human(actor.id), now), None, cause) {
-                Ok(true) => tally.changed += 1,
-                Ok(false) => tally.unchanged += 1,
+            match batch.change(finding, asset, edit.changes(Source::human(actor.id), now)) {
+                Ok(()) => {}
                 Err(error) if error.code == Code::IllegalState => tally.refused += 1,
                 Err(error) => return Err(error),
             }
         }
-        Ok((batch, tally))
+        let outcome = batch.pass(None);
+        tally.changed = outcome.changed();
+        tally.unchanged = i64::try_from(outcome.unchanged().len()).unwrap_or(i64::MAX);
+        Ok((outcome, tally))
     }
 
     pub(crate) async fn run_bulk_change(&self, job: &Job, stop: &CancellationToken) -> Result<Left> {
@@ -385,7 +388,7 @@ impl Domain {
                 return self.finish_bulk(job, &actor, &scope, &tally).await;
             };
             let now = self.clock().now();
-            let (batch, chunk) = self.edited(&actor, &scope, &ids, &edit, &cause, now).await?;
+            let (outcome, chunk) = self.edited(&actor, &scope, &ids, &edit, &cause, now).await?;
             let next = Tally {
                 after: last,
                 changed: tally.changed + chunk.changed,
@@ -393,7 +396,7 @@ impl Domain {
                 refused: tally.refused + chunk.refused,
             };
             let mut tx = self.db().begin(&actor, &scope, now).await?;
-            let written = match batch.write(&mut tx).await {
+            let written = match outcome.write(&mut tx).await {
                 Ok(written) => written,
                 Err(error) if is_transient(&error) => false,
                 Err(error) => return Err(error),
@@ -470,12 +473,13 @@ impl Domain {
                 updated_at: now,
             };
             finding.correlate();
-            let mut batch = Batch::new(now);
             let named = reported.cve_ids.iter().map(String::as_str);
             let known = self.known(&scope, &rules, named).await?;
-            batch.create(finding, &asset, known.as_ref(), &rules, &Json::Null)?;
+            let mut batch = Batch::new(now, &Json::Null);
+            batch.create(finding, &asset, known.as_ref())?;
+            let outcome = batch.pass(Some(&rules.matcher));
             let mut tx = self.db().begin(actor, &scope, now).await?;
-            if !batch.write(&mut tx).await? {
+            if !outcome.write(&mut tx).await? {
                 return Err(Error::new(Code::Taken, "There is already a finding with this identity."));
             }
             tx.answer(id);

@@ -332,41 +332,49 @@ pub struct Facts<'a> {
 
 impl Subject for Facts<'_> {
     fn read(&self, field: usize) -> Result<Value<'_>, ReadFault> {
+        Ok(self.value(FindingField::ALL[field]))
+    }
+}
+
+impl<'a> Facts<'a> {
+    /// What a field of the catalogue is now.
+    pub fn value(&self, field: FindingField) -> Value<'a> {
         use FindingField as F;
 
-        let evidence = &self.finding.evidence;
-        let set = |field| Value::List(self.shown.set(field));
-        Ok(match F::ALL[field] {
-            F::Severity => Value::Code(self.shown.severity.code()),
-            F::Status => Value::Code(self.shown.status.code()),
+        let Self { finding, asset, shown } = *self;
+        let evidence = &finding.evidence;
+        let set = |field| Value::List(shown.set(field));
+        match field {
+            F::Severity => Value::Code(shown.severity.code()),
+            F::Status => Value::Code(shown.status.code()),
             F::Class => Value::Code(evidence.class.code()),
-            F::CvssScore => number(self.shown.cvss_score),
-            F::EpssScore => number(self.shown.epss_score),
-            F::EpssPercentile => number(self.shown.epss_percentile),
-            F::KnownExploit => flag(self.shown.known_exploit),
-            F::KevDueAt => time(self.shown.kev_due_at),
-            F::RansomwareUse => flag(self.shown.ransomware_use),
-            F::SlaBreached => flag(self.finding.sla_breached),
-            F::VulnerabilityType => text(&self.shown.vulnerability_type),
+            F::CvssScore => number(shown.cvss_score),
+            F::EpssScore => number(shown.epss_score),
+            F::EpssPercentile => number(shown.epss_percentile),
+            F::KnownExploit => flag(shown.known_exploit),
+            F::KevDueAt => time(shown.kev_due_at),
+            F::RansomwareUse => flag(shown.ransomware_use),
+            F::SlaBreached => flag(finding.sla_breached),
+            F::VulnerabilityType => text(&shown.vulnerability_type),
             F::ScannerSource => Value::Text(&evidence.scanner_source),
             F::ScannerCategory => text(&evidence.scanner_category),
             F::ScannerReference => text(&evidence.scanner_reference),
-            F::AssetName => Value::Text(&self.asset.name),
-            F::AssetType => text(&self.asset.kind),
-            F::AssetClass => text(&self.asset.class),
-            F::AssetGroups => Value::List(&self.asset.groups),
-            F::AssetCriticality => code(self.asset.criticality),
-            F::AssetEnvironment => code(self.asset.environment),
-            F::AssetTags => Value::List(&self.asset.tags),
-            F::InternetExposed => flag(self.asset.internet_exposed),
+            F::AssetName => Value::Text(&asset.name),
+            F::AssetType => text(&asset.kind),
+            F::AssetClass => text(&asset.class),
+            F::AssetGroups => Value::List(&asset.groups),
+            F::AssetCriticality => code(asset.criticality),
+            F::AssetEnvironment => code(asset.environment),
+            F::AssetTags => Value::List(&asset.tags),
+            F::InternetExposed => flag(asset.internet_exposed),
             F::Tags => set(SetField::Tags),
             F::Effects => set(SetField::Effects),
             F::RootCauses => set(SetField::RootCauses),
             F::RemediationTechniques => set(SetField::RemediationTechniques),
             F::AttackTechniques => set(SetField::AttackTechniques),
-            F::Project => Value::Uuid(self.finding.project),
-            F::Company => Value::Uuid(self.finding.company),
-            F::Title => Value::Text(&self.shown.title),
+            F::Project => Value::Uuid(finding.project),
+            F::Company => Value::Uuid(finding.company),
+            F::Title => Value::Text(&shown.title),
             F::Description => text(&evidence.description),
             F::CveIds => set(SetField::CveIds),
             F::CweIds => set(SetField::CweIds),
@@ -377,12 +385,12 @@ impl Subject for Facts<'_> {
             F::FixAvailable => flag(evidence.fix_available),
             F::AssignedUsers => set(SetField::AssignedUsers),
             F::AssignedTeams => set(SetField::AssignedTeams),
-            F::FirstSeenAt => Value::Time(self.finding.first_seen_at),
-            F::LastSeenAt => Value::Time(self.finding.last_seen_at),
-            F::DueAt => time(self.finding.due_at),
+            F::FirstSeenAt => Value::Time(finding.first_seen_at),
+            F::LastSeenAt => Value::Time(finding.last_seen_at),
+            F::DueAt => time(finding.due_at),
             F::FilePath => text(&evidence.file_path),
             F::Port => number(evidence.port.map(f64::from)),
-        })
+        }
     }
 }
 

@@ -201,6 +201,17 @@ pub enum Statement {
     Judge(Verdict),
 }
 
+impl Statement {
+    /// The field that it speaks of.
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::Set(field, _) => field.word(),
+            Self::Element(field, _, _) => field.word(),
+            Self::Judge(_) => "status",
+        }
+    }
+}
+
 /// All that is said of one finding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layers {

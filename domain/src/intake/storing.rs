@@ -18,7 +18,7 @@ use crate::Domain;
 use crate::access::Scope;
 use crate::error::{Code, Error, Result};
 use crate::event::catalogue::{Event, EventKind};
-use crate::finding::batch::Batch;
+use crate::finding::batch::{Batch, Outcome};
 use crate::finding::change::Change;
 use crate::finding::facts::{Evidence, Finding, Shown, scanner_statements};
 use crate::finding::layers::{Layers, SetField};
@@ -29,7 +29,6 @@ use crate::job::runner::Left;
 use crate::job::store::Step;
 use crate::job::{Job, JobState};
 use crate::ledger::AuditEntry;
-use crate::rule::live::RuleSet;
 use crate::store::{RulesVersion, is_transient};
 use crate::vocabulary::time::Timestamp;
 
@@ -260,50 +259,53 @@ impl Import {
         let shown = known.values().flat_map(|finding| finding.shown.set(SetField::CveIds));
         let cves = chunk.iter().flat_map(|(reported, _)| &reported.cve_ids).chain(shown);
         let facts = self.domain.known(&self.scope, &rules, cves.map(String::as_str)).await?;
-        let mut prepared = Prepared {
-            now,
-            rules: rules.version,
-            batch: Batch::new(now),
-            assets: Vec::new(),
-            seen: Vec::with_capacity(chunk.len()),
-            only_seen: Vec::new(),
-            findings: i64::try_from(chunk.len()).unwrap_or(i64::MAX),
-            counts: Counts::default(),
-        };
+        let mut batch = Batch::new(now, &self.cause);
+        let mut seen = Vec::with_capacity(chunk.len());
+        let mut older = 0;
         for (reported, fingerprint) in chunk {
             match known.remove(fingerprint) {
-                Some(finding) if finding.last_seen_at > self.scanned_at => prepared.counts.unchanged += 1,
+                Some(finding) if finding.last_seen_at > self.scanned_at => older += 1,
                 Some(finding) => {
-                    let id = finding.id;
-                    prepared.seen.push(id);
-                    if self.see(&mut prepared.batch, finding, reported, &assets, facts.as_ref(), &rules)? {
-                        prepared.counts.changed += 1;
-                    } else {
-                        prepared.counts.unchanged += 1;
-                        prepared.only_seen.push(id);
-                    }
+                    seen.push(finding.id);
+                    let asset = assets.with_id(finding.asset)?;
+                    batch.change(finding, asset, self.sighted(reported, facts.as_ref()))?;
                 }
                 None => {
                     let asset = assets.named(&reported.asset.name)?;
                     let finding = self.found(reported, *fingerprint, asset, now);
-                    prepared.seen.push(finding.id);
-                    prepared.batch.create(finding, asset, facts.as_ref(), &rules, &self.cause)?;
-                    prepared.counts.created += 1;
+                    seen.push(finding.id);
+                    batch.create(finding, asset, facts.as_ref())?;
                 }
             }
         }
-        prepared.assets = assets.new;
-        Ok(prepared)
+        let outcome = batch.pass(Some(&rules.matcher));
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let counts = Counts {
+            created: outcome.created(),
+            changed: outcome.changed(),
+            unchanged: count(older + outcome.unchanged().len()),
+            closed: 0,
+        };
+        Ok(Prepared {
+            now,
+            rules: rules.version,
+            assets: assets.new,
+            seen,
+            findings: count(chunk.len()),
+            counts,
+            outcome,
+        })
     }
 
     /// Writes what was prepared.
     async fn keep(&self, prepared: Prepared, stored: &Stored) -> Result<Attempt> {
         let actor = self.job.principal.actor(self.job.company);
         let mut tx = self.domain.db().begin(&actor, &self.scope, prepared.now).await?;
-        if !asset::insert_new(&mut tx, &prepared.assets).await? || !prepared.batch.write(&mut tx).await? {
+        let only_seen = prepared.outcome.unchanged().to_vec();
+        if !asset::insert_new(&mut tx, &prepared.assets).await? || !prepared.outcome.write(&mut tx).await? {
             return Ok(Attempt::Again);
         }
-        tx.touch_findings(&prepared.only_seen, self.scanned_at).await?;
+        tx.touch_findings(&only_seen, self.scanned_at).await?;
         tx.record_sightings(self.series, self.params.scan, self.scanned_at, &prepared.seen).await?;
         let mut after = stored.clone();
         after.findings += prepared.findings;
@@ -318,25 +320,15 @@ impl Import {
         })
     }
 
-    /// A finding that is kept was seen again. Returns whether anything of it is to be written.
-    fn see(
-        &self,
-        batch: &mut Batch,
-        finding: Finding,
-        reported: &Reported,
-        assets: &Assets,
-        facts: Option<&Arc<Known>>,
-        rules: &RuleSet,
-    ) -> Result<bool> {
-        let asset = assets.with_id(finding.asset)?;
+    /// What being seen again, and what is known, does to a finding that is kept.
+    fn sighted(&self, reported: &Reported, facts: Option<&Arc<Known>>) -> Vec<Change> {
         let sighted = Change::Sighted {
             evidence: Box::new(Evidence::of(&self.checked.head.scanner, reported)),
             facts: scanner_statements(reported),
             seen_at: self.scanned_at,
         };
         let informed = facts.map(|known| Change::Informed { known: Arc::clone(known) });
-        let changes = std::iter::once(sighted).chain(informed).collect();
-        batch.change(finding, asset, changes, Some(rules), &self.cause)
+        std::iter::once(sighted).chain(informed).collect()
     }
 
     /// A finding that was not known.
@@ -453,19 +445,20 @@ impl Import {
     async fn close_chunk(&self, gone: Vec<Finding>, last: Uuid, stored: &Stored) -> Result<Attempt> {
         let now = self.domain.clock().now();
         let assets = self.domain.db().assets_on(&self.scope, &gone).await?;
-        let mut batch = Batch::new(now);
+        let mut batch = Batch::new(now, &self.cause);
         for finding in gone {
             if let Some(asset) = assets.get(&finding.asset) {
                 let change = Change::Gone { at: self.scanned_at };
-                batch.change(finding, asset, vec![change], None, &self.cause)?;
+                batch.change(finding, asset, vec![change])?;
             }
         }
+        let outcome = batch.pass(None);
         let mut after = stored.clone();
         after.closed_after = Some(last);
-        after.counts.closed += i64::try_from(batch.len()).unwrap_or(i64::MAX);
+        after.counts.closed += outcome.changed();
         let actor = self.job.principal.actor(self.job.company);
         let mut tx = self.domain.db().begin(&actor, &self.scope, now).await?;
-        if !batch.write(&mut tx).await? {
+        if !outcome.write(&mut tx).await? {
             return Ok(Attempt::Again);
         }
         if !tx.step_job(&self.job, &after.step(&self.checked, "closing", None)).await? {
@@ -491,8 +484,8 @@ impl Import {
             .collect();
         let mut entry = totals.clone();
         entry.extend(stored.counts.json());
-        tx.audit(AuditEntry::new("import.finished", self.job.id).after(entry.into()));
-        tx.emit(Event::new(EventKind::ScanFinished, self.params.scan, totals.into()));
+        tx.audit(AuditEntry::new("import.finished", self.job.id).after(Json::from(entry)));
+        tx.emit(Event::new(EventKind::ScanFinished, self.params.scan, Json::from(totals)));
         tx.commit().await?;
         remove(&self.domain.spooled(self.job.id)).await;
         Ok(Left::Ended)
@@ -512,11 +505,10 @@ enum Attempt {
 struct Prepared {
     now: Timestamp,
     rules: RulesVersion,
-    batch: Batch,
+    outcome: Outcome,
     assets: Vec<Asset>,
-    /// The findings that the scan saw, and of those the ones of which nothing else is new.
+    /// The findings that the scan saw.
     seen: Vec<Uuid>,
-    only_seen: Vec<Uuid>,
     findings: i64,
     counts: Counts,
 }

@@ -322,17 +322,18 @@ impl Load<'_> {
                 return Err(Error::internal("a feed that is being loaded is not there"));
             };
             let assets = db.assets_on(of, &findings).await?;
-            let mut batch = Batch::new(now);
+            let mut batch = Batch::new(now, &cause);
             for finding in findings {
                 if let Some(asset) = assets.get(&finding.asset) {
                     let informed = Change::Informed { known: Arc::clone(&known) };
-                    batch.change(finding, asset, vec![informed], Some(&rules), &cause)?;
+                    batch.change(finding, asset, vec![informed])?;
                 }
             }
+            let outcome = batch.pass(Some(&rules.matcher));
             let mut after = next.clone();
-            after.findings += i64::try_from(batch.len()).unwrap_or(i64::MAX);
+            after.findings += outcome.changed();
             let mut tx = db.begin(&actor, of, now).await?;
-            match batch.write(&mut tx).await {
+            match outcome.write(&mut tx).await {
                 Ok(true) => {}
                 Ok(false) => continue,
                 Err(error) if is_transient(&error) => continue,
@@ -364,7 +365,7 @@ impl Load<'_> {
         }
         let mut told = stands.counts();
         told.insert("feed".to_owned(), json!(self.params.feed));
-        tx.audit(AuditEntry::new("intel.loaded", self.job.id).after(told.into()));
+        tx.audit(AuditEntry::new("intel.loaded", self.job.id).after(Json::from(told)));
         tx.commit().await?;
         Ok(Left::Ended)
     }

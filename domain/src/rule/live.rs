@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use uuid::Uuid;
 
 use super::Rule;
+use super::matcher::Matcher;
 use super::pass::{LiveRule, Mode};
 use crate::Domain;
 use crate::access::Scope;
@@ -16,11 +17,11 @@ use crate::vocabulary::criteria::{Compiled, Criteria};
 use crate::vocabulary::field::finding::FINDING;
 use crate::vocabulary::time::Timestamp;
 
-/// The rules of a pass, in the order of the walk.
+/// The rules of a pass.
 #[derive(Debug)]
 pub struct RuleSet {
     pub version: RulesVersion,
-    pub rules: Vec<LiveRule>,
+    pub matcher: Matcher,
     /// Whether any feed has been loaded that speaks of the company's findings.
     pub informed: bool,
     /// When the first of them expires.
@@ -64,9 +65,9 @@ impl Domain {
         let rules = self.db().rules_that_may_hold(scope).await?;
         let rules: Vec<Rule> = rules.into_iter().filter(|rule| rule.idle(now).is_none()).collect();
         let until = rules.iter().filter_map(|rule| rule.expires_at).min();
-        let rules = rules.into_iter().map(LiveRule::of).collect();
+        let matcher = Matcher::new(rules.into_iter().map(LiveRule::of).collect());
         let informed = self.db().any_feed_loaded(scope).await?;
-        let set = Arc::new(RuleSet { version, rules, informed, until });
+        let set = Arc::new(RuleSet { version, matcher, informed, until });
         self.rule_sets().lock().insert(company, Arc::clone(&set));
         Ok(set)
     }

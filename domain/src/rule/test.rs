@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json};
 
 use super::action::Action;
 use super::check_criteria;
-use super::pass::{LiveRule, Passed, badge, pass};
+use super::pass::{LiveRule, Passed, Values, badge, pass};
 use crate::Domain;
 use crate::access::{Actor, Permission};
 use crate::error::{Error, Result};
@@ -64,12 +64,15 @@ impl Domain {
             Tested { explanation, matched, before: Map::new(), after: Map::new(), messages: Vec::new() };
         if let Some(Passed { applications, .. }) = passed {
             for application in applications {
-                for (field, after) in &application.after {
+                for (field, after) in application.after.iter() {
                     let before = application.before.get(field).unwrap_or(&Json::Null);
                     tested.messages.push(badge(name, field, before, after));
                 }
-                tested.before.extend(application.before);
-                tested.after.extend(application.after);
+                let members = |values: &Values| -> Map<String, Json> {
+                    values.iter().map(|(field, value)| (field.to_owned(), value.clone())).collect()
+                };
+                tested.before.extend(members(&application.before));
+                tested.after.extend(members(&application.after));
             }
         }
         Ok(tested)

@@ -44,6 +44,12 @@ pub struct Bare {
     mode: Mode,
 }
 
+impl Bare {
+    pub fn is_on(&self) -> bool {
+        self.mode != Mode::Off
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     Off,
@@ -224,7 +230,8 @@ pub fn bare_rule() -> impl Strategy<Value = Bare> {
     (criteria(), action()).prop_map(|(criteria, action)| Bare { criteria, action, mode: Mode::Enforce })
 }
 
-fn rule() -> impl Strategy<Value = Bare> {
+/// A rule in any mode.
+pub fn rule() -> impl Strategy<Value = Bare> {
     let modes = [Mode::Off, Mode::Observe, Mode::Enforce, Mode::Enforce, Mode::Enforce];
     (bare_rule(), select(modes.to_vec())).prop_map(|(bare, mode)| Bare { mode, ..bare })
 }

@@ -60,20 +60,22 @@ impl Outcome {
 #[derive(Clone, Debug)]
 pub struct Compiled {
     criteria: Criteria,
-    pub(super) root: Step,
+    pub(crate) root: Step,
     fields_read: Box<[usize]>,
 }
 
+/// A node of a tree that was made ready.
 #[derive(Clone, Debug)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Group(Logic, Box<[Step]>),
     Leaf(Leaf),
 }
 
+/// A condition that was made ready.
 #[derive(Clone, Debug)]
-pub(super) struct Leaf {
+pub(crate) struct Leaf {
     pub field: usize,
-    kind: Kind,
+    pub kind: Kind,
     /// The leaf holds where the test does not, and where the value is missing.
     pub negated: bool,
     pub test: Test,
@@ -81,7 +83,7 @@ pub(super) struct Leaf {
 
 /// What is asked of a present value.
 #[derive(Clone, Debug)]
-pub(super) enum Test {
+pub(crate) enum Test {
     Present,
     Text(FoldedSet),
     Contains(Needle),
@@ -216,7 +218,7 @@ impl Test {
     }
 
     /// Whether a present value that fits the field's kind passes.
-    fn passes(&self, value: Value<'_>, now: Timestamp) -> bool {
+    pub(crate) fn passes(&self, value: Value<'_>, now: Timestamp) -> bool {
         match (self, value) {
             (Self::Present, _) => true,
             (Self::Text(set), Value::Text(text)) => set.contains(text),
