@@ -2,13 +2,13 @@
 
 mod aside;
 pub mod census;
-mod cvss;
+pub(crate) mod cvss;
 pub mod fingerprint;
 pub mod format;
 pub mod formats;
 mod guard;
 pub mod import;
-mod json;
+pub(crate) mod json;
 mod late;
 mod lenient;
 pub mod limits;
@@ -22,7 +22,7 @@ pub mod preview;
 pub mod reading;
 pub mod report;
 pub mod saved;
-mod source;
+pub(crate) mod source;
 mod storing;
 pub(crate) mod text;
 pub mod vex;

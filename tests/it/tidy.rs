@@ -152,6 +152,8 @@ fn few_cross_companies() {
     const MAKERS: &[&str] = &[
         // A sign of life of a long check.
         "domain/src/intake/storing.rs",
+        // The same of a long load, and the companies that a global one speaks to.
+        "domain/src/intel/load.rs",
         // Who comes with a token; the only account of an address.
         "domain/src/inventory/token.rs",
         "domain/src/inventory/user.rs",

@@ -1,10 +1,15 @@
 //! Many findings changed together: what a chunk of an import, a sweep or a bulk change writes.
 
+use std::sync::Arc;
+
 use serde_json::Value as Json;
+use uuid::Uuid;
 
 use super::change::{Change, Told};
-use super::facts::Finding;
+use super::facts::{Finding, Shown};
+use super::layers::SetField;
 use crate::error::Result;
+use crate::intel::fact::Known;
 use crate::inventory::asset::Asset;
 use crate::rule::live::RuleSet;
 use crate::rule::pass::pass;
@@ -17,21 +22,48 @@ pub(crate) struct Batch {
     new: Vec<Finding>,
     changed: Vec<Finding>,
     told: Told,
+    /// The CVE ids that findings came to show, and those that they no longer do.
+    named: Vec<(String, Uuid)>,
+    unnamed: Vec<(String, Uuid)>,
 }
 
 impl Batch {
     pub fn new(now: Timestamp) -> Self {
-        Self { now, new: Vec::new(), changed: Vec::new(), told: Told::default() }
+        Self {
+            now,
+            new: Vec::new(),
+            changed: Vec::new(),
+            told: Told::default(),
+            named: Vec::new(),
+            unnamed: Vec::new(),
+        }
     }
 
-    /// A finding that is not kept yet. It is passed at once.
-    pub fn create(&mut self, mut finding: Finding, asset: &Asset, rules: &RuleSet, cause: &Json) {
+    /// A finding that is not kept yet. It hears of what is known, and is passed at once.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Finding::change`].
+    pub fn create(
+        &mut self,
+        mut finding: Finding,
+        asset: &Asset,
+        known: Option<&Arc<Known>>,
+        rules: &RuleSet,
+        cause: &Json,
+    ) -> Result<()> {
         self.told.created(&finding, cause);
+        if let Some(known) = known {
+            let informed = finding.change(Change::Informed { known: Arc::clone(known) }, cause)?;
+            self.told.entries.extend(informed);
+        }
         if let Some(passed) = pass(&finding, asset, &rules.rules, self.now) {
             finding.take(passed, &rules.rules, &mut self.told, cause);
         }
         self.told.born(&finding, cause);
+        self.named.extend(cves(&finding.shown).map(|cve| (cve.clone(), finding.id)));
         self.new.push(finding);
+        Ok(())
     }
 
     /// Makes `changes` to a finding that is kept, and passes it where `rules` are given. Returns
@@ -65,6 +97,12 @@ impl Batch {
         }
         if changed {
             self.told.shown(finding.id, &before, &finding.shown, cause);
+            let only = |in_one: &Shown, other: &Shown| -> Vec<(String, Uuid)> {
+                let new = cves(in_one).filter(|cve| !other.set(SetField::CveIds).contains(cve));
+                new.map(|cve| (cve.clone(), finding.id)).collect()
+            };
+            self.named.extend(only(&finding.shown, &before));
+            self.unnamed.extend(only(&before, &finding.shown));
             self.changed.push(finding);
         }
         Ok(changed)
@@ -87,8 +125,13 @@ impl Batch {
         if !self.changed.is_empty() && !tx.update_findings(&mut self.changed).await? {
             return Ok(false);
         }
+        tx.index_cves(self.named, self.unnamed).await?;
         self.told.entries.into_iter().for_each(|entry| tx.audit(entry));
         self.told.events.into_iter().for_each(|event| tx.emit(event));
         Ok(true)
     }
+}
+
+fn cves(shown: &Shown) -> impl Iterator<Item = &String> {
+    shown.set(SetField::CveIds).iter()
 }

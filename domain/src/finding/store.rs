@@ -41,7 +41,10 @@ const COLUMNS: &[Column] = &[
     ("cvss_score", Type::Double),
     ("cvss_vector", Type::Text),
     ("epss_score", Type::Double),
+    ("epss_percentile", Type::Double),
     ("known_exploit", Type::Bool),
+    ("kev_due_at", Type::BigInt),
+    ("ransomware_use", Type::Bool),
     ("sla_breached", Type::Bool),
     ("endpoint", Type::Text),
     ("port", Type::Int),
@@ -104,7 +107,7 @@ fn list(elements: &[String]) -> Value {
     serde_json::to_string(elements).expect("texts encode").into()
 }
 
-fn row(finding: &Finding) -> [Value; 48] {
+fn row(finding: &Finding) -> [Value; 51] {
     let evidence = &finding.evidence;
     let shown = &finding.shown;
     let set = |field| list(shown.set(field));
@@ -126,9 +129,12 @@ fn row(finding: &Finding) -> [Value; 48] {
         evidence.scanner_category.clone().into(),
         evidence.scanner_reference.clone().into(),
         shown.cvss_score.into(),
-        evidence.cvss_vector.clone().into(),
+        shown.cvss_vector.clone().into(),
         shown.epss_score.into(),
+        shown.epss_percentile.into(),
         shown.known_exploit.into(),
+        micros(shown.kev_due_at),
+        shown.ransomware_use.into(),
         finding.sla_breached.into(),
         evidence.endpoint.clone().into(),
         evidence.port.map(i32::from).into(),
@@ -202,8 +208,10 @@ pub(crate) fn read(row: &QueryResult) -> Result<Finding> {
     let status = r.term()?;
     let (vulnerability_type, remediation) = (r.next()?, r.next()?);
     let (scanner_source, scanner_category, scanner_reference) = (r.next()?, r.next()?, r.next()?);
-    let (cvss_score, cvss_vector, epss_score) = (r.next()?, r.next()?, r.next()?);
-    let (known_exploit, sla_breached) = (r.next()?, r.next()?);
+    let cvss = (r.next()?, r.next()?);
+    let epss = (r.next()?, r.next()?);
+    let exploit = (r.next()?, r.time()?, r.next()?);
+    let sla_breached = r.next()?;
     let endpoint = r.next()?;
     let port = r.next::<Option<i32>>()?.and_then(|port| u16::try_from(port).ok());
     let (component_name, component_version, component_purl) = (r.next()?, r.next()?, r.next()?);
@@ -216,12 +224,8 @@ pub(crate) fn read(row: &QueryResult) -> Result<Finding> {
         *set = r.list()?;
     }
     let stored: String = r.next()?;
-    let shown = Shown::new(
-        (title, severity, status),
-        (vulnerability_type, remediation),
-        (cvss_score, epss_score, known_exploit),
-        sets,
-    );
+    let shown =
+        Shown::new((title, severity, status), (vulnerability_type, remediation), cvss, epss, exploit, sets);
     let layers = Layers::decode(&stored, status, shown.statements()).map_err(Error::internal)?;
     Ok(Finding {
         id,
@@ -235,7 +239,6 @@ pub(crate) fn read(row: &QueryResult) -> Result<Finding> {
             scanner_source,
             scanner_category,
             scanner_reference,
-            cvss_vector,
             endpoint,
             port,
             component_name,

@@ -21,7 +21,8 @@ use crate::event::catalogue::{Event, EventKind};
 use crate::finding::batch::Batch;
 use crate::finding::change::Change;
 use crate::finding::facts::{Evidence, Finding, Shown, scanner_statements};
-use crate::finding::layers::Layers;
+use crate::finding::layers::{Layers, SetField};
+use crate::intel::fact::Known;
 use crate::inventory::asset::{self, Asset, store as assets};
 use crate::inventory::scan::ScanStatus;
 use crate::job::runner::Left;
@@ -256,6 +257,9 @@ impl Import {
         let db = self.domain.db();
         let mut known = db.findings_by_fingerprint(&self.scope, self.params.project, fingerprints).await?;
         let assets = self.assets(chunk, &known, ahead, now).await?;
+        let shown = known.values().flat_map(|finding| finding.shown.set(SetField::CveIds));
+        let cves = chunk.iter().flat_map(|(reported, _)| &reported.cve_ids).chain(shown);
+        let facts = self.domain.known(&self.scope, &rules, cves.map(String::as_str)).await?;
         let mut prepared = Prepared {
             now,
             rules: rules.version,
@@ -272,7 +276,7 @@ impl Import {
                 Some(finding) => {
                     let id = finding.id;
                     prepared.seen.push(id);
-                    if self.see(&mut prepared.batch, finding, reported, &assets, &rules)? {
+                    if self.see(&mut prepared.batch, finding, reported, &assets, facts.as_ref(), &rules)? {
                         prepared.counts.changed += 1;
                     } else {
                         prepared.counts.unchanged += 1;
@@ -283,7 +287,7 @@ impl Import {
                     let asset = assets.named(&reported.asset.name)?;
                     let finding = self.found(reported, *fingerprint, asset, now);
                     prepared.seen.push(finding.id);
-                    prepared.batch.create(finding, asset, &rules, &self.cause);
+                    prepared.batch.create(finding, asset, facts.as_ref(), &rules, &self.cause)?;
                     prepared.counts.created += 1;
                 }
             }
@@ -321,6 +325,7 @@ impl Import {
         finding: Finding,
         reported: &Reported,
         assets: &Assets,
+        facts: Option<&Arc<Known>>,
         rules: &RuleSet,
     ) -> Result<bool> {
         let asset = assets.with_id(finding.asset)?;
@@ -329,7 +334,9 @@ impl Import {
             facts: scanner_statements(reported),
             seen_at: self.scanned_at,
         };
-        batch.change(finding, asset, vec![sighted], Some(rules), &self.cause)
+        let informed = facts.map(|known| Change::Informed { known: Arc::clone(known) });
+        let changes = std::iter::once(sighted).chain(informed).collect();
+        batch.change(finding, asset, changes, Some(rules), &self.cause)
     }
 
     /// A finding that was not known.

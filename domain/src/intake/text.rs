@@ -247,6 +247,7 @@ pub fn time(text: &str) -> Option<Timestamp> {
     if let Some(at) = Timestamp::parse(text) {
         return Some(at);
     }
+    // ISO 8601 without the colon of RFC 3339 in its offset.
     if let Ok(at) = DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z") {
         return Some(at.to_utc().into());
     }
