@@ -6,8 +6,7 @@ use serde_json::Value as Json;
 use uuid::Uuid;
 
 use super::change::{Change, Told};
-use super::facts::{Finding, Shown};
-use super::layers::SetField;
+use super::facts::Finding;
 use crate::error::Result;
 use crate::intel::fact::Known;
 use crate::inventory::asset::Asset;
@@ -22,7 +21,7 @@ pub(crate) struct Batch {
     new: Vec<Finding>,
     changed: Vec<Finding>,
     told: Told,
-    /// The CVE ids that findings came to show, and those that they no longer do.
+    /// The names of vulnerabilities that findings came to have, and those that they no longer do.
     named: Vec<(String, Uuid)>,
     unnamed: Vec<(String, Uuid)>,
 }
@@ -54,14 +53,15 @@ impl Batch {
     ) -> Result<()> {
         self.told.created(&finding, cause);
         if let Some(known) = known {
-            let informed = finding.change(Change::Informed { known: Arc::clone(known) }, cause)?;
+            let informed = Change::Informed { known: Arc::clone(known), asset: asset.reported() };
+            let informed = finding.change(informed, cause)?;
             self.told.entries.extend(informed);
         }
         if let Some(passed) = pass(&finding, asset, &rules.rules, self.now) {
             finding.take(passed, &rules.rules, &mut self.told, cause);
         }
         self.told.born(&finding, cause);
-        self.named.extend(cves(&finding.shown).map(|cve| (cve.clone(), finding.id)));
+        self.named.extend(finding.vulnerabilities().into_iter().map(|name| (name, finding.id)));
         self.new.push(finding);
         Ok(())
     }
@@ -82,6 +82,7 @@ impl Batch {
         cause: &Json,
     ) -> Result<bool> {
         let before = finding.shown.clone();
+        let names = finding.vulnerabilities();
         let layers = finding.layers.clone();
         let mut entries = Vec::new();
         for change in changes {
@@ -97,12 +98,13 @@ impl Batch {
         }
         if changed {
             self.told.shown(finding.id, &before, &finding.shown, cause);
-            let only = |in_one: &Shown, other: &Shown| -> Vec<(String, Uuid)> {
-                let new = cves(in_one).filter(|cve| !other.set(SetField::CveIds).contains(cve));
-                new.map(|cve| (cve.clone(), finding.id)).collect()
+            let now = finding.vulnerabilities();
+            let only = |these: &[String], others: &[String]| -> Vec<(String, Uuid)> {
+                let new = these.iter().filter(|name| !others.contains(name));
+                new.map(|name| (name.clone(), finding.id)).collect()
             };
-            self.named.extend(only(&finding.shown, &before));
-            self.unnamed.extend(only(&before, &finding.shown));
+            self.named.extend(only(&now, &names));
+            self.unnamed.extend(only(&names, &now));
             self.changed.push(finding);
         }
         Ok(changed)
@@ -130,8 +132,4 @@ impl Batch {
         self.told.events.into_iter().for_each(|event| tx.emit(event));
         Ok(true)
     }
-}
-
-fn cves(shown: &Shown) -> impl Iterator<Item = &String> {
-    shown.set(SetField::CveIds).iter()
 }

@@ -446,7 +446,7 @@ impl Domain {
                 updated_at: now,
             };
             let mut batch = Batch::new(now);
-            let named = reported.cve_ids.iter().map(String::as_str);
+            let named = finding.vulnerabilities().into_iter().map(|name| (new.project, name));
             let known = self.known(&scope, &rules, named).await?;
             batch.create(finding, &asset, known.as_ref(), &rules, &Json::Null)?;
             let mut tx = self.db().begin(actor, &scope, now).await?;
