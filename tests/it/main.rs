@@ -19,4 +19,5 @@ mod stories;
 mod tenancy;
 mod tidy;
 mod triage;
+mod vex;
 mod wire;

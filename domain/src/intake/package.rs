@@ -18,8 +18,20 @@ pub struct Package {
 
 /// The types whose namespaces and names are compared in any case.
 const CASELESS: [&str; 14] = [
-    "alpm", "apk", "bitbucket", "composer", "deb", "docker", "github", "golang", "hex", "npm", "nuget", "oci",
-    "pypi", "rpm",
+    "alpm",
+    "apk",
+    "bitbucket",
+    "composer",
+    "deb",
+    "docker",
+    "github",
+    "golang",
+    "hex",
+    "npm",
+    "nuget",
+    "oci",
+    "pypi",
+    "rpm",
 ];
 
 impl Package {

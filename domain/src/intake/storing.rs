@@ -352,8 +352,8 @@ impl Import {
             facts: scanner_statements(reported),
             seen_at: self.scanned_at,
         };
-        let informed = facts
-            .map(|known| Change::Informed { known: Arc::clone(known), asset: asset.reported() });
+        let informed =
+            facts.map(|known| Change::Informed { known: Arc::clone(known), asset: asset.reported() });
         let changes = std::iter::once(sighted).chain(informed).collect();
         batch.change(finding, asset, changes, Some(rules), &self.cause)
     }

@@ -57,9 +57,9 @@ impl Domain {
         let now = self.clock().now();
         let rules = self.live_rules(scope, now).await?;
         let findings = self.db().findings_by_id(scope, findings).await?;
-        let named = findings.iter().flat_map(|finding| {
-            finding.vulnerabilities().into_iter().map(|name| (finding.project, name))
-        });
+        let named = findings
+            .iter()
+            .flat_map(|finding| finding.vulnerabilities().into_iter().map(|name| (finding.project, name)));
         let known = self.known(scope, &rules, named).await?.unwrap_or_default();
         let assets = self.db().assets_on(scope, &findings).await?;
         let mut batch = Batch::new(now);

@@ -14,6 +14,7 @@ use crate::intake::package::Package;
 use crate::intake::report::{Fingerprint, Product, Reported, ReportedAsset};
 use crate::vocabulary::time::Timestamp;
 
+pub mod query;
 pub(crate) mod store;
 
 /// A statement's shape, and what of a finding has to be what.

@@ -54,7 +54,11 @@ impl Import {
     }
 
     /// Tells the findings of the project. `false`: the job is no longer ours.
-    pub(super) async fn tell(self: &Arc<Self>, stored: &mut Stored, stop: &CancellationToken) -> Result<bool> {
+    pub(super) async fn tell(
+        self: &Arc<Self>,
+        stored: &mut Stored,
+        stop: &CancellationToken,
+    ) -> Result<bool> {
         let (db, scope) = (self.domain.db(), &self.scope);
         let of = (self.params.project, self.job.id);
         if stored.told_after.is_none() {

@@ -3,12 +3,16 @@
 use sea_orm::QueryResult;
 use uuid::Uuid;
 
+use super::query::{Listed, VexFilter};
 use super::{Said, Statement, Statements};
 use crate::access::Scope;
 use crate::error::{Error, Result};
 use crate::intake::report::Fingerprint;
+use crate::intake::text;
 use crate::job::JobState;
+use crate::page::{Key, KeyKind, Page, PageArgs, Sort, Window};
 use crate::store::bulk::{Column, Rows, Type};
+use crate::store::page::{key_columns, page};
 use crate::store::sql::Sql;
 use crate::store::{Db, Tx};
 use crate::vocabulary::terms::Term;
@@ -33,6 +37,16 @@ const ASKED: usize = 10_000;
 const NAMES: i64 = 500;
 /// How many statements are withdrawn at a time.
 const WITHDRAWN: i64 = 2_000;
+
+const BY_NAME: Sort = Sort::new(
+    "vulnerability",
+    &[
+        Key::new("v.vulnerability", KeyKind::Text),
+        Key::new("v.project_id", KeyKind::Uuid),
+        Key::new("v.series_id", KeyKind::Uuid),
+        Key::new("v.statement_key", KeyKind::Uuid),
+    ],
+);
 
 /// A statement of a document under one name of its vulnerability.
 #[derive(Clone, Debug)]
@@ -119,13 +133,54 @@ impl Db {
     }
 }
 
+fn listed(sql: Sql, scope: &Scope, filter: &VexFilter) -> Sql {
+    let sql = sql.push(" FROM vex_statement AS v WHERE v.said IS NOT NULL").own(scope, "v");
+    let mut sql = sql.covered_project(scope, "v.project_id");
+    if let Some(project) = filter.project {
+        sql = sql.push(" AND v.project_id = ").bind(project);
+    }
+    if let Some(name) = &filter.vulnerability {
+        sql = sql.push(" AND v.vulnerability = ").bind(text::vulnerability(name));
+    }
+    sql
+}
+
+impl Db {
+    pub(crate) async fn vex_page(
+        &self,
+        scope: &Scope,
+        filter: &VexFilter,
+        args: &PageArgs,
+    ) -> Result<Page<Listed>> {
+        let window = Window::new(args, BY_NAME)?;
+        let sql = Sql::new(self.dialect, "SELECT v.*").push(&key_columns(&BY_NAME));
+        let rows = listed(sql, scope, filter).window(&window).all(self.read()).await?;
+        page(&window, &rows, |row| {
+            Ok(Listed {
+                project: row.try_get("", "project_id")?,
+                vulnerability: row.try_get("", "vulnerability")?,
+                said: said(row)?,
+                said_at: Timestamp(row.try_get("", "said_at")?),
+                scan: row.try_get("", "scan_id")?,
+            })
+        })
+    }
+
+    pub(crate) async fn vex_count(&self, scope: &Scope, filter: &VexFilter) -> Result<i64> {
+        listed(Sql::new(self.dialect, "SELECT COUNT(*) AS n"), scope, filter).count(self.read()).await
+    }
+}
+
+fn said(row: &QueryResult) -> Result<Said> {
+    serde_json::from_str(&row.try_get::<String>("", "said")?).map_err(Error::internal)
+}
+
 fn statement(row: &QueryResult) -> Result<Statement> {
-    let said: Said = serde_json::from_str(&row.try_get::<String>("", "said")?).map_err(Error::internal)?;
     Ok(Statement {
         series: row.try_get("", "series_id")?,
         key: row.try_get("", "statement_key")?,
         said_at: Timestamp(row.try_get("", "said_at")?),
-        said,
+        said: said(row)?,
     })
 }
 
