@@ -165,8 +165,7 @@ for a finding that has a name of its vulnerability in common with it, and where:
 | --- | --- |
 ";
 
-const MATCHING: &str = "\
-
+const MATCHING: &str = "
 **Names of vulnerabilities.** Of a statement: the name and all aliases. Of a finding: the CVE ids that it shows, and the scanner's \
 own id where the finding is of a component (`GHSA-…`, `RUSTSEC-…`). CVE ids and all else are compared in any case.
 
