@@ -35,6 +35,7 @@ pub mod service_account;
 pub mod team;
 pub mod token;
 pub mod user;
+pub mod vex;
 pub mod view;
 pub mod viewer;
 pub mod words;
@@ -59,6 +60,7 @@ pub struct Query(
     audit::AuditQuery,
     scan::ScanQuery,
     intel::IntelQuery,
+    vex::VexQuery,
     finding::query::FindingQuery,
     rule::RuleQuery,
     rule::trial::TrialQuery,

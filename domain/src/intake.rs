@@ -15,7 +15,7 @@ pub mod limits;
 pub mod mapping;
 pub mod merge;
 mod notes;
-mod package;
+pub(crate) mod package;
 mod packing;
 pub mod place;
 pub mod preview;

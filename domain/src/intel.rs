@@ -10,9 +10,11 @@ pub mod fact;
 pub mod feed;
 mod feeds;
 pub mod fetch;
+mod hearing;
 pub(crate) mod load;
 pub mod standing;
 pub mod start;
 pub(crate) mod store;
+pub mod vex;
 
 pub use document::document;

@@ -28,3 +28,4 @@ pub mod sighting;
 pub mod team;
 pub mod team_member;
 pub mod user_account;
+pub mod vex_statement;

@@ -16,6 +16,7 @@ mod m0005_findings;
 mod m0006_rules;
 mod m0007_intel;
 mod m0008_mappings;
+mod m0009_vex;
 
 pub struct Migrator;
 
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_rules::Migration),
             Box::new(m0007_intel::Migration),
             Box::new(m0008_mappings::Migration),
+            Box::new(m0009_vex::Migration),
         ]
     }
 }

@@ -73,4 +73,5 @@ CREATE TABLE scan (
 );
 CREATE INDEX scan_of_company ON scan (company_id, created_at);
 CREATE INDEX scan_of_project ON scan (project_id, created_at);
+CREATE INDEX scan_of_series ON scan (series_id, scanned_at);
 ", drops "scan", "series", "job_progress", "job"}

@@ -3,8 +3,9 @@
 //! `cve_fact` has one row a company, feed and CVE, so that feeds do not overwrite each other; a row
 //! whose fact is gone was withdrawn by its feed and waits for its findings to hear of it. `load` is
 //! the number of the load that wrote the row last: findings have heard of those up to
-//! `feed_state.informed`. `finding_cve` follows the shown
-//! CVE ids of findings, in the transactions that write them.
+//! `feed_state.informed`. `finding_cve` follows the
+//! names of the vulnerabilities of findings (CVE ids, and what else a scanner calls them), in the
+//! transactions that write them.
 
 crate::step! {"
 CREATE TABLE cve_fact (

@@ -20,4 +20,5 @@ mod stories;
 mod tenancy;
 mod tidy;
 mod triage;
+mod vex;
 mod wire;

@@ -16,6 +16,7 @@ use domain::error::{Code, Error, Result};
 use domain::finding::edit::Comment;
 use domain::finding::issue::Issue;
 use domain::intel::start::References;
+use domain::intel::vex::query::Newest;
 use domain::inventory::asset::Asset;
 use domain::inventory::membership::Membership;
 use domain::inventory::project::Project;
@@ -71,6 +72,8 @@ pub struct Loaders {
     pub projects: DataLoader<Batch<Project>>,
     pub assets: DataLoader<Batch<Asset>>,
     pub scans: DataLoader<Batch<Scan>>,
+    /// By the id of their series.
+    pub newest: DataLoader<Batch<Newest>>,
     pub rules: DataLoader<Batch<Rule>>,
     pub comments: DataLoader<Batch<Vec<Comment>>>,
     pub issues: DataLoader<Batch<Issue>>,
@@ -90,6 +93,7 @@ impl Loaders {
             projects: batch.loader(),
             assets: batch.loader(),
             scans: batch.loader(),
+            newest: batch.loader(),
             rules: batch.loader(),
             comments: batch.loader(),
             issues: batch.loader(),
@@ -165,6 +169,7 @@ batch! {
     Project = projects_by_id;
     Asset = assets_by_id;
     Scan = scans_by_id;
+    Newest = newest_scans;
     Rule = rules_by_id;
     Vec<Comment> = comments_on;
     References = intel_references;

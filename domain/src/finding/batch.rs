@@ -10,7 +10,6 @@ use uuid::Uuid;
 
 use super::change::{Change, Told};
 use super::facts::{Finding, Shown};
-use super::layers::SetField;
 use crate::error::Result;
 use crate::intel::fact::Known;
 use crate::inventory::asset::Asset;
@@ -36,6 +35,8 @@ struct Item<'a> {
     before: Option<Shown>,
     /// Which issue it was of before.
     issue: Uuid,
+    /// The names that its vulnerability had before.
+    names: Vec<String>,
     /// What was done to it.
     entries: Vec<AuditEntry>,
 }
@@ -46,7 +47,7 @@ pub struct Outcome {
     changed: Vec<Finding>,
     unchanged: Vec<Uuid>,
     told: Told,
-    /// The CVE ids that findings came to show, and those that they no longer do.
+    /// The names of vulnerabilities that findings came to have, and those that they no longer do.
     named: Vec<(String, Uuid)>,
     unnamed: Vec<(String, Uuid)>,
 }
@@ -71,9 +72,11 @@ impl<'a> Batch<'a> {
         let issue = finding.issue;
         let mut entries = vec![finding.created(self.cause)];
         if let Some(known) = known {
-            entries.append(&mut finding.change(Change::Informed { known: Arc::clone(known) }, self.cause)?);
+            let informed = Change::Informed { known: Arc::clone(known), asset: asset.reported() };
+            entries.append(&mut finding.change(informed, self.cause)?);
         }
-        self.items.push(Item { finding, asset, new: true, before: None, issue, entries });
+        let item = Item { finding, asset, new: true, before: None, issue, names: Vec::new(), entries };
+        self.items.push(item);
         Ok(())
     }
 
@@ -83,12 +86,13 @@ impl<'a> Batch<'a> {
     ///
     /// Those of [`Finding::change`]; then the finding is left out.
     pub fn change(&mut self, mut finding: Finding, asset: &'a Asset, changes: Vec<Change>) -> Result<()> {
+        let names = finding.vulnerabilities();
         let (before, issue) = ((!changes.is_empty()).then(|| finding.shown.clone()), finding.issue);
         let mut entries = Vec::new();
         for change in changes {
             entries.append(&mut finding.change(change, self.cause)?);
         }
-        self.items.push(Item { finding, asset, new: false, before, issue, entries });
+        self.items.push(Item { finding, asset, new: false, before, issue, names, entries });
         Ok(())
     }
 
@@ -105,7 +109,7 @@ impl<'a> Batch<'a> {
         let rules = rules.map_or(&[][..], Matcher::rules);
         let mut outcome = Outcome::new(Told::new(self.cause.clone()));
         for (item, passed) in self.items.into_iter().zip(passed) {
-            let Item { mut finding, new, mut before, issue, mut entries, .. } = item;
+            let Item { mut finding, new, mut before, issue, names, mut entries, .. } = item;
             let mut differs = new || !entries.is_empty();
             outcome.told.entries.append(&mut entries);
             if let Some(passed) = passed {
@@ -117,7 +121,7 @@ impl<'a> Batch<'a> {
                 outcome.create(finding);
             } else if let Some(before) = before.filter(|_| differs) {
                 outcome.told.linked(&finding, issue);
-                outcome.change(finding, &before);
+                outcome.change(finding, &before, &names);
             } else {
                 // When it was seen last is neither audited nor told.
                 outcome.unchanged.push(finding.id);
@@ -141,18 +145,19 @@ impl Outcome {
 
     fn create(&mut self, finding: Finding) {
         self.told.born(&finding);
-        self.named.extend(cves(&finding.shown).map(|cve| (cve.clone(), finding.id)));
+        self.named.extend(finding.vulnerabilities().into_iter().map(|name| (name, finding.id)));
         self.new.push(finding);
     }
 
-    fn change(&mut self, finding: Finding, before: &Shown) {
+    fn change(&mut self, finding: Finding, before: &Shown, names: &[String]) {
         self.told.shown(finding.id, before, &finding.shown);
-        let only = |in_one: &Shown, other: &Shown| -> Vec<(String, Uuid)> {
-            let new = cves(in_one).filter(|cve| !other.set(SetField::CveIds).contains(cve));
-            new.map(|cve| (cve.clone(), finding.id)).collect()
+        let now = finding.vulnerabilities();
+        let only = |these: &[String], others: &[String]| -> Vec<(String, Uuid)> {
+            let new = these.iter().filter(|name| !others.contains(name));
+            new.map(|name| (name.clone(), finding.id)).collect()
         };
-        self.named.extend(only(&finding.shown, before));
-        self.unnamed.extend(only(before, &finding.shown));
+        self.named.extend(only(&now, names));
+        self.unnamed.extend(only(names, &now));
         self.changed.push(finding);
     }
 
@@ -192,10 +197,6 @@ impl Outcome {
         self.told.events.into_iter().for_each(|event| tx.emit(event));
         Ok(true)
     }
-}
-
-fn cves(shown: &Shown) -> impl Iterator<Item = &String> {
-    shown.set(SetField::CveIds).iter()
 }
 
 fn count<T>(of: &[T]) -> i64 {

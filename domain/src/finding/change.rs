@@ -17,8 +17,8 @@ use super::layers::{Layer, Layers, ScalarField, SetField, Source, Statement};
 use super::lifecycle;
 use crate::error::{Code, Error, Result};
 use crate::event::catalogue::{Event, EventKind};
+use crate::intake::report::ReportedAsset;
 use crate::intel::fact::Known;
-use crate::intel::feed::Feed;
 use crate::ledger::{AuditEntry, Document};
 use crate::rule::pass::{Application, LiveRule, Passed, Values};
 use crate::vocabulary::terms::{Status, Term};
@@ -31,8 +31,8 @@ pub enum Change {
     Sighted { evidence: Box<Evidence>, facts: Vec<Statement>, seen_at: Timestamp },
     /// A complete report of its series did not name it any more.
     Gone { at: Timestamp },
-    /// The feeds say anew what is known of its CVEs.
-    Informed { known: Arc<Known> },
+    /// Feeds and VEX documents say anew what is known of its vulnerability on this asset.
+    Informed { known: Arc<Known>, asset: ReportedAsset },
     /// Somebody says what it is.
     Said { source: Source, statements: Vec<Statement> },
     /// Somebody says which issue it is of: one of its own, for none.
@@ -106,13 +106,14 @@ impl Finding {
                     ));
                 }
             }
-            Change::Informed { known } => {
-                let said = known.statements(&self.layers);
+            Change::Informed { known, asset } => {
+                let mut said = known.statements(&self.layers);
+                said.extend(known.vex.judge(self, &asset));
                 if said.is_empty() && !self.layers.has_intel() {
                     return Ok(entries);
                 }
                 let layers = self.layers.clone();
-                self.layers.inform(|by| Feed::with_id(by).is_some(), said);
+                self.layers.inform(said);
                 if self.layers != layers {
                     let (mut was, mut is) = (Map::new(), Map::new());
                     let [before, after] = [&layers, &self.layers].map(|l| values_of(l, Layer::Intel));
@@ -323,7 +324,7 @@ fn values_of(layers: &Layers, layer: Layer) -> Map<String, Json> {
         (!said.is_empty()).then(|| (field.word().to_owned(), json!(said)))
     });
     let verdicts = layers.status().verdicts.entries().iter();
-    let verdict = verdicts.filter(|entry| entry.source == Source::SCANNER);
+    let verdict = verdicts.filter(|entry| says(entry.source));
     let verdict = verdict.map(|entry| ("verdict".to_owned(), json!(entry.value)));
     scalars.chain(sets).chain(verdict).collect()
 }

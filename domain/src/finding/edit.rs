@@ -473,7 +473,7 @@ impl Domain {
                 updated_at: now,
             };
             finding.correlate();
-            let named = reported.cve_ids.iter().map(String::as_str);
+            let named = finding.vulnerabilities().into_iter().map(|name| (new.project, name));
             let known = self.known(&scope, &rules, named).await?;
             let mut batch = Batch::new(now, &Json::Null);
             batch.create(finding, &asset, known.as_ref())?;

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::finding::layers::{Layers, Scalar, ScalarField, SetField, Statement};
 use crate::intake::report::{Fingerprint, Reported};
+use crate::intake::text;
 use crate::inventory::asset::Asset;
 use crate::vocabulary::criteria::{ReadFault, Subject, Value};
 use crate::vocabulary::field::finding::FindingField;
@@ -76,6 +77,18 @@ pub struct Finding {
     pub revision: i64,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+}
+
+impl Finding {
+    /// The names of its vulnerability: the CVE ids that it shows, and the scanner's own id where it is
+    /// of a component.
+    pub fn vulnerabilities(&self) -> Vec<String> {
+        let own = self.evidence.scanner_reference.as_deref();
+        let of_component = own.filter(|_| self.evidence.component_name.is_some()).map(text::vulnerability);
+        let mut names = self.shown.set(SetField::CveIds).to_vec();
+        names.extend(of_component.filter(|name| !names.contains(name)));
+        names
+    }
 }
 
 impl Shown {

@@ -37,7 +37,8 @@ terms! {
     }
 }
 
-/// Who said something: the layer, and which rule, run, feed or person in it (nil for the scanner).
+/// Who said something: the layer, and which rule, run, feed, series of documents or person in it (nil
+/// for the scanner).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Source {
     pub layer: Layer,
@@ -51,8 +52,9 @@ impl Source {
         Self { layer: Layer::Rule, by: rule }
     }
 
-    pub fn intel(feed: Uuid) -> Self {
-        Self { layer: Layer::Intel, by: feed }
+    /// A feed, or a series of VEX documents.
+    pub fn intel(by: Uuid) -> Self {
+        Self { layer: Layer::Intel, by }
     }
 
     pub fn human(person: Uuid) -> Self {
@@ -338,22 +340,19 @@ impl Layers {
         self.prune();
     }
 
-    /// Puts what these feeds now say in the place of all they said before.
-    pub fn inform(
-        &mut self,
-        feeds: impl Fn(Uuid) -> bool,
-        said: impl IntoIterator<Item = (Uuid, Statement)>,
-    ) {
-        self.retain(|source| source.layer != Layer::Intel || !feeds(source.by));
-        for (feed, statement) in said {
-            self.say(Source::intel(feed), statement);
+    /// Puts what feeds and VEX documents now say in the place of all they said before.
+    pub fn inform(&mut self, said: impl IntoIterator<Item = (Uuid, Statement)>) {
+        self.retain(|source| source.layer != Layer::Intel);
+        for (by, statement) in said {
+            self.say(Source::intel(by), statement);
         }
         self.prune();
     }
 
     /// Whether anything is said by intelligence.
     pub fn has_intel(&self) -> bool {
-        self.sources().any(|source| source.layer == Layer::Intel)
+        let verdicts = self.status.verdicts.0.iter().map(|entry| entry.source);
+        self.sources().chain(verdicts).any(|source| source.layer == Layer::Intel)
     }
 
     /// Whether the scanner has a value for this field.

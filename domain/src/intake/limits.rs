@@ -77,7 +77,11 @@ impl Spread {
         let lists = [&reported.references, &reported.tags, &reported.cve_ids, &reported.cwe_ids];
         let texts = texts.into_iter().flatten().map(String::len).sum::<usize>();
         let lists = lists.into_iter().flatten().map(|value| value.len() + 32).sum::<usize>();
-        self.0 += (texts + lists) as u64;
+        let vex = reported.vex.as_deref().map_or(0, |vex| {
+            let names = vex.vulnerabilities.iter().chain([&vex.product.name]).chain(&vex.product.purl);
+            names.map(|name| name.len() + 32).sum::<usize>()
+        });
+        self.0 += (texts + lists + vex) as u64;
         if self.0 > limits.bytes {
             return Err(too_large(limits.over_bytes(), meter.place()));
         }

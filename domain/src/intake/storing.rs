@@ -1,4 +1,4 @@
-//! The worker's side of an import: check, store in chunks, close what is gone.
+//! The worker's side of an import: check, store in chunks, close what is gone, tell what VEX says.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use super::format::{Format, Plan};
 use super::import::{ImportParams, remove};
 use super::reading::{self, Checked};
 use super::report::{Fingerprint, Reported};
+use super::text;
 use crate::Domain;
 use crate::access::Scope;
 use crate::error::{Code, Error, Result};
@@ -21,8 +22,9 @@ use crate::event::catalogue::{Event, EventKind};
 use crate::finding::batch::{Batch, Outcome};
 use crate::finding::change::Change;
 use crate::finding::facts::{Evidence, Finding, Shown, scanner_statements};
-use crate::finding::layers::{Layers, SetField};
+use crate::finding::layers::Layers;
 use crate::intel::fact::Known;
+use crate::intel::vex::store::Row;
 use crate::inventory::asset::{self, Asset, store as assets};
 use crate::inventory::scan::ScanStatus;
 use crate::job::runner::Left;
@@ -31,6 +33,8 @@ use crate::job::{Job, JobState};
 use crate::ledger::AuditEntry;
 use crate::store::{RulesVersion, is_transient};
 use crate::vocabulary::time::Timestamp;
+
+mod telling;
 
 /// How many findings a chunk holds: few enough that a writer of SQLite is not held for long.
 const CHUNK: usize = 500;
@@ -60,6 +64,8 @@ struct Stored {
     findings: i64,
     /// The last finding looked at for closing; `None` while storing.
     closed_after: Option<Uuid>,
+    /// The vulnerability and the finding that were told of last; `None` before that stage.
+    told_after: Option<(String, Uuid)>,
     counts: Counts,
 }
 
@@ -70,6 +76,8 @@ struct Counts {
     changed: i64,
     unchanged: i64,
     closed: i64,
+    /// Findings of other reports that a VEX document changed.
+    told: i64,
 }
 
 impl Domain {
@@ -96,10 +104,14 @@ impl Domain {
             series,
             scanned_at,
         });
-        if stored.closed_after.is_none() && !import.store(&mut stored, stop).await? {
+        let telling = stored.told_after.is_some();
+        if !telling && stored.closed_after.is_none() && !import.store(&mut stored, stop).await? {
             return Ok(Left::Stopped);
         }
-        if import.params.complete && !import.close(&mut stored, stop).await? {
+        if !telling && import.params.complete && !import.close(&mut stored, stop).await? {
+            return Ok(Left::Stopped);
+        }
+        if import.checked.format.entry().vex.is_some() && !import.tell(&mut stored, stop).await? {
             return Ok(Left::Stopped);
         }
         import.finish(&stored).await
@@ -256,9 +268,13 @@ impl Import {
         let db = self.domain.db();
         let mut known = db.findings_by_fingerprint(&self.scope, self.params.project, fingerprints).await?;
         let assets = self.assets(chunk, &known, ahead, now).await?;
-        let shown = known.values().flat_map(|finding| finding.shown.set(SetField::CveIds));
-        let cves = chunk.iter().flat_map(|(reported, _)| &reported.cve_ids).chain(shown);
-        let facts = self.domain.known(&self.scope, &rules, cves.map(String::as_str)).await?;
+        let kept = known.values().flat_map(Finding::vulnerabilities);
+        let reported = chunk.iter().flat_map(|(reported, _)| {
+            let own = reported.scanner_reference.as_deref().map(text::vulnerability);
+            reported.cve_ids.iter().cloned().chain(own)
+        });
+        let named = reported.chain(kept).map(|name| (self.params.project, name));
+        let facts = self.domain.known(&self.scope, &rules, named).await?;
         let mut batch = Batch::new(now, &self.cause);
         let mut seen = Vec::with_capacity(chunk.len());
         let mut older = 0;
@@ -268,7 +284,7 @@ impl Import {
                 Some(finding) => {
                     seen.push(finding.id);
                     let asset = assets.with_id(finding.asset)?;
-                    batch.change(finding, asset, self.sighted(reported, facts.as_ref()))?;
+                    batch.change(finding, asset, self.sighted(reported, asset, facts.as_ref()))?;
                 }
                 None => {
                     let asset = assets.named(&reported.asset.name)?;
@@ -291,6 +307,7 @@ impl Import {
             rules: rules.version,
             assets: assets.new,
             seen,
+            statements: self.statements(chunk),
             findings: count(chunk.len()),
             counts,
             outcome,
@@ -307,6 +324,7 @@ impl Import {
         }
         tx.touch_findings(&only_seen, self.scanned_at).await?;
         tx.record_sightings(self.series, self.params.scan, self.scanned_at, &prepared.seen).await?;
+        self.keep_statements(&tx, &prepared.statements).await?;
         let mut after = stored.clone();
         after.findings += prepared.findings;
         after.counts.add(&prepared.counts);
@@ -321,13 +339,14 @@ impl Import {
     }
 
     /// What being seen again, and what is known, does to a finding that is kept.
-    fn sighted(&self, reported: &Reported, facts: Option<&Arc<Known>>) -> Vec<Change> {
+    fn sighted(&self, reported: &Reported, asset: &Asset, facts: Option<&Arc<Known>>) -> Vec<Change> {
         let sighted = Change::Sighted {
             evidence: Box::new(Evidence::of(&self.checked.head.scanner, reported)),
             facts: scanner_statements(reported),
             seen_at: self.scanned_at,
         };
-        let informed = facts.map(|known| Change::Informed { known: Arc::clone(known) });
+        let informed =
+            facts.map(|known| Change::Informed { known: Arc::clone(known), asset: asset.reported() });
         std::iter::once(sighted).chain(informed).collect()
     }
 
@@ -509,6 +528,8 @@ struct Prepared {
     assets: Vec<Asset>,
     /// The findings that the scan saw.
     seen: Vec<Uuid>,
+    /// What it says as a VEX document.
+    statements: Vec<Row>,
     findings: i64,
     counts: Counts,
 }
@@ -538,11 +559,13 @@ impl Stored {
         Self {
             findings: position.and_then(|at| at.get("findings")?.as_i64()).unwrap_or(0),
             closed_after: position.and_then(|at| at.get("closedAfter")?.as_str()?.parse().ok()),
+            told_after: position.and_then(|at| serde_json::from_value(at.get("toldAfter")?.clone()).ok()?),
             counts: Counts {
                 created: count("created"),
                 changed: count("changed"),
                 unchanged: count("unchanged"),
                 closed: count("closed"),
+                told: count("told"),
             },
         }
     }
@@ -550,7 +573,9 @@ impl Stored {
     fn step<'a>(&self, checked: &Checked, stage: &'a str, end: Option<(JobState, Option<Json>)>) -> Step<'a> {
         Step {
             stage,
-            position: Some(json!({ "findings": self.findings, "closedAfter": self.closed_after })),
+            position: Some(json!({
+                "findings": self.findings, "closedAfter": self.closed_after, "toldAfter": self.told_after,
+            })),
             total: i64::try_from(checked.findings).ok(),
             done: self.findings,
             counts: self.counts.json(),
@@ -565,6 +590,7 @@ impl Counts {
         self.changed += more.changed;
         self.unchanged += more.unchanged;
         self.closed += more.closed;
+        self.told += more.told;
     }
 
     fn json(&self) -> Map<String, Json> {
@@ -573,6 +599,7 @@ impl Counts {
             ("changed".to_owned(), json!(self.changed)),
             ("unchanged".to_owned(), json!(self.unchanged)),
             ("closed".to_owned(), json!(self.closed)),
+            ("told".to_owned(), json!(self.told)),
         ])
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::feed::Feed;
+use super::vex::Statements;
 use crate::finding::layers::{Layers, Scalar, ScalarField, SetField, Source, Statement};
 use crate::intake::cvss;
 use crate::vocabulary::time::Timestamp;
@@ -83,23 +84,27 @@ impl Fact {
 
 /// What is known of some CVEs, by feed: a company's own word takes the place of the global one.
 #[derive(Clone, Debug, Default)]
-pub struct Known(HashMap<String, BTreeMap<Feed, Fact>>);
+pub struct Known {
+    facts: HashMap<String, BTreeMap<Feed, Fact>>,
+    /// What VEX documents say of them.
+    pub(crate) vex: Statements,
+}
 
 impl Known {
     /// Adds a fact, in the place of what the feed said of the CVE before.
     pub fn add(&mut self, cve: String, feed: Feed, fact: Fact) {
-        self.0.entry(cve).or_default().insert(feed, fact);
+        self.facts.entry(cve).or_default().insert(feed, fact);
     }
 
     /// The facts of the CVEs that a finding shows.
     fn of<'a>(&'a self, cves: impl Iterator<Item = &'a str>) -> impl Iterator<Item = (Feed, &'a Fact)> {
-        cves.filter_map(|cve| self.0.get(cve)).flatten().map(|(feed, fact)| (*feed, fact))
+        cves.filter_map(|cve| self.facts.get(cve)).flatten().map(|(feed, fact)| (*feed, fact))
     }
 
     /// All that the feeds say of a finding, in the order of its fields.
     pub fn statements(&self, layers: &Layers) -> Vec<(Uuid, Statement)> {
         let mut said = Vec::new();
-        if self.0.is_empty() {
+        if self.facts.is_empty() {
             return said;
         }
         let mut exploited: Option<(Feed, Exploited)> = None;
@@ -165,7 +170,7 @@ impl Known {
             _ => None,
         };
         let mut worst: Option<(Feed, &Cvss)> = None;
-        for cve in layers.set(SetField::CveIds).filter_map(|cve| self.0.get(cve)) {
+        for cve in layers.set(SetField::CveIds).filter_map(|cve| self.facts.get(cve)) {
             let one = TRUSTED.iter().find_map(|feed| Some((*feed, cve.get(feed)?.cvss.as_ref()?)));
             let fits = |cvss: &Cvss| given.is_none_or(|score| score == cvss.score);
             if let Some((feed, one)) = one.filter(|(_, one)| fits(one))
@@ -184,7 +189,7 @@ impl Known {
         list: impl Fn(&'a Fact) -> &'a Vec<String>,
     ) -> BTreeMap<&'a str, Feed> {
         let mut elements = BTreeMap::new();
-        for cve in layers.set(SetField::CveIds).filter_map(|cve| self.0.get(cve)) {
+        for cve in layers.set(SetField::CveIds).filter_map(|cve| self.facts.get(cve)) {
             let said = TRUSTED.iter().find_map(|feed| {
                 let list = list(cve.get(feed)?);
                 (!list.is_empty()).then_some((*feed, list))
@@ -199,7 +204,7 @@ impl Known {
     /// Where to read more about the CVEs of a finding.
     pub fn references(&self, cves: &[String]) -> Vec<String> {
         let mut references = Vec::new();
-        for cve in cves.iter().filter_map(|cve| self.0.get(cve)) {
+        for cve in cves.iter().filter_map(|cve| self.facts.get(cve)) {
             let said =
                 TRUSTED.iter().filter_map(|feed| cve.get(feed)).find(|fact| !fact.references.is_empty());
             references.extend(said.into_iter().flat_map(|fact| fact.references.iter().cloned()));

@@ -6,7 +6,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
@@ -21,9 +20,6 @@ use super::store::{FACTS, Said, Taken};
 use crate::Domain;
 use crate::access::{GLOBAL, Portfolio, Scope};
 use crate::error::{Code, Error, Result};
-use crate::finding::batch::Batch;
-use crate::finding::change::Change;
-use crate::finding::layers::SetField;
 use crate::intake::import::remove;
 use crate::intake::limits::Limits;
 use crate::intake::source::Source;
@@ -291,7 +287,7 @@ impl Load<'_> {
                 if stop.is_cancelled() {
                     return Ok(false);
                 }
-                let page = db.findings_naming(of, &cves, (&stands.at.1, stands.at.2), CHUNK).await?;
+                let page = db.findings_naming(of, None, &cves, (&stands.at.1, stands.at.2), CHUNK).await?;
                 let Some((cve, finding)) = page.last().cloned() else { break };
                 let mut ids: Vec<Uuid> = page.into_iter().map(|(_, finding)| finding).collect();
                 ids.sort_unstable();
@@ -314,26 +310,11 @@ impl Load<'_> {
         let actor = self.job.principal.actor(of.company()?);
         let cause = json!({ "job": self.job.id, "feed": self.params.feed });
         for _ in 0..TRIES {
-            let now = domain.clock().now();
-            let rules = domain.live_rules(of, now).await?;
-            let findings = db.findings_by_id(of, ids).await?;
-            let cves = findings.iter().flat_map(|finding| finding.shown.set(SetField::CveIds));
-            let Some(known) = domain.known(of, &rules, cves.map(String::as_str)).await? else {
-                return Err(Error::internal("a feed that is being loaded is not there"));
-            };
-            let assets = db.assets_on(of, &findings).await?;
-            let mut batch = Batch::new(now, &cause);
-            for finding in findings {
-                if let Some(asset) = assets.get(&finding.asset) {
-                    let informed = Change::Informed { known: Arc::clone(&known) };
-                    batch.change(finding, asset, vec![informed])?;
-                }
-            }
-            let outcome = batch.pass(Some(&rules.matcher));
+            let heard = domain.hear(of, ids, &cause).await?;
             let mut after = next.clone();
-            after.findings += outcome.changed();
-            let mut tx = db.begin(&actor, of, now).await?;
-            match outcome.write(&mut tx).await {
+            after.findings += heard.outcome.changed();
+            let mut tx = db.begin(&actor, of, heard.now).await?;
+            match heard.outcome.write(&mut tx).await {
                 Ok(true) => {}
                 Ok(false) => continue,
                 Err(error) if is_transient(&error) => continue,
@@ -342,7 +323,7 @@ impl Load<'_> {
             if !tx.step_job(self.job, &after.step("telling", None, None)).await? {
                 return Ok(false);
             }
-            match tx.commit_under(rules.version).await {
+            match tx.commit_under(heard.rules).await {
                 Ok(Some(_)) => {
                     *stands = after;
                     return Ok(true);

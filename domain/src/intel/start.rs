@@ -1,14 +1,11 @@
-//! The beginning of a load: it is asked for, its file is uploaded, and facts are looked up for those
-//! who need them.
+//! The beginning of a load: it is asked for, and its file is uploaded.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
-use super::fact::Known;
 use super::feed::Feed;
 use crate::Domain;
 use crate::access::{Actor, Permission, Scope};
@@ -17,7 +14,6 @@ use crate::finding::layers::SetField;
 use crate::intake::import::remove;
 use crate::job::{Job, JobKind, JobState, Principal};
 use crate::ledger::AuditEntry;
-use crate::rule::live::RuleSet;
 use crate::store::Tx;
 
 /// A load's parameters as its job keeps them.
@@ -87,21 +83,6 @@ impl Domain {
         }
         remove(&self.spooled(job.id)).await;
         Ok(())
-    }
-
-    /// What is known of these CVEs; nothing is asked where no feed was ever loaded.
-    pub(crate) async fn known<'a>(
-        &self,
-        scope: &Scope,
-        rules: &RuleSet,
-        cves: impl Iterator<Item = &'a str>,
-    ) -> Result<Option<Arc<Known>>> {
-        if !rules.informed {
-            return Ok(None);
-        }
-        let cves: BTreeSet<&str> = cves.collect();
-        let cves: Vec<&str> = cves.into_iter().collect();
-        Ok(Some(Arc::new(self.db().facts(scope, &cves).await?)))
     }
 
     /// Where to read more about these findings, by what feeds say of their CVEs: for those of which

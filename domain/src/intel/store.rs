@@ -147,24 +147,34 @@ impl Db {
         Ok(sql.push(" AND feed = ").bind(write_term(feed)))
     }
 
-    /// The next findings of the scope's company that name one of these CVEs, each with the CVE, after
-    /// that of `after`.
+    /// The next findings of the scope's company, or of one project, that name one of these
+    /// vulnerabilities, each with the name, after that of `after`.
     pub(crate) async fn findings_naming(
         &self,
         scope: &Scope,
-        cves: &[String],
+        project: Option<Uuid>,
+        names: &[String],
         after: (&str, Uuid),
         most: i64,
     ) -> Result<Vec<(String, Uuid)>> {
-        let rows = Sql::new(self.dialect, "SELECT cve_id, finding_id FROM finding_cve WHERE company_id = ")
-            .bind(scope.company()?)
+        let sql = Sql::new(self.dialect, "SELECT n.cve_id, n.finding_id FROM finding_cve AS n");
+        let sql = match project {
+            Some(_) => sql.push(" JOIN finding AS f ON f.id = n.finding_id"),
+            None => sql,
+        };
+        let sql = sql.push(" WHERE n.company_id = ").bind(scope.company()?);
+        let sql = match project {
+            Some(project) => sql.push(" AND f.project_id = ").bind(project),
+            None => sql,
+        };
+        let rows = sql
             .push(" AND ")
-            .one_of_texts("cve_id", cves.iter().map(String::as_str))
-            .push(" AND (cve_id, finding_id) > (")
+            .one_of_texts("n.cve_id", names.iter().map(String::as_str))
+            .push(" AND (n.cve_id, n.finding_id) > (")
             .bind(after.0)
             .push(", ")
             .bind(after.1)
-            .push(") ORDER BY cve_id, finding_id LIMIT ")
+            .push(") ORDER BY n.cve_id, n.finding_id LIMIT ")
             .bind(most)
             .all(self.read())
             .await?;

@@ -9,6 +9,7 @@ use crate::Domain;
 use crate::access::{Actor, Permission, Portfolio, Scope};
 use crate::error::{Code, Error, Result};
 use crate::event::catalogue::{Event, EventKind};
+use crate::intake::report::ReportedAsset;
 use crate::inventory::input;
 use crate::inventory::record::{Record, taken};
 use crate::inventory::team;
@@ -40,6 +41,13 @@ pub struct Asset {
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub version: i64,
+}
+
+impl Asset {
+    /// The asset as reports name it.
+    pub fn reported(&self) -> ReportedAsset {
+        ReportedAsset { name: self.name.clone(), kind: self.kind.clone() }
+    }
 }
 
 /// What a caller says of a new asset.

@@ -1,7 +1,7 @@
 //! The rules that hold for a company now, compiled once per version of its rule set. A load of
 //! intelligence makes a new version too: a pass that read facts from before is taken back.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use uuid::Uuid;
@@ -24,6 +24,8 @@ pub struct RuleSet {
     pub matcher: Matcher,
     /// Whether any feed has been loaded that speaks of the company's findings.
     pub informed: bool,
+    /// The projects in which a VEX document speaks of findings.
+    pub vex: BTreeSet<Uuid>,
     /// When the first of them expires.
     until: Option<Timestamp>,
 }
@@ -67,7 +69,8 @@ impl Domain {
         let until = rules.iter().filter_map(|rule| rule.expires_at).min();
         let matcher = Matcher::new(rules.into_iter().map(LiveRule::of).collect());
         let informed = self.db().any_feed_loaded(scope).await?;
-        let set = Arc::new(RuleSet { version, matcher, informed, until });
+        let vex = self.db().vex_projects(scope).await?.into_iter().collect();
+        let set = Arc::new(RuleSet { version, matcher, informed, vex, until });
         self.rule_sets().lock().insert(company, Arc::clone(&set));
         Ok(set)
     }

@@ -13,6 +13,7 @@ use crate::graphql::loaders::{loaders, one};
 use crate::graphql::person::{Person, person};
 use crate::graphql::rule::RuleNode;
 use crate::graphql::scalars::Json;
+use crate::graphql::scan::ScanNode;
 use crate::graphql::service_account::ServiceAccountNode;
 use crate::graphql::user::UserNode;
 
@@ -22,6 +23,7 @@ pub enum LayerAuthor {
     Rule(RuleNode),
     User(UserNode),
     ServiceAccount(ServiceAccountNode),
+    Scan(ScanNode),
 }
 
 /// All that is said of one field of a finding.
@@ -66,7 +68,8 @@ impl LayerEntry {
         self.source.layer.into()
     }
 
-    /// Who said it; null for scanners, and for those who are gone.
+    /// Who said it: a VEX document by its newest scan. Null for scanners and feeds, and for those who are
+    /// gone.
     async fn by(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<LayerAuthor>> {
         use domain::finding::layers::Layer;
 
@@ -76,6 +79,9 @@ impl LayerEntry {
                 Person::User(user) => LayerAuthor::User(user),
                 Person::ServiceAccount(account) => LayerAuthor::ServiceAccount(account),
             }),
+            Layer::Intel if Feed::with_id(self.source.by).is_none() => {
+                one(&loaders(ctx)?.newest, self.source.by).await?.map(LayerAuthor::Scan)
+            }
             Layer::Scanner | Layer::Intel | Layer::Runbook => None,
         })
     }

@@ -50,6 +50,7 @@ pub const FORMAT: Entry = Entry {
         ("excerpt", "the beginning of the entry"),
     ],
     mapped: false,
+    vex: None,
     sniff: |head| !head.array && head.has("vulnerabilities") && head.has("lockfile"),
     reader: |plan| Ok(Box::new(CargoAudit { asset: plan.asset.map(str::to_owned) })),
 };

@@ -48,6 +48,7 @@ pub const CSV: Entry = Entry {
     severities: SEVERITIES,
     fields: FIELDS,
     mapped: true,
+    vex: None,
     sniff: |_| false,
     reader: |plan| reader(plan, Shape::Table),
 };
@@ -65,6 +66,7 @@ pub const JSONL: Entry = Entry {
     severities: SEVERITIES,
     fields: FIELDS,
     mapped: true,
+    vex: None,
     sniff: |_| false,
     reader: |plan| reader(plan, Shape::Lines),
 };
@@ -82,6 +84,7 @@ pub const JSON: Entry = Entry {
     severities: SEVERITIES,
     fields: FIELDS,
     mapped: true,
+    vex: None,
     sniff: |_| false,
     reader: |plan| reader(plan, Shape::Array),
 };

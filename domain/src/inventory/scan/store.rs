@@ -102,6 +102,16 @@ impl Db {
         rows.iter().map(read).collect()
     }
 
+    /// The newest finished scan of each of these series.
+    pub(crate) async fn newest_scans(&self, scope: &Scope, series: &[Uuid]) -> Result<Vec<Scan>> {
+        let place = "SELECT * FROM (SELECT s.*, ROW_NUMBER() OVER \
+                     (PARTITION BY s.series_id ORDER BY s.scanned_at DESC, s.id DESC) AS place";
+        let sql = matching(Sql::new(self.dialect, place), scope, &ALL).push(" AND ");
+        let sql = sql.one_of("s.series_id", series.iter().copied()).push(" AND ");
+        let rows = sql.one_of_terms("s.status", &[ScanStatus::Finished]).push(") AS s WHERE place = 1");
+        rows.all(self.read()).await?.iter().map(read).collect()
+    }
+
     pub(crate) async fn scans(
         &self,
         scope: &Scope,
