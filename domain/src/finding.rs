@@ -8,4 +8,5 @@ pub mod facts;
 pub mod layers;
 pub mod lifecycle;
 pub mod query;
+pub mod sighting;
 pub mod store;

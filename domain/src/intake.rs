@@ -2,6 +2,8 @@
 
 mod aside;
 pub mod census;
+mod chunk;
+mod closing;
 pub mod fingerprint;
 pub mod format;
 pub mod formats;
@@ -13,9 +15,11 @@ pub mod limits;
 pub mod mapping;
 pub mod merge;
 pub mod place;
+mod proof;
 pub mod reading;
 pub mod report;
 mod source;
+mod stored;
 mod storing;
 pub(crate) mod text;
 mod xml;

@@ -101,16 +101,20 @@ impl Db {
 
     /// Begins a transaction in which `actor` writes for the company of `scope`.
     pub(crate) async fn begin(&self, actor: &Actor, scope: &Scope, now: Timestamp) -> Result<Tx> {
-        let company = scope.company()?;
+        let pending = Pending::new(scope.company()?, Speaker::of(actor), now);
+        let tx = self.begin_with(pending).await?;
+        let caller = Caller { company: actor.company, actor: actor.id };
+        Ok(Tx { promise: actor.idempotency.clone().map(|key| (caller, key)), ..tx })
+    }
+
+    /// Begins a transaction that says what `pending` says.
+    pub(crate) async fn begin_with(&self, pending: Pending) -> Result<Tx> {
         Ok(Tx {
             conn: self.transaction().await?,
             dialect: self.dialect,
-            company,
-            pending: Pending::new(company, Speaker::of(actor), now),
-            promise: actor
-                .idempotency
-                .clone()
-                .map(|key| (Caller { company: actor.company, actor: actor.id }, key)),
+            company: pending.company,
+            pending,
+            promise: None,
             answer: None,
             news: self.news.clone(),
         })
@@ -186,6 +190,11 @@ impl Tx {
         self.pending.at
     }
 
+    /// What is to be said at the commit.
+    pub fn pending(&mut self) -> &mut Pending {
+        &mut self.pending
+    }
+
     pub fn audit(&mut self, entry: AuditEntry) {
         self.pending.audit(entry);
     }
@@ -203,6 +212,13 @@ impl Tx {
     /// Tells every running pass that it read rules which no longer hold.
     pub fn rules_changed(&mut self) {
         self.pending.rules_changed = true;
+    }
+
+    /// Locks the company's ledger ahead of the commit: what others committed is seen from here on,
+    /// and nobody else commits before this.
+    pub async fn lock_ledger(&self) -> Result<()> {
+        crate::ledger::store::head(&self.conn, self.dialect, self.company, true).await?;
+        Ok(())
     }
 
     pub async fn commit(self) -> Result<Sealed> {

@@ -5,7 +5,9 @@ use serde_json::Value as Json;
 use super::change::{Change, Told};
 use super::facts::Finding;
 use crate::error::Result;
+use crate::finding::store::Written;
 use crate::inventory::asset::Asset;
+use crate::ledger::store::Pending;
 use crate::rule::live::RuleSet;
 use crate::rule::pass::pass;
 use crate::store::Tx;
@@ -14,6 +16,8 @@ use crate::vocabulary::time::Timestamp;
 /// Findings in memory, changed and passed, with all that is to be told of them.
 pub(crate) struct Batch {
     now: Timestamp,
+    /// Whether a scan saw all of these: then what that says of when and by whom is written too.
+    sighted: bool,
     new: Vec<Finding>,
     changed: Vec<Finding>,
     told: Told,
@@ -21,7 +25,12 @@ pub(crate) struct Batch {
 
 impl Batch {
     pub fn new(now: Timestamp) -> Self {
-        Self { now, new: Vec::new(), changed: Vec::new(), told: Told::default() }
+        Self { now, sighted: false, new: Vec::new(), changed: Vec::new(), told: Told::default() }
+    }
+
+    /// What a scan makes of findings.
+    pub fn of_scan(now: Timestamp) -> Self {
+        Self { sighted: true, ..Self::new(now) }
     }
 
     /// A finding that is not kept yet. It is passed at once.
@@ -75,20 +84,23 @@ impl Batch {
         self.new.len() + self.changed.len()
     }
 
+    /// Brings everything into the form in which it is written, and tells `pending` what happened.
+    pub fn encode(mut self, pending: &mut Pending) -> Written {
+        self.new.sort_unstable_by_key(|finding| finding.fingerprint);
+        self.changed.sort_unstable_by_key(|finding| finding.id);
+        for finding in &mut self.changed {
+            finding.revision += 1;
+            finding.updated_at = self.now;
+        }
+        self.told.entries.into_iter().for_each(|entry| pending.audit(entry));
+        self.told.events.into_iter().for_each(|event| pending.emit(event));
+        Written::new(&self.new, &self.changed, self.sighted)
+    }
+
     /// Writes everything into `tx`. `false`: a finding was written by somebody else meanwhile, and
     /// nothing of the transaction may be kept.
-    pub async fn write(mut self, tx: &mut Tx) -> Result<bool> {
-        if !self.new.is_empty() {
-            self.new.sort_unstable_by_key(|finding| finding.fingerprint);
-            if !tx.insert_findings(&self.new).await? {
-                return Ok(false);
-            }
-        }
-        if !self.changed.is_empty() && !tx.update_findings(&mut self.changed).await? {
-            return Ok(false);
-        }
-        self.told.entries.into_iter().for_each(|entry| tx.audit(entry));
-        self.told.events.into_iter().for_each(|event| tx.emit(event));
-        Ok(true)
+    pub async fn write(self, tx: &mut Tx) -> Result<bool> {
+        let written = self.encode(tx.pending());
+        tx.write_findings(written).await
     }
 }

@@ -253,7 +253,8 @@ impl Incoming {
         params.upload = Some(Upload { bytes: self.bytes, at: now });
         let mut tx = domain.db().begin(&self.actor, &scope, now).await?;
         let value = serde_json::to_value(&params).map_err(Error::internal)?;
-        if !tx.ready_job(self.job.id, domain.worker(), &value).await? {
+        let weight = i64::try_from(self.bytes).unwrap_or(i64::MAX);
+        if !tx.ready_job(self.job.id, domain.worker(), &value, weight).await? {
             return Err(Error::new(Code::IllegalState, "This import does not wait for a report."));
         }
         // The job is held by now: of two uploads that end at once, only one puts its file in place.

@@ -42,7 +42,7 @@ const EVENT: &[Column] = &[
 
 /// What a transaction has done so far, encoded and digested before the ledger is locked.
 pub(crate) struct Pending {
-    company: Uuid,
+    pub company: Uuid,
     pub at: Timestamp,
     actor: String,
     entries: Vec<Encoded>,
@@ -211,7 +211,12 @@ pub(crate) async fn open(conn: &impl ConnectionTrait, dialect: Dialect, company:
     Ok(())
 }
 
-async fn head(conn: &impl ConnectionTrait, dialect: Dialect, company: Uuid, lock: bool) -> Result<Head> {
+pub(crate) async fn head(
+    conn: &impl ConnectionTrait,
+    dialect: Dialect,
+    company: Uuid,
+    lock: bool,
+) -> Result<Head> {
     let lock = if lock && dialect == Dialect::Postgres { " FOR UPDATE" } else { "" };
     let row = Sql::new(dialect, HEADS)
         .push(" WHERE company_id = ")

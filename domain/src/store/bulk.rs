@@ -40,6 +40,10 @@ impl Rows {
         Self { columns, values: Vec::with_capacity(columns.len() * rows) }
     }
 
+    pub fn len(&self) -> usize {
+        self.values.len() / self.columns.len()
+    }
+
     pub fn push<const N: usize>(&mut self, row: [Value; N]) {
         debug_assert_eq!(N, self.columns.len());
         self.values.extend(row);

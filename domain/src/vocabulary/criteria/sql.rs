@@ -92,7 +92,7 @@ impl Writer {
     fn leaf(&mut self, leaf: &Leaf) -> String {
         let field = &self.catalogue.fields[leaf.field];
         self.filter.needs_asset |= field.column.table == Table::Asset;
-        let column = format!("{}.{}", field.column.table.alias(), field.column.name);
+        let column = field.column.sql();
         let passes = self.passes(field, &column, &leaf.test);
         // A test of a list is never NULL, and false on a missing one.
         let nullable = !field.always_present && field.kind.family() != Family::List;
