@@ -155,10 +155,14 @@ fn sqlite(url: &str, connections: u32, read_only: bool) -> ConnectOptions {
                 .foreign_keys(true)
                 .busy_timeout(Duration::from_secs(30))
                 .statement_cache_capacity(256)
-                .pragma("cache_size", "-32768")
-                .pragma("temp_store", "MEMORY")
-                .pragma("mmap_size", "268435456");
-            if read_only { sqlite.pragma("query_only", "ON") } else { sqlite }
+                .pragma("temp_store", "MEMORY");
+            // Pages that are not in these caches are in the system's. Mapped into memory they would
+            // count once more for each connection.
+            if read_only {
+                sqlite.pragma("query_only", "ON").pragma("cache_size", "-8192")
+            } else {
+                sqlite.pragma("cache_size", "-32768")
+            }
         });
     options
 }

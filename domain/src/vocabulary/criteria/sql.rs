@@ -21,7 +21,7 @@ use crate::vocabulary::operator::Comparison;
 use crate::vocabulary::time::Timestamp;
 
 /// The databases that SQL is written for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dialect {
     Sqlite,
     Postgres,
