@@ -225,6 +225,7 @@ async fn import(domain: &Domain, actor: &Actor, project: &Project) -> Result<()>
         project: project.id,
         format: None,
         mapping: None,
+        saved: None,
         asset: None,
         series: None,
         complete: true,

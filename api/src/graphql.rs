@@ -27,6 +27,7 @@ pub mod payload;
 pub mod person;
 pub mod project;
 pub mod rule;
+pub mod saved_mapping;
 pub mod scalars;
 pub mod scan;
 pub mod service_account;
@@ -51,6 +52,8 @@ pub struct Query(
     project::ProjectQuery,
     asset::AssetQuery,
     view::ViewQuery,
+    saved_mapping::SavedMappingQuery,
+    import::preview::PreviewQuery,
     code::CodeQuery,
     audit::AuditQuery,
     scan::ScanQuery,
@@ -75,6 +78,7 @@ pub struct Mutation(
     project::ProjectMutation,
     asset::AssetMutation,
     view::ViewMutation,
+    saved_mapping::SavedMappingMutation,
     code::CodeMutation,
     scan::ScanMutation,
     import::ImportMutation,

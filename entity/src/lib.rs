@@ -16,6 +16,7 @@ pub mod membership;
 pub mod project;
 pub mod rule;
 pub mod rule_version;
+pub mod saved_mapping;
 pub mod saved_view;
 pub mod scan;
 pub mod series;

@@ -289,6 +289,7 @@ async fn import(domain: &Domain, actor: &Actor, project: uuid::Uuid, findings: u
         project,
         format: Format::parse("JSONL"),
         mapping: serde_json::from_value(mapping()).expect("a mapping"),
+        saved: None,
         asset: None,
         series: Some("bench".to_owned()),
         complete: true,

@@ -11,6 +11,7 @@ use domain::finding::change::Change;
 use domain::finding::facts::scanner_statements;
 use domain::finding::layers::{Layer, RevokeMode, Source, revoke};
 use domain::rule::pass::pass;
+use domain::vocabulary::terms::Status;
 use domain::vocabulary::time::Span;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -152,7 +153,11 @@ fn a_new_finding_shows_what_its_scanner_says() {
         let finding = finding_of(&report);
         prop_assert_eq!(finding.shown.severity, report.severity);
         prop_assert_eq!(&finding.shown.title, &report.title);
-        prop_assert_eq!(finding.layers.encode(), "{}", "nothing but the columns is stored");
+        let status = report.verdict.as_ref().map_or(Status::Open, |verdict| verdict.status);
+        prop_assert_eq!(finding.shown.status, status);
+        if report.verdict.is_none() {
+            prop_assert_eq!(finding.layers.encode(), "{}", "nothing but the columns is stored");
+        }
         Ok(())
     });
 }

@@ -12,6 +12,7 @@ mod graph;
 mod ground;
 mod hostile;
 mod inventory;
+mod mappings;
 mod paging;
 mod people;
 mod schema;

@@ -181,6 +181,7 @@ impl World {
             project: self.acme.project,
             format: Some(Format::Jsonl),
             mapping: Some(mapping()),
+            saved: None,
             asset: None,
             series: Some(series.to_owned()),
             complete: true,

@@ -88,6 +88,7 @@ impl Import {
             project: project(domain, actor, &self.project).await?.id,
             format,
             mapping,
+            saved: None,
             asset: self.asset.clone(),
             series: self.series.clone(),
             complete: !self.partial,

@@ -42,6 +42,7 @@ nouns! {
     Project = "Project", "project";
     Asset = "Asset", "asset";
     View = "View", "view";
+    SavedMapping = "SavedMapping", "saved mapping";
     Scan = "Scan", "scan";
     Finding = "Finding", "finding";
     Comment = "Comment", "comment";

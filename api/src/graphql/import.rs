@@ -1,5 +1,7 @@
 //! Imports: reports on their way in.
 
+pub mod preview;
+
 use std::collections::BTreeMap;
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
@@ -88,7 +90,7 @@ pub struct ImportMappingInput {
 }
 
 impl ImportMappingInput {
-    fn read(self) -> Result<Mapping> {
+    pub fn read(self) -> Result<Mapping> {
         let field = |key: &str, member: &str| {
             Mapped::parse(key).ok_or_else(|| {
                 let message = format!("There is no field `{key}` that a column can be mapped to.");
@@ -124,6 +126,11 @@ impl ImportMappingInput {
     }
 }
 
+/// The mapping that an input may have.
+pub fn read_mapping(input: Option<ImportMappingInput>) -> Result<Option<Mapping>> {
+    input.map(ImportMappingInput::read).transpose().map_err(|error| error.at("mapping"))
+}
+
 /// What the caller says about a report.
 #[derive(InputObject)]
 pub struct ImportStartInput {
@@ -135,6 +142,8 @@ pub struct ImportStartInput {
     format: Option<ReportFormat>,
     /// What its columns mean; for the formats that have no fields of their own.
     mapping: Option<ImportMappingInput>,
+    /// The global id of a saved mapping instead. What it is now holds for this import.
+    saved_mapping: Option<ID>,
     /// The name of the asset of findings whose report names none.
     asset: Option<String>,
     /// The series that it belongs to; the assets it names if not said.
@@ -149,11 +158,11 @@ impl ImportStartInput {
         Ok(ImportRequest {
             project: Noun::Project.read_at(&self.project, "project")?,
             format: self.format.map(Into::into),
-            mapping: self
-                .mapping
-                .map(ImportMappingInput::read)
-                .transpose()
-                .map_err(|error| error.at("mapping"))?,
+            mapping: read_mapping(self.mapping)?,
+            saved: self
+                .saved_mapping
+                .map(|id| Noun::SavedMapping.read_at(&id, "savedMapping"))
+                .transpose()?,
             asset: self.asset,
             series: self.series,
             complete: self.complete,

@@ -11,6 +11,7 @@ use super::job::{BulkChangeJob, ExportJob, ImportJob, Job, SweepJob};
 use super::membership::MembershipNode;
 use super::project::ProjectNode;
 use super::rule::RuleNode;
+use super::saved_mapping::SavedMappingNode;
 use super::scan::ScanNode;
 use super::service_account::ServiceAccountNode;
 use super::team::TeamNode;
@@ -32,6 +33,7 @@ pub enum Node {
     Project(ProjectNode),
     Asset(AssetNode),
     View(ViewNode),
+    SavedMapping(SavedMappingNode),
     AuditEntry(AuditEntryNode),
     Scan(ScanNode),
     Finding(FindingNode),
@@ -83,6 +85,7 @@ impl NodeQuery {
                 Noun::Project => found(domain.project(actor, id).await)?.map(Node::Project),
                 Noun::Asset => found(domain.asset(actor, id).await)?.map(Node::Asset),
                 Noun::View => found(domain.view(actor, id).await)?.map(Node::View),
+                Noun::SavedMapping => found(domain.saved_mapping(actor, id).await)?.map(Node::SavedMapping),
                 Noun::Scan => found(domain.scan(actor, id).await)?.map(Node::Scan),
                 Noun::Finding => found(domain.finding(actor, id).await)?.map(Node::Finding),
                 Noun::Comment => found(domain.comment(actor, id).await)?.map(Node::Comment),

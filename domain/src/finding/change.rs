@@ -240,7 +240,10 @@ fn scanner_values(layers: &Layers) -> Map<String, Json> {
             .collect();
         (!said.is_empty()).then(|| (field.word().to_owned(), json!(said)))
     });
-    scalars.chain(sets).collect()
+    let verdicts = layers.status().verdicts.entries().iter();
+    let verdict = verdicts.filter(|entry| entry.source == Source::SCANNER);
+    let verdict = verdict.map(|entry| ("verdict".to_owned(), json!(entry.value)));
+    scalars.chain(sets).chain(verdict).collect()
 }
 
 /// The members in which two maps differ; one that is missing is null.

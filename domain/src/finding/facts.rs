@@ -169,7 +169,7 @@ impl Shown {
             Statement::Element(field, element, present) => {
                 self.set(*field).binary_search(element).is_ok() == *present
             }
-            Statement::Accept => !self.status.is_active(),
+            Statement::Judge(verdict) => self.status == verdict.status,
         }
     }
 
@@ -185,7 +185,7 @@ impl Shown {
                     _ => {}
                 }
             }
-            Statement::Accept => self.status = Status::AcceptedRisk,
+            Statement::Judge(verdict) => self.status = verdict.status,
         }
     }
 
@@ -297,7 +297,8 @@ pub fn scanner_statements(reported: &Reported) -> Vec<Statement> {
     let elements = sets.into_iter().flat_map(|(field, elements)| {
         elements.iter().map(move |element| Statement::Element(field, element.clone(), true))
     });
-    scalars.chain(elements).collect()
+    let verdict = reported.verdict.clone().map(Statement::Judge);
+    scalars.chain(elements).chain(verdict).collect()
 }
 
 /// A finding as a predicate sees it: its evidence and asset, and the values shown at this moment of

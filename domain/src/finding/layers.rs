@@ -4,7 +4,7 @@
 //! inside of a layer in the order in which they were said. The finding shows the top one. In a set
 //! field each *element* has a stack of its own, of present and absent, so that a tag that a person
 //! removed stays removed. Status is a lifecycle, moved by scans, runbooks and people, under the
-//! acceptances that rules lay over it.
+//! verdicts that reports, VEX documents and rules lay over it.
 
 use std::collections::BTreeMap;
 
@@ -133,13 +133,37 @@ impl<T> Stack<T> {
     }
 }
 
-/// The status of a finding: its lifecycle and the acceptances that rules lay over it.
+/// What somebody calls a finding whose scanner goes on seeing it: a VEX statement, a suppression, an
+/// acceptance. It lies over the lifecycle and never takes the finding away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// `FALSE_POSITIVE`, `ACCEPTED_RISK` or `FIXED`.
+    pub status: Status,
+    /// Why, in the word of the format: `vulnerable_code_not_present`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub justification: Option<String>,
+    /// Why, in the words of the author.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<String>,
+    /// Who says so: a vendor, a person, a file of suppressions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+}
+
+impl Verdict {
+    /// A verdict whose reason is kept by who gives it.
+    pub fn of(status: Status) -> Self {
+        Self { status, justification: None, statement: None, author: None }
+    }
+}
+
+/// The status of a finding: its lifecycle and the verdicts that lie over it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StatusLayers {
     /// Where the lifecycle stands, and who moved it there.
     pub lifecycle: Entry<Status>,
-    /// The rules that accept the risk, the last on top.
-    pub accepted_by: Vec<Uuid>,
+    #[serde(default, skip_serializing_if = "Stack::is_empty")]
+    pub verdicts: Stack<Verdict>,
 }
 
 impl StatusLayers {
@@ -147,15 +171,15 @@ impl StatusLayers {
         self.lifecycle.source.layer >= Layer::Runbook
     }
 
-    /// An acceptance lies over the lifecycle until that says FIXED or CLOSED, or a person or a
-    /// runbook has decided otherwise.
     pub fn shown(&self) -> Status {
+        self.verdict().map_or(self.lifecycle.value, |top| top.value.status)
+    }
+
+    /// The verdict that is shown: it lies over the lifecycle until that says FIXED or CLOSED, or a
+    /// person or a runbook has decided otherwise.
+    pub fn verdict(&self) -> Option<&Entry<Verdict>> {
         let ended = matches!(self.lifecycle.value, Status::Fixed | Status::Closed);
-        if self.accepted_by.is_empty() || ended || self.is_settled() {
-            self.lifecycle.value
-        } else {
-            Status::AcceptedRisk
-        }
+        self.verdicts.top().filter(|_| !ended && !self.is_settled())
     }
 }
 
@@ -165,8 +189,9 @@ impl StatusLayers {
 pub enum Statement {
     Set(ScalarField, Option<Scalar>),
     Element(SetField, String, bool),
-    /// Accept the risk: only rules say this; people and runbooks move the lifecycle.
-    Accept,
+    /// What the finding comes to though it is still seen: people and runbooks move the lifecycle
+    /// instead.
+    Judge(Verdict),
 }
 
 /// All that is said of one finding.
@@ -187,7 +212,7 @@ impl Layers {
             sets: BTreeMap::new(),
             status: StatusLayers {
                 lifecycle: Entry { source: Source::SCANNER, value: Status::Open },
-                accepted_by: Vec::new(),
+                verdicts: Stack::default(),
             },
             observed: BTreeMap::new(),
         }
@@ -253,7 +278,7 @@ impl Layers {
             Statement::Element(field, element, _) => {
                 self.sets.get(field).and_then(|set| set.get(element)).is_some_and(Stack::is_settled)
             }
-            Statement::Accept => self.status.is_settled(),
+            Statement::Judge(_) => self.status.is_settled(),
         }
     }
 
@@ -262,7 +287,7 @@ impl Layers {
         match statement {
             Statement::Set(field, value) => self.scalar(*field) == value.as_ref(),
             Statement::Element(field, element, present) => self.contains(*field, element) == *present,
-            Statement::Accept => !self.status.shown().is_active(),
+            Statement::Judge(verdict) => self.status.shown() == verdict.status,
         }
     }
 
@@ -273,18 +298,16 @@ impl Layers {
             Statement::Element(field, element, present) => {
                 self.sets.entry(field).or_default().entry(element).or_default().say(source, present);
             }
-            Statement::Accept => {
-                self.status.accepted_by.retain(|rule| *rule != source.by);
-                self.status.accepted_by.push(source.by);
-            }
+            Statement::Judge(verdict) => self.status.verdicts.say(source, verdict),
         }
     }
 
-    /// Moves the lifecycle. What rules accepted ends with FIXED and CLOSED.
+    /// Moves the lifecycle. What rules accepted ends with FIXED and CLOSED; what a report or a VEX
+    /// document says of the finding is true whether it is seen or not.
     pub fn move_to(&mut self, source: Source, status: Status) {
         self.status.lifecycle = Entry { source, value: status };
         if matches!(status, Status::Fixed | Status::Closed) {
-            self.status.accepted_by.clear();
+            self.status.verdicts.retain(|source| source.layer != Layer::Rule);
         }
     }
 
@@ -322,7 +345,7 @@ impl Layers {
         let keep = |source: Source| source.layer != Layer::Rule || !rules(source.by);
         base.retain_unsettled(keep);
         if !base.status.is_settled() {
-            base.status.accepted_by.retain(|rule| !rules(*rule));
+            base.status.verdicts.retain(keep);
         }
         base.prune();
         base
@@ -344,8 +367,9 @@ impl Layers {
                 }
             }
         }
-        if !self.status.is_settled() && self.status.accepted_by.contains(&rule) {
-            said.push(Statement::Accept);
+        if !self.status.is_settled() {
+            let verdicts = self.status.verdicts.entries().iter().filter(|entry| entry.source == source);
+            said.extend(verdicts.map(|entry| Statement::Judge(entry.value.clone())));
         }
         said
     }
@@ -355,11 +379,12 @@ impl Layers {
         let scalars = self.scalars.values().flat_map(|stack| stack.0.iter().map(|entry| entry.source));
         let sets = self.sets.values().flat_map(BTreeMap::values);
         let elements = sets.flat_map(|stack| stack.0.iter().map(|entry| entry.source));
+        let verdicts = self.status.verdicts.0.iter().map(|entry| entry.source);
         let mut rules: Vec<Uuid> = scalars
             .chain(elements)
+            .chain(verdicts)
             .filter(|source| source.layer == Layer::Rule)
             .map(|source| source.by)
-            .chain(self.status.accepted_by.iter().copied())
             .collect();
         rules.sort_unstable();
         rules.dedup();
@@ -373,6 +398,7 @@ impl Layers {
         for stack in self.sets.values_mut().flat_map(BTreeMap::values_mut) {
             stack.retain(&keep);
         }
+        self.status.verdicts.retain(&keep);
     }
 
     fn retain_unsettled(&mut self, keep: impl Fn(Source) -> bool) {
@@ -441,14 +467,14 @@ pub fn revoke(layers: &mut Layers, rule: Uuid, mode: RevokeMode) -> (bool, Vec<R
             }
         }
     }
-    if let Some(at) = layers.status.accepted_by.iter().position(|accepted| *accepted == rule) {
-        let mut above: Vec<Source> =
-            layers.status.accepted_by[at + 1..].iter().copied().map(Source::rule).collect();
-        if layers.status.is_settled() {
+    let verdicts = &mut layers.status.verdicts.0;
+    if let Some(at) = verdicts.iter().position(|entry| entry.source == source) {
+        let mut above: Vec<Source> = verdicts[at + 1..].iter().map(|entry| entry.source).collect();
+        if layers.status.lifecycle.source.layer >= Layer::Runbook {
             above.push(layers.status.lifecycle.source);
         }
         if above.is_empty() || force {
-            layers.status.accepted_by.truncate(at);
+            verdicts.truncate(at);
             // What a person decided over the acceptance goes with it: the finding is open again.
             if layers.status.is_settled() {
                 layers.status.lifecycle = Entry { source: Source::SCANNER, value: Status::Open };
@@ -499,7 +525,7 @@ impl Layers {
                 stored.sets.insert(*field, spoken);
             }
         }
-        let plain = self.status.accepted_by.is_empty() && self.status.lifecycle.source == Source::SCANNER;
+        let plain = self.status.verdicts.is_empty() && self.status.lifecycle.source == Source::SCANNER;
         stored.status = (!plain).then(|| self.status.clone());
         serde_json::to_string(&stored).expect("maps of text keys encode")
     }
@@ -515,14 +541,14 @@ impl Layers {
         let mut layers = Self {
             scalars: stored.scalars,
             sets: stored.sets,
-            status: stored.status.unwrap_or(StatusLayers { lifecycle, accepted_by: Vec::new() }),
+            status: stored.status.unwrap_or(StatusLayers { lifecycle, verdicts: Stack::default() }),
             observed: stored.observed,
         };
         for statement in shown {
             let said = match &statement {
                 Statement::Set(field, _) => layers.scalars.contains_key(field),
                 Statement::Element(field, element, _) => !layers.element(*field, element).is_empty(),
-                Statement::Accept => true,
+                Statement::Judge(_) => true,
             };
             if !said {
                 layers.say(Source::SCANNER, statement);

@@ -25,6 +25,19 @@ pub enum Breach {
     Unreadable(String),
 }
 
+impl std::fmt::Display for Breach {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::TooLarge(limit) => write!(f, "more than {} {}", limit.value, limit.what),
+            Self::Malformed(what) => f.write_str(what),
+            Self::Unreadable(what) => f.write_str(what),
+        }
+    }
+}
+
+/// Readers below the guard that stop a reading say so through [`io::Error`].
+impl std::error::Error for Breach {}
+
 /// Looks over the bytes of one syntax, block by block.
 pub trait Scan {
     /// The place in `block` of the first byte that goes over a limit, and the limit.
@@ -97,9 +110,7 @@ impl Guard {
         let read = loop {
             match self.inner.read(&mut self.block) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                    return Err(self.fail(Breach::Unreadable(error.to_string())));
-                }
+                Err(error) if let Some(breach) = breach(&error) => return Err(self.fail(breach)),
                 Err(error) => {
                     self.meter.carry(Error::internal(error));
                     return Err(io::Error::other("the report cannot be read"));
@@ -128,6 +139,14 @@ impl Guard {
         }
         if self.len == 0 { self.refill() } else { Ok(()) }
     }
+}
+
+/// What a reader below the guard says of the report, if the fault is the report's.
+pub fn breach(error: &io::Error) -> Option<Breach> {
+    let said = error.get_ref().and_then(|inner| inner.downcast_ref::<Breach>()).cloned();
+    said.or_else(|| {
+        (error.kind() == io::ErrorKind::InvalidData).then(|| Breach::Unreadable(error.to_string()))
+    })
 }
 
 impl Read for Guard {

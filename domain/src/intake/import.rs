@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::format::Format;
 use super::mapping::Mapping;
+use super::packing;
 use crate::Domain;
 use crate::access::{Actor, Permission};
 use crate::error::{Code, Error, Result};
@@ -21,6 +22,9 @@ use crate::event::catalogue::{Event, EventKind};
 use crate::inventory::scan::{Scan, ScanStatus, SeverityTotals};
 use crate::job::{Job, JobKind, JobState, Principal};
 use crate::ledger::AuditEntry;
+
+/// How many times larger packed reports usually are than they look.
+const UNPACKED: u64 = 16;
 
 /// What the caller of an import says about the report.
 #[derive(Clone, Debug)]
@@ -30,6 +34,8 @@ pub struct ImportRequest {
     pub format: Option<Format>,
     /// How to read a table; required by the formats that have no fields of their own.
     pub mapping: Option<Mapping>,
+    /// A saved mapping instead. What it is now holds for this import.
+    pub saved: Option<Uuid>,
     /// The asset of findings whose report names none.
     pub asset: Option<String>,
     /// The series that the report belongs to; by default, the assets it names.
@@ -76,9 +82,11 @@ impl Domain {
             let message = "An archived project takes no reports.";
             return Err(Error::new(Code::IllegalState, message).at("project"));
         }
-        if let Some(mapping) = &request.mapping {
+        let (format, mapping) =
+            self.mapping_of(actor, request.format, request.mapping.as_ref(), request.saved).await?;
+        if let Some(mapping) = &mapping {
             mapping.validate(request.asset.as_deref()).map_err(|error| error.at("mapping"))?;
-        } else if request.format.is_some_and(|format| format.entry().mapped) {
+        } else if format.is_some_and(|format| format.entry().mapped) {
             let message = "This format has no fields of its own: say what its columns mean.";
             return Err(Error::new(Code::Required, message).at("mapping"));
         }
@@ -96,7 +104,7 @@ impl Domain {
             series: None,
             job: Some(id),
             scanner: None,
-            format: request.format.map(|format| format.key().to_owned()),
+            format: format.map(|format| format.key().to_owned()),
             name: request.name.trim().to_owned(),
             status: ScanStatus::Pending,
             complete: request.complete,
@@ -112,7 +120,7 @@ impl Domain {
             project: project.id,
             scan: scan.id,
             format: scan.format.clone(),
-            mapping: request.mapping,
+            mapping,
             asset: request.asset,
             series: request.series.map(|series| series.trim().to_owned()),
             complete: request.complete,
@@ -153,6 +161,7 @@ impl Domain {
             partial: Partial(partial),
             file: tokio::io::BufWriter::with_capacity(256 * 1_024, file),
             bytes: 0,
+            head: Vec::new(),
         };
         Ok(incoming)
     }
@@ -210,6 +219,8 @@ pub struct Incoming {
     partial: Partial,
     file: tokio::io::BufWriter<tokio::fs::File>,
     bytes: u64,
+    /// The first of them.
+    head: Vec<u8>,
 }
 
 /// A file that is removed unless it was renamed.
@@ -233,6 +244,8 @@ impl Incoming {
     /// `REPORT_TOO_LARGE` past the size limit.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.bytes += bytes.len() as u64;
+        let missing = packing::MAGIC.saturating_sub(self.head.len());
+        self.head.extend_from_slice(&bytes[..missing.min(bytes.len())]);
         let most = self.domain.settings().limits.bytes;
         if self.bytes > most {
             return Err(Error::new(Code::ReportTooLarge, format!("A report has at most {most} bytes."))
@@ -253,7 +266,8 @@ impl Incoming {
         params.upload = Some(Upload { bytes: self.bytes, at: now });
         let mut tx = domain.db().begin(&self.actor, &scope, now).await?;
         let value = serde_json::to_value(&params).map_err(Error::internal)?;
-        let weight = i64::try_from(self.bytes).unwrap_or(i64::MAX);
+        let unpacked = if packing::is_packed(&self.head) { UNPACKED } else { 1 };
+        let weight = i64::try_from(self.bytes.saturating_mul(unpacked)).unwrap_or(i64::MAX);
         if !tx.ready_job(self.job.id, domain.worker(), &value, weight).await? {
             return Err(Error::new(Code::IllegalState, "This import does not wait for a report."));
         }

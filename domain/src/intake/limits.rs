@@ -9,6 +9,10 @@ use crate::intake::place::Place;
 pub struct Limits {
     /// The whole report.
     pub bytes: u64,
+    /// How many times larger a report may be than it is packed.
+    pub ratio: u64,
+    /// Files and folders in a ZIP archive.
+    pub entries: usize,
     /// Objects and arrays, or elements, inside of each other.
     pub nesting: usize,
     /// One JSON string, one cell of a table, one tag of an XML document with its attributes.
@@ -34,6 +38,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             bytes: 4 << 30,
+            ratio: 250,
+            entries: 1_000,
             nesting: 64,
             string: 1 << 20,
             number: 1_024,
@@ -68,6 +74,14 @@ pub struct Limit {
 impl Limits {
     pub fn over_bytes(&self) -> Limit {
         Limit { name: "bytes", value: self.bytes, what: "bytes" }
+    }
+
+    pub fn over_ratio(&self) -> Limit {
+        Limit { name: "ratio", value: self.ratio, what: "times the bytes that it has packed" }
+    }
+
+    pub fn over_entries(&self) -> Limit {
+        Limit { name: "entries", value: self.entries as u64, what: "entries in its archive" }
     }
 
     pub fn over_nesting(&self) -> Limit {

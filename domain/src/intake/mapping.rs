@@ -110,6 +110,17 @@ impl Mapping {
         Ok(())
     }
 
+    /// Whether the column, or the member of an object, of this name is read.
+    pub fn uses(&self, name: &str) -> bool {
+        let name = name.trim();
+        self.columns.values().chain(&self.identity).any(|column| match column.strip_prefix('/') {
+            Some(way) => {
+                way.split('/').next().is_some_and(|step| step.replace("~1", "/").replace("~0", "~") == name)
+            }
+            None => column.trim().eq_ignore_ascii_case(name),
+        })
+    }
+
     /// The severity that a word of the report means: by the mapping, or else by [`SEVERITIES`].
     pub fn severity(&self, word: &str) -> Option<Severity> {
         let word = word.trim();

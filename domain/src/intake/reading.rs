@@ -150,7 +150,7 @@ fn count(
 }
 
 /// Brings a finding into its form and fingerprints it.
-fn settle(scanner: &str, mut reported: Reported, limits: &Limits) -> (Reported, Fingerprint) {
+pub(super) fn settle(scanner: &str, mut reported: Reported, limits: &Limits) -> (Reported, Fingerprint) {
     text::tidy(&mut reported, limits.list);
     if reported.title.is_empty() {
         reported.title =

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::vocabulary::terms::{FindingClass, Severity, Status};
+pub use crate::finding::layers::Verdict;
+use crate::vocabulary::terms::{FindingClass, Severity};
 use crate::vocabulary::time::Timestamp;
 
 /// What a reader makes of a whole report, once.
@@ -22,20 +23,6 @@ pub struct ReportedAsset {
     pub name: String,
     /// What it is, in lower-case words with underscores: `container_image`, `host`, `repository`.
     pub kind: Option<String>,
-}
-
-/// What a report says of a finding beside that it is there: a VEX statement, a suppression, an
-/// exception. It becomes an entry of the finding's layers, and never takes the finding away.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verdict {
-    /// `FALSE_POSITIVE`, `ACCEPTED_RISK` or `FIXED`.
-    pub status: Status,
-    /// Why, in the word of the format: `vulnerable_code_not_present`.
-    pub justification: Option<String>,
-    /// Why, in the words of the author.
-    pub statement: Option<String>,
-    /// Who says so: a vendor, a person, a file of suppressions.
-    pub author: Option<String>,
 }
 
 /// One finding as its scanner reported it. Texts are trimmed, without U+0000, never empty.
@@ -74,6 +61,7 @@ pub struct Reported {
     pub first_seen_at: Option<Timestamp>,
     /// A bounded piece of the report itself, as evidence.
     pub excerpt: Option<String>,
+    /// What the report says of its own finding: a VEX analysis, a suppression.
     pub verdict: Option<Verdict>,
 }
 

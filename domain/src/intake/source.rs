@@ -1,67 +1,95 @@
 //! An uploaded report on disk, opened for one reading.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Cursor, Read};
 use std::path::Path;
 use std::rc::Rc;
 
+use encoding_rs::{Encoding, UTF_16BE, UTF_16LE};
 use quick_xml::encoding::DecodingReader;
 use quick_xml::events::Event;
 
-use crate::error::{Code, Error, Result};
-use crate::intake::guard::{CsvScan, Guard, JsonScan, XmlScan};
+use crate::error::{Error, Result};
+use crate::intake::guard::{Breach, CsvScan, Guard, JsonScan, XmlScan, breach};
 use crate::intake::json::{self, Value};
 use crate::intake::limits::{Limits, too_large};
+use crate::intake::notes::Notes;
+use crate::intake::packing;
 use crate::intake::place::Meter;
 use crate::intake::xml::Xml;
 
 /// How much of a report's beginning is looked at to tell its format.
 pub const HEAD: usize = 64 << 10;
 
-/// What other kinds of file begin with, so that the refusal can name them.
-const FOREIGN: [(&[u8], &str); 7] = [
-    (b"\x1f\x8b", "gzip"),
-    (b"PK\x03\x04", "ZIP"),
-    (b"PK\x05\x06", "ZIP"),
-    (b"BZh", "bzip2"),
-    (b"\xfd7zXZ\x00", "xz"),
-    (b"\x28\xb5\x2f\xfd", "Zstandard"),
-    (b"7z\xbc\xaf\x27\x1c", "7-Zip"),
-];
-
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// One reading of a report. Offsets count after a UTF-8 byte order mark, which is passed over.
+/// One reading of a report, unpacked and, where it is UTF-16, decoded. Offsets count after a byte order
+/// mark, which is passed over.
 pub struct Source {
-    file: File,
+    bytes: Box<dyn Read>,
     head: Vec<u8>,
+    /// Whether the bytes are UTF-8 already, whatever the report itself declares.
+    decoded: bool,
     limits: Limits,
     meter: Rc<Meter>,
+    /// Where a dry run gathers what is wrong with single entries.
+    notes: Option<Rc<Notes>>,
 }
 
 impl Source {
     /// Opens the report.
     ///
     /// # Errors
-    /// `REPORT_UNKNOWN` for an archive or a compressed file: these have to be unpacked first;
-    /// `REPORT_TOO_LARGE` for a file larger than a report may be.
+    /// `REPORT_TOO_LARGE` for a file larger than a report may be, and those of
+    /// [`packing::unpacked`].
     pub fn open(path: &Path, limits: &Limits) -> Result<Self> {
         let mut file = File::open(path).map_err(Error::internal)?;
-        let mut head = Vec::new();
-        file.by_ref().take(HEAD as u64).read_to_end(&mut head).map_err(Error::internal)?;
-        if let Some((_, kind)) = FOREIGN.iter().find(|(magic, _)| head.starts_with(magic)) {
-            let message =
-                format!("The file is packed ({kind}). Reports are read unpacked: upload what is inside.");
-            return Err(Error::new(Code::ReportUnknown, message));
-        }
         let meter = Rc::new(Meter::default());
         if file.metadata().map_err(Error::internal)?.len() > limits.bytes {
             return Err(too_large(limits.over_bytes(), meter.place()));
         }
-        let skip = if head.starts_with(BOM) { BOM.len() } else { 0 };
-        head.drain(..skip);
-        file.seek(SeekFrom::Start(skip as u64)).map_err(Error::internal)?;
-        Ok(Self { file, head, limits: limits.clone(), meter })
+        let mut magic = [0; packing::MAGIC];
+        let len = read_up(&mut file, &mut magic).map_err(Error::internal)?;
+        let mut bytes = packing::unpacked(file, &magic[..len], limits, &meter)?;
+        let refused = |error: io::Error| match breach(&error) {
+            Some(Breach::TooLarge(limit)) => too_large(limit, meter.place()),
+            Some(breach) => meter.malformed(breach),
+            None => Error::internal(error),
+        };
+        let mut head = vec![0; HEAD];
+        let len = read_up(&mut *bytes, &mut head).map_err(&refused)?;
+        head.truncate(len);
+        let wide = wide(&head);
+        if let Some(encoding) = wide {
+            let begun = Cursor::new(std::mem::take(&mut head)).chain(bytes);
+            let mut narrow = DecodingReader::new(BufReader::new(begun));
+            narrow.set_encoding(encoding);
+            bytes = Box::new(narrow);
+            head.resize(HEAD, 0);
+            let len = read_up(&mut *bytes, &mut head).map_err(&refused)?;
+            head.truncate(len);
+        }
+        if head.starts_with(BOM) {
+            head.drain(..BOM.len());
+        }
+        let bytes = Box::new(Cursor::new(head.clone()).chain(bytes));
+        Ok(Self { bytes, head, decoded: wide.is_some(), limits: limits.clone(), meter, notes: None })
+    }
+
+    /// The beginning of a report as a text, for a dry run.
+    pub fn sample(text: Rc<[u8]>, limits: &Limits, notes: Rc<Notes>) -> Self {
+        let from = if text.starts_with(BOM) { BOM.len() } else { 0 };
+        let head = text[from..text.len().min(HEAD)].to_vec();
+        let mut bytes = Cursor::new(text);
+        bytes.set_position(from as u64);
+        let meter = Rc::new(Meter::default());
+        let bytes = Box::new(bytes);
+        Self { bytes, head, decoded: true, limits: limits.clone(), meter, notes: Some(notes) }
+    }
+
+    /// Where to note what is wrong with single entries; `None` where a fault ends the reading.
+    pub fn notes(&self) -> Option<Rc<Notes>> {
+        self.notes.clone()
     }
 
     /// The first bytes of the report, at most [`HEAD`].
@@ -80,20 +108,20 @@ impl Source {
     /// Walks the report as one JSON value.
     pub fn json(self, each: &mut dyn FnMut(Value<'_>) -> Result<()>) -> Result<()> {
         let scan = JsonScan::new(&self.limits);
-        let guard = Guard::new(Box::new(self.file), Box::new(scan), Rc::clone(&self.meter), &self.limits);
+        let guard = Guard::new(self.bytes, Box::new(scan), Rc::clone(&self.meter), &self.limits);
         json::walk(guard, &self.meter, &self.limits, each)
     }
 
     /// The report as a table of comma-separated values, or of values between other delimiters.
     pub fn table(self, delimiter: u8) -> Guard {
         let scan = CsvScan::new(&self.limits, delimiter);
-        Guard::new(Box::new(self.file), Box::new(scan), self.meter, &self.limits)
+        Guard::new(self.bytes, Box::new(scan), self.meter, &self.limits)
     }
 
     /// The report as lines of JSON.
     pub fn lines(self) -> Guard {
         let scan = JsonScan::new(&self.limits);
-        Guard::new(Box::new(self.file), Box::new(scan), self.meter, &self.limits)
+        Guard::new(self.bytes, Box::new(scan), self.meter, &self.limits)
     }
 
     /// Walks the report as an XML document, in the encoding that it declares.
@@ -101,9 +129,10 @@ impl Source {
         self,
         root: &mut dyn FnMut(&mut Xml<'_>, &crate::intake::xml::Tag) -> Result<()>,
     ) -> Result<()> {
-        let mut decoded = DecodingReader::new(BufReader::new(self.file));
-        if let Some(Event::Decl(declaration)) =
-            quick_xml::Reader::from_reader(&self.head[..]).read_event_into(&mut Vec::new()).ok()
+        let mut decoded = DecodingReader::new(BufReader::new(self.bytes));
+        if !self.decoded
+            && let Some(Event::Decl(declaration)) =
+                quick_xml::Reader::from_reader(&self.head[..]).read_event_into(&mut Vec::new()).ok()
             && declaration.encoding().is_some()
         {
             match declaration.encoder() {
@@ -115,4 +144,30 @@ impl Source {
         let guard = Guard::new(Box::new(decoded), Box::new(scan), Rc::clone(&self.meter), &self.limits);
         Xml::new(guard, &self.meter).document(root)
     }
+}
+
+/// UTF-16, by its byte order mark or, as every format begins with an ASCII character, by the zero
+/// beside that.
+fn wide(head: &[u8]) -> Option<&'static Encoding> {
+    match head {
+        [0xff, 0xfe, ..] => Some(UTF_16LE),
+        [0xfe, 0xff, ..] => Some(UTF_16BE),
+        [first, 0, _, 0, ..] if *first != 0 => Some(UTF_16LE),
+        [0, second, 0, _, ..] if *second != 0 => Some(UTF_16BE),
+        _ => None,
+    }
+}
+
+/// Reads until `into` is full or there is no more.
+fn read_up(bytes: &mut (impl Read + ?Sized), into: &mut [u8]) -> io::Result<usize> {
+    let mut len = 0;
+    while len < into.len() {
+        match bytes.read(&mut into[len..]) {
+            Ok(0) => break,
+            Ok(read) => len += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(len)
 }

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::title;
 use crate::error::{Code, Error, Result};
 use crate::finding::facts::Shown;
-use crate::finding::layers::{Scalar, ScalarField, SetField, Statement};
-use crate::vocabulary::terms::{Severity, Term};
+use crate::finding::layers::{Scalar, ScalarField, SetField, Statement, Verdict};
+use crate::vocabulary::terms::{Severity, Status, Term};
 use crate::vocabulary::time::Timestamp;
 
 const MAX_NAMES: usize = 50;
@@ -310,7 +310,7 @@ impl Action {
         match self {
             Self::OverrideSeverity(config) => set(ScalarField::Severity, Scalar::Severity(config.severity)),
             Self::AcceptedRisk(config) if config.until.is_some_and(|until| until <= now) => Vec::new(),
-            Self::AcceptedRisk(_) => vec![Statement::Accept],
+            Self::AcceptedRisk(_) => vec![Statement::Judge(Verdict::of(Status::AcceptedRisk))],
             Self::Assign(config) => {
                 let mut said =
                     elements(SetField::AssignedUsers, &mut config.users.iter().map(Uuid::to_string));

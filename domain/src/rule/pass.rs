@@ -220,7 +220,7 @@ fn values(shown: &Shown, statements: &[Statement]) -> Map<String, Json> {
     let fields = statements.iter().map(|statement| match statement {
         Statement::Set(field, _) => field.word(),
         Statement::Element(field, _, _) => field.word(),
-        Statement::Accept => "status",
+        Statement::Judge(_) => "status",
     });
     fields.map(|field| (field.to_owned(), shown.json(field))).collect()
 }
@@ -260,10 +260,8 @@ pub fn badges(layers: &Layers) -> Vec<(Uuid, &'static str, Json, Json)> {
         }
     }
     let status = layers.status();
-    if status.shown() != status.lifecycle.value
-        && let Some(rule) = status.accepted_by.last()
-    {
-        badges.push((*rule, "status", json!(status.lifecycle.value), json!(status.shown())));
+    if let Some(verdict) = status.verdict().filter(|verdict| verdict.source.layer == Layer::Rule) {
+        badges.push((verdict.source.by, "status", json!(status.lifecycle.value), json!(status.shown())));
     }
     badges
 }

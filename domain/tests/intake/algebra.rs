@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use domain::intake::census::Census;
 use domain::intake::fingerprint::{VERSION, both, fingerprint};
 use domain::intake::merge::merge;
-use domain::intake::report::{Reported, ReportedAsset};
-use domain::vocabulary::terms::{Severity, Term};
+use domain::intake::report::{Reported, ReportedAsset, Verdict};
+use domain::vocabulary::terms::{Severity, Status, Term};
 use domain::vocabulary::time::Timestamp;
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -38,6 +38,7 @@ prop_compose! {
         truths in (any::<Option<bool>>(), any::<Option<bool>>()),
         numbers in (any::<Option<u16>>(), any::<Option<u32>>(), any::<Option<i64>>()),
         lists in (words(), words(), words(), words()),
+        others in (prop::option::of(word()), prop::option::of(word())),
     ) -> Reported {
         let [description, cvss_vector, component_version, fixed_version, file_path, remediation, endpoint, excerpt] = texts;
         Reported {
@@ -55,6 +56,8 @@ prop_compose! {
             cwe_ids: lists.1,
             references: lists.2,
             tags: lists.3,
+            component_purl: others.0,
+            verdict: others.1.map(|author| Verdict { author: Some(author), ..Verdict::of(Status::FalsePositive) }),
             ..Reported::default()
         }
     }

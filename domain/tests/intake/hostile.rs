@@ -148,19 +148,6 @@ fn what_is_not_of_the_format_is_refused() {
 }
 
 #[test]
-fn packed_files_are_refused() {
-    for (magic, kind) in [
-        (&b"\x1f\x8b\x08rest"[..], "gzip"),
-        (b"PK\x03\x04rest", "ZIP"),
-        (b"\x28\xb5\x2f\xfdrest", "Zstandard"),
-    ] {
-        let error = refused(magic, Format::Sarif, None);
-        assert_eq!(error.code, Code::ReportUnknown);
-        assert!(error.message.contains(kind), "{error}");
-    }
-}
-
-#[test]
 fn limits_are_met_while_streaming() {
     let nested =
         |depth: usize| format!("{{\"Results\":[],\"x\":{}{}}}", "[".repeat(depth), "]".repeat(depth));

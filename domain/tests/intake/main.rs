@@ -5,5 +5,6 @@ mod algebra;
 mod document;
 mod fixtures;
 mod hostile;
+mod packing;
 mod reading;
 mod throughput;

@@ -7,7 +7,7 @@ use domain::error::Code;
 use domain::finding::change::Change;
 use domain::finding::facts::{Evidence, Finding, Shown, Sighting, scanner_statements};
 use domain::finding::layers::{
-    Layer, Layers, RevokeMode, Scalar, ScalarField, SetField, Source, Statement, revoke,
+    Layer, Layers, RevokeMode, Scalar, ScalarField, SetField, Source, Statement, Verdict, revoke,
 };
 use domain::finding::lifecycle;
 use domain::intake::report::{Reported, ReportedAsset};
@@ -113,18 +113,25 @@ pub fn reported() -> impl Strategy<Value = Reported> {
         prop::option::of(select(&[0.0, 7.5, 10.0][..])),
         prop::option::of(any::<bool>()),
         prop::collection::btree_set(select(WORDS), 0..3),
+        prop::option::weighted(
+            0.2,
+            select(&[Status::FalsePositive, Status::AcceptedRisk, Status::Fixed][..]),
+        ),
     )
         .prop_map(
-            |(title, severity, vulnerability_type, remediation, cvss_score, known_exploit, tags)| Reported {
-                asset: ReportedAsset { name: "web-01".to_owned(), kind: None },
-                title: title.to_owned(),
-                severity,
-                vulnerability_type,
-                remediation,
-                cvss_score,
-                known_exploit,
-                tags: tags.into_iter().map(str::to_owned).collect(),
-                ..Reported::default()
+            |(title, severity, vulnerability_type, remediation, cvss_score, known_exploit, tags, verdict)| {
+                Reported {
+                    asset: ReportedAsset { name: "web-01".to_owned(), kind: None },
+                    title: title.to_owned(),
+                    severity,
+                    vulnerability_type,
+                    remediation,
+                    cvss_score,
+                    known_exploit,
+                    tags: tags.into_iter().map(str::to_owned).collect(),
+                    verdict: verdict.map(Verdict::of),
+                    ..Reported::default()
+                }
             },
         )
 }
@@ -369,7 +376,7 @@ fn place_of(statement: &Statement) -> (Place, Json) {
             (Place::Scalar(*field), value.as_ref().map_or(Json::Null, Scalar::json))
         }
         Statement::Element(field, element, on) => (Place::Element(*field, element.clone()), json!(on)),
-        Statement::Accept => unreachable!("only rules accept"),
+        Statement::Judge(_) => unreachable!("people move the lifecycle"),
     }
 }
 
@@ -602,7 +609,7 @@ impl Past {
             prop_assert!(conflicts.is_empty());
             let spoken = entries(&before, |source| source == Source::rule(rule));
             self.people.retain(|place, _| !spoken.contains_key(place));
-            if before.status().accepted_by.contains(&rule) {
+            if before.status().verdicts.entries().iter().any(|entry| entry.source == Source::rule(rule)) {
                 self.decided = None;
             }
         }
@@ -657,10 +664,9 @@ impl Past {
             prop_assert_eq!(shown.status, decided, "what was decided stands");
         } else {
             prop_assert!(status.lifecycle.source.layer < Layer::Runbook);
-            let accepted = !status.accepted_by.is_empty()
-                && !matches!(status.lifecycle.value, Status::Fixed | Status::Closed);
-            let over = if accepted { Status::AcceptedRisk } else { status.lifecycle.value };
-            prop_assert_eq!(shown.status, over);
+            let ended = matches!(status.lifecycle.value, Status::Fixed | Status::Closed);
+            let over = status.verdicts.top().filter(|_| !ended).map(|top| top.value.status);
+            prop_assert_eq!(shown.status, over.unwrap_or(status.lifecycle.value));
         }
         let again = Layers::decode(&layers.encode(), shown.status, shown.statements());
         prop_assert_eq!(&again.expect("what was written can be read"), layers);

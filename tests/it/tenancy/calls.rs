@@ -169,7 +169,9 @@ impl Filler<'_> {
         }
         // A page is asked for from its start; a mutation is done each time; findings are named.
         let unsaid = ["last", "after", "before", "idempotencyKey", "platformAdmin", "to", "from", "archived"];
-        if unsaid.contains(&name) || path == "filter" && self.field == "findingBulkUpdate" {
+        // Of a mapping and a saved one, only one is named.
+        let either = path == "input.mapping" && ["importStart", "importPreview"].contains(&self.field);
+        if unsaid.contains(&name) || either || path == "filter" && self.field == "findingBulkUpdate" {
             return None;
         }
         let kind = text(&of["name"]);
@@ -234,6 +236,7 @@ impl Filler<'_> {
             "company" => Noun::Company,
             "holder" => Noun::ServiceAccount,
             "rule" => Noun::Rule,
+            "savedMapping" => Noun::SavedMapping,
             "record" | "ids" => Noun::Finding,
             "id" if ["importCancel", "importProgress"].contains(&self.field) => Noun::Job,
             "id" => {

@@ -2,7 +2,9 @@
 
 use domain::access::{Actor, Portfolio, Role};
 use domain::finding::edit::{Edit, Selection};
+use domain::intake::format::Format;
 use domain::intake::import::ImportRequest;
+use domain::intake::saved::NewSavedMapping;
 use domain::inventory::code::CodeList;
 use domain::inventory::project::NewProject;
 use domain::inventory::token::{Holder, NewToken};
@@ -12,7 +14,7 @@ use domain::page::PageArgs;
 use domain::rule::pass::Mode;
 use domain::vocabulary::terms::Term;
 use serde_json::json;
-use support::{House, World, draft};
+use support::{House, World, draft, mapping};
 use uuid::Uuid;
 
 use super::calls::Ids;
@@ -48,6 +50,8 @@ pub async fn wide(world: &World, house: &House, mark: &str) -> Ids {
         shared: true,
     };
     let view = domain.view_create(admin, new).await.unwrap().id;
+    let new = NewSavedMapping { name: named("mapping"), format: Format::Jsonl, mapping: mapping() };
+    let saved = domain.saved_mapping_create(admin, new).await.unwrap().id;
     for list in CodeList::ALL {
         domain.code_set(admin, *list, &named("code"), &named("label")).await.unwrap();
     }
@@ -64,6 +68,7 @@ pub async fn wide(world: &World, house: &House, mark: &str) -> Ids {
         ("ServiceAccount", account.id),
         ("Token", token),
         ("View", view),
+        ("SavedMapping", saved),
         ("Rule", rule.id),
     ])
 }

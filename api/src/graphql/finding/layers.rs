@@ -2,8 +2,8 @@
 
 use async_graphql::{Context, Object, SimpleObject, Union};
 use domain::finding::facts::Finding;
-use domain::finding::layers::{Entry, Layers, ScalarField, SetField, Source};
-use domain::vocabulary::terms::{Status, Term};
+use domain::finding::layers::{Entry, Layers, ScalarField, SetField, Source, Verdict};
+use domain::vocabulary::terms::Term;
 use serde_json::json;
 
 use super::words::Layer;
@@ -53,6 +53,7 @@ pub struct LayerEntry {
     source: Source,
     value: Option<serde_json::Value>,
     shown: bool,
+    verdict: Option<Verdict>,
 }
 
 /// What one says of a field or element.
@@ -85,6 +86,22 @@ impl LayerEntry {
     /// Whether this is what the finding shows.
     async fn shown(&self) -> bool {
         self.shown
+    }
+
+    /// For a status that a report or a VEX document gives: why, in the word of its format
+    /// (`vulnerable_code_not_present`).
+    async fn justification(&self) -> Option<&str> {
+        self.verdict.as_ref()?.justification.as_deref()
+    }
+
+    /// For a status that a report or a VEX document gives: why, in its author's words.
+    async fn statement(&self) -> Option<&str> {
+        self.verdict.as_ref()?.statement.as_deref()
+    }
+
+    /// For a status that a report or a VEX document gives: who says so, as it is written there.
+    async fn author(&self) -> Option<&str> {
+        self.verdict.as_ref()?.author.as_deref()
     }
 }
 
@@ -120,24 +137,24 @@ fn presented<T>(stack: &[Entry<T>], value: impl Fn(&T) -> Option<serde_json::Val
         source: entry.source,
         value: value(&entry.value),
         shown: at == top,
+        verdict: None,
     };
     stack.iter().enumerate().map(entry).collect()
 }
 
-/// The lifecycle and the acceptances over it; one that a person moved lies over them.
+/// The lifecycle and the verdicts over it; one that a person moved, or that has ended, lies over them.
 fn status(layers: &Layers) -> FieldLayers {
     let status = layers.status();
-    let said = |source, value: Status| Entry { source, value };
-    let accepted = status.accepted_by.iter().map(|rule| said(Source::rule(*rule), Status::AcceptedRisk));
-    let mut stack = vec![said(status.lifecycle.source, status.lifecycle.value)];
-    stack.extend(accepted);
-    if status.is_settled() {
+    let said = |source, verdict| Entry { source, value: verdict };
+    let verdicts = status.verdicts.entries().iter().cloned();
+    let mut stack = vec![said(status.lifecycle.source, Verdict::of(status.lifecycle.value))];
+    stack.extend(verdicts);
+    if status.verdict().is_none() {
         stack.rotate_left(1);
     }
-    FieldLayers {
-        field: "status",
-        value: Some(Json(json!(status.shown()))),
-        entries: presented(&stack, |status| Some(json!(status))),
-        elements: Vec::new(),
+    let mut entries = presented(&stack, |verdict| Some(json!(verdict.status)));
+    for (entry, said) in entries.iter_mut().zip(stack) {
+        entry.verdict = Some(said.value);
     }
+    FieldLayers { field: "status", value: Some(Json(json!(status.shown()))), entries, elements: Vec::new() }
 }

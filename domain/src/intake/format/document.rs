@@ -18,7 +18,7 @@ all of it was found good. If a report writes what findings refer to after them (
 image), the first reading goes through it a second time.
 
 **Detection.** A format that is not named is told from the first 64 KiB. Formats that are read through a mapping \
-are never detected: without the mapping nobody can say what their columns mean. Packed files are refused; upload what is inside.
+are never detected: without the mapping nobody can say what their columns mean.
 
 **Entries and findings.** An *entry* is a finding as the report lists it. Entries with the same fingerprint are one \
 finding: the highest severity, all elements of their lists, an exploit known if either knows one, the earliest first \
@@ -27,6 +27,15 @@ sighting, and of everything else the first value there is.
 **Fingerprint.** SHA-256 over the version of the recipe, the scanner, the name of the asset and the identity, as below. \
 Severity, title and times are never part of it, unless a mapping has nothing else to offer. Findings of different scanners never share one. A finding for which neither \
 the report nor the caller names an asset is on `unnamed asset`.
+
+**Verdicts.** What a report says of its own finding beside that it is there, a VEX analysis, a suppression, a \
+dismissal, becomes an entry of the finding's layers with its justification and author. The finding stays, and shows \
+the verdict's status until a person decides otherwise, or a later report no longer says so.
+
+**Wrappings.** A report may come as it is, as gzip, or as a ZIP archive with one file in it (folders and what systems \
+add by themselves do not count); nothing is unpacked to disk, names inside of an archive are never used, and what is \
+packed twice is refused. Text is UTF-8, or UTF-16 by its byte order mark or its first characters; XML may declare \
+other encodings. Bytes that are not of the encoding are refused with their place.
 
 **Form.** U+0000 is removed, texts are trimmed, and an empty text is a missing one. ";
 
@@ -116,6 +125,8 @@ fn limits(page: &mut String) -> fmt::Result {
     };
     let rows = [
         ("bytes", bytes(limits.bytes), "the whole report"),
+        ("ratio", limits.ratio.to_string(), "times that it may be larger than it is packed, from 16 MiB on"),
+        ("entries", limits.entries.to_string(), "files and folders in a ZIP archive"),
         ("nesting", limits.nesting.to_string(), "objects and arrays, or elements, inside of each other"),
         (
             "string",

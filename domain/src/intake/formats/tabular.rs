@@ -2,6 +2,7 @@
 //! of objects, with a mapping that says what they mean.
 
 use std::io::BufRead;
+use std::rc::Rc;
 
 use serde_json::Value as Json;
 
@@ -11,6 +12,7 @@ use crate::intake::guard::Guard;
 use crate::intake::json::Value;
 use crate::intake::limits::Limits;
 use crate::intake::mapping::{Mapped, Mapping, SEVERITIES};
+use crate::intake::notes::Notes;
 use crate::intake::place::{Meter, Place};
 use crate::intake::report::{ReportHead, Reported, ReportedAsset};
 use crate::intake::source::Source;
@@ -136,7 +138,7 @@ impl Reader for Tabular {
 
 impl Tabular {
     fn table(&self, source: Source, emit: Emit<'_>) -> Result<()> {
-        let meter = source.meter();
+        let (meter, notes) = (source.meter(), Noting(source.notes()));
         let limits = source.limits().clone();
         let delimiter = self.mapping.delimiter.map_or_else(|| likely_delimiter(source.head()), |c| c as u8);
         let mut rows = ::csv::ReaderBuilder::new().delimiter(delimiter).from_reader(source.table(delimiter));
@@ -145,12 +147,21 @@ impl Tabular {
         if header.iter().all(|name| name.trim().is_empty()) {
             return Err(meter.malformed("there is no header row"));
         }
+        header.iter().for_each(|name| notes.column(name.trim()));
         let columns = Columns::of(&self.mapping, &header)?;
         let mut row = ::csv::StringRecord::new();
         loop {
             meter.fence(limits.item);
-            if !rows.read_record(&mut row).map_err(|error| refuse(&meter, error))? {
-                return Ok(());
+            let uneven =
+                |error: &::csv::Error| matches!(error.kind(), ::csv::ErrorKind::UnequalLengths { .. });
+            match rows.read_record(&mut row) {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(error) if uneven(&error) => {
+                    notes.sound(Err::<(), _>(refuse(&meter, error)))?;
+                    continue;
+                }
+                Err(error) => return Err(refuse(&meter, error)),
             }
             if row.iter().all(|cell| cell.trim().is_empty()) {
                 continue;
@@ -162,18 +173,20 @@ impl Tabular {
             let cell = |at: Option<usize>| {
                 at.and_then(|at| row.get(at)).map(str::trim).filter(|cell| !cell.is_empty())
             };
-            let mut reported = self.finding(
+            let read = self.finding(
                 &|field| cell(columns.of[usize::from(field.code())]).map(str::to_owned),
                 &|number| cell(Some(columns.identity[number])).unwrap_or_default().to_owned(),
                 &|what| place.malformed(what),
-            )?;
-            reported.excerpt = Some(excerpt(&header, &row));
-            emit(&self.scanner, reported)?;
+            );
+            if let Some(mut reported) = notes.sound(read)? {
+                reported.excerpt = Some(excerpt(&header, &row));
+                emit(&self.scanner, reported)?;
+            }
         }
     }
 
     fn lines(&self, source: Source, emit: Emit<'_>) -> Result<()> {
-        let meter = source.meter();
+        let (meter, notes) = (source.meter(), Noting(source.notes()));
         let limits = source.limits().clone();
         let mut guard = source.lines();
         let mut line = Vec::new();
@@ -186,23 +199,25 @@ impl Tabular {
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            let object: Json = serde_json::from_slice(&line).map_err(|error| {
+            let object = serde_json::from_slice(&line).map_err(|error| {
                 let column = error.column().max(1) as u64;
                 let place = Place { column, offset: start.offset + column - 1, ..start };
                 place.malformed(crate::intake::json::without_place(&error.to_string()))
-            })?;
-            let text = String::from_utf8_lossy(&line);
-            self.object(&text, &object, &|what| start.malformed(what), emit)?;
+            });
+            if let Some(object) = notes.sound(object)? {
+                let text = String::from_utf8_lossy(&line);
+                self.object(&text, &object, &|what| start.malformed(what), &notes, emit)?;
+            }
         }
     }
 
     fn array(&self, source: Source, emit: Emit<'_>) -> Result<()> {
-        let meter = source.meter();
+        let (meter, notes) = (source.meter(), Noting(source.notes()));
         let items = self.mapping.items.clone().unwrap_or_default();
         let steps: Vec<String> =
             items.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~")).collect();
         let mut found = false;
-        source.json(&mut |root| self.descend(root, &steps, &meter, &mut found, emit))?;
+        source.json(&mut |root| self.descend(root, &steps, &meter, &notes, &mut found, emit))?;
         if found {
             Ok(())
         } else {
@@ -217,6 +232,7 @@ impl Tabular {
         value: Value<'_>,
         steps: &[String],
         meter: &Meter,
+        notes: &Noting,
         found: &mut bool,
         emit: Emit<'_>,
     ) -> Result<()> {
@@ -225,19 +241,27 @@ impl Tabular {
             return value.array(&mut |element| {
                 let raw = element.raw()?;
                 let object: Json = raw.parse(meter)?;
-                self.object(raw.text(), &object, &|what| meter.malformed(what), emit)
+                self.object(raw.text(), &object, &|what| meter.malformed(what), notes, emit)
             });
         };
         value.object(&mut |name, member| {
-            if name == step { self.descend(member, rest, meter, found, emit) } else { Ok(()) }
+            if name == step { self.descend(member, rest, meter, notes, found, emit) } else { Ok(()) }
         })
     }
 
-    fn object(&self, text: &str, object: &Json, fault: &dyn Fn(&str) -> Error, emit: Emit<'_>) -> Result<()> {
-        if !object.is_object() {
-            return Err(fault("an object was expected"));
-        }
-        let mut reported = self.finding(
+    fn object(
+        &self,
+        text: &str,
+        object: &Json,
+        fault: &dyn Fn(&str) -> Error,
+        notes: &Noting,
+        emit: Emit<'_>,
+    ) -> Result<()> {
+        let Some(members) = object.as_object() else {
+            return notes.sound(Err(fault("an object was expected"))).map(|_: Option<()>| ());
+        };
+        members.keys().for_each(|name| notes.column(name));
+        let read = self.finding(
             &|field| {
                 self.mapping
                     .columns
@@ -249,7 +273,8 @@ impl Tabular {
                 member(object, path).and_then(|value| written(value, self.separator())).unwrap_or_default()
             },
             fault,
-        )?;
+        );
+        let Some(mut reported) = notes.sound(read)? else { return Ok(()) };
         reported.excerpt = Some(text::beginning(text, EXCERPT).to_owned());
         emit(&self.scanner, reported)
     }
@@ -380,6 +405,26 @@ fn usual_identity(reported: &Reported, reference: Option<&str>, title: Option<&s
     let place = [&reported.component_name, &reported.file_path, &reported.endpoint];
     let port = reported.port.map(|port| port.to_string()).unwrap_or_default();
     name.into_iter().chain(place.map(|part| part.clone().unwrap_or_default())).chain([port]).collect()
+}
+
+/// What a dry run notes. In an import nothing is noted: the first fault ends it.
+struct Noting(Option<Rc<Notes>>);
+
+impl Noting {
+    /// What was read of one entry; nothing, where a fault of it was noted.
+    fn sound<T>(&self, read: Result<T>) -> Result<Option<T>> {
+        match (read, &self.0) {
+            (Ok(value), _) => Ok(Some(value)),
+            (Err(fault), Some(notes)) => notes.fault(fault).map(|()| None),
+            (Err(fault), None) => Err(fault),
+        }
+    }
+
+    fn column(&self, name: &str) {
+        if let Some(notes) = &self.0 {
+            notes.column(name);
+        }
+    }
 }
 
 /// Where in a row the fields are.
