@@ -102,13 +102,14 @@ impl Db {
     /// Begins a transaction in which `actor` writes for the company of `scope`.
     pub(crate) async fn begin(&self, actor: &Actor, scope: &Scope, now: Timestamp) -> Result<Tx> {
         let pending = Pending::new(scope.company()?, Speaker::of(actor), now);
-        let tx = self.begin_with(pending).await?;
+        let tx = self.begin_with(scope, pending).await?;
         let caller = Caller { company: actor.company, actor: actor.id };
         Ok(Tx { promise: actor.idempotency.clone().map(|key| (caller, key)), ..tx })
     }
 
     /// Begins a transaction that says what `pending` says.
-    pub(crate) async fn begin_with(&self, pending: Pending) -> Result<Tx> {
+    pub(crate) async fn begin_with(&self, scope: &Scope, pending: Pending) -> Result<Tx> {
+        debug_assert_eq!(scope.company()?, pending.company);
         Ok(Tx {
             conn: self.transaction().await?,
             dialect: self.dialect,
@@ -155,7 +156,9 @@ fn sqlite(url: &str, connections: u32, read_only: bool) -> ConnectOptions {
                 .foreign_keys(true)
                 .busy_timeout(Duration::from_secs(30))
                 .statement_cache_capacity(256)
-                .pragma("temp_store", "MEMORY");
+                .pragma("temp_store", "MEMORY")
+                // Fewer and larger than by default: pages that every chunk writes are copied once.
+                .pragma("wal_autocheckpoint", "4096");
             // Pages that are not in these caches are in the system's. Mapped into memory they would
             // count once more for each connection.
             if read_only {
@@ -221,8 +224,7 @@ impl Tx {
     /// Locks the company's ledger ahead of the commit: what others committed is seen from here on,
     /// and nobody else commits before this.
     pub async fn lock_ledger(&self) -> Result<()> {
-        crate::ledger::store::head(&self.conn, self.dialect, self.company, true).await?;
-        Ok(())
+        self.pending.lock(&self.conn, self.dialect).await
     }
 
     pub async fn commit(self) -> Result<Sealed> {

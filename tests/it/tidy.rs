@@ -151,7 +151,6 @@ fn time_and_ids_come_from_the_clock() {
 fn few_cross_companies() {
     const MAKERS: &[&str] = &[
         // A sign of life of a long check.
-        "domain/src/intake/storing.rs",
         // Who comes with a token; the only account of an address.
         "domain/src/inventory/token.rs",
         "domain/src/inventory/user.rs",
