@@ -18,6 +18,7 @@ pub mod cursor;
 pub mod finding;
 pub mod id;
 pub mod import;
+pub mod intel;
 pub mod job;
 pub mod loaders;
 pub mod membership;
@@ -57,6 +58,7 @@ pub struct Query(
     code::CodeQuery,
     audit::AuditQuery,
     scan::ScanQuery,
+    intel::IntelQuery,
     finding::query::FindingQuery,
     rule::RuleQuery,
     rule::trial::TrialQuery,
@@ -82,6 +84,7 @@ pub struct Mutation(
     code::CodeMutation,
     scan::ScanMutation,
     import::ImportMutation,
+    intel::IntelMutation,
     finding::mutation::FindingMutation,
     finding::bulk::BulkMutation,
     rule::mutation::RuleMutation,

@@ -26,7 +26,10 @@ pub mod store;
 
 terms! {
     /// What a job does.
-    JobKind { Import = "IMPORT", Sweep = "SWEEP", BulkChange = "BULK_CHANGE", Export = "EXPORT" }
+    JobKind {
+        Import = "IMPORT", Sweep = "SWEEP", BulkChange = "BULK_CHANGE", Export = "EXPORT",
+        IntelLoad = "INTEL_LOAD",
+    }
 
     /// Where a job stands. The last three are its ends.
     JobState {
@@ -110,18 +113,20 @@ impl JobKind {
     /// there, and a sweep of all that a company has is as heavy as can be.
     fn weight(self, params: &Json) -> i64 {
         match self {
+            Self::IntelLoad => i64::MAX,
             Self::Sweep if params.get("asset").is_none_or(Json::is_null) => i64::MAX,
             _ => 0,
         }
     }
 
     /// The right to start such a job.
-    fn right(self) -> Permission {
+    pub(crate) fn right(self) -> Permission {
         match self {
             Self::Import => Permission::Import,
             Self::Sweep => Permission::WriteRules,
             Self::BulkChange => Permission::EditFindings,
             Self::Export => Permission::Export,
+            Self::IntelLoad => Permission::ManageSettings,
         }
     }
 }
@@ -242,6 +247,7 @@ impl Domain {
             Cancelled::Already => return Ok(job),
             Cancelled::Asked => {}
             Cancelled::Ended if job.kind == JobKind::Import => self.end_scan_of(&mut tx, &job, None).await?,
+            Cancelled::Ended if job.kind == JobKind::IntelLoad => self.end_load_of(&tx, &job, None).await?,
             Cancelled::Ended => {}
         }
         tx.audit(AuditEntry::new("job.cancelled", id));

@@ -14,6 +14,7 @@ mod m0003_ledger;
 mod m0004_jobs;
 mod m0005_findings;
 mod m0006_rules;
+mod m0007_intel;
 mod m0008_mappings;
 
 pub struct Migrator;
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_jobs::Migration),
             Box::new(m0005_findings::Migration),
             Box::new(m0006_rules::Migration),
+            Box::new(m0007_intel::Migration),
             Box::new(m0008_mappings::Migration),
         ]
     }

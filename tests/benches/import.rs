@@ -319,7 +319,7 @@ async fn import(domain: &Domain, actor: &Actor, project: uuid::Uuid, findings: u
 }
 
 /// The tables that an import writes rows to.
-const TABLES: [&str; 4] = ["finding", "audit_entry", "event", "sighting"];
+const TABLES: [&str; 5] = ["finding", "finding_cve", "audit_entry", "event", "sighting"];
 
 /// The rows that are there, inserted again into empty tables of the same shape: those of a thousand
 /// findings a transaction, in multi-row statements and nothing else.
@@ -401,7 +401,7 @@ async fn rows(
     let (which, order) = match table {
         "audit_entry" => ("WHERE record_kind = 'finding'", "seq"),
         "event" => ("WHERE kind LIKE 'finding%'", "seq"),
-        "sighting" => ("", "finding_id"),
+        "sighting" | "finding_cve" => ("", "finding_id"),
         _ => ("", "id"),
     };
     let text = format!("SELECT {} FROM {table} {which} ORDER BY {order}", picks.join(", "));

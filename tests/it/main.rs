@@ -11,6 +11,7 @@ mod filters;
 mod graph;
 mod ground;
 mod hostile;
+mod intel;
 mod inventory;
 mod mappings;
 mod paging;

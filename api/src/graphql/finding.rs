@@ -6,6 +6,7 @@ use async_graphql::{Context, ID, Object, SimpleObject};
 use domain::finding::edit::Comment;
 use domain::finding::facts::Finding;
 use domain::finding::layers::SetField;
+use domain::intel::start::References;
 use domain::ledger::audit::AuditFilter;
 use domain::rule::Rule;
 use domain::rule::pass::{badge, badges};
@@ -100,7 +101,7 @@ impl FindingNode {
 
     /// The CVSS vector that the score is of.
     async fn cvss_vector(&self) -> Option<&str> {
-        self.0.evidence.cvss_vector.as_deref()
+        self.0.shown.cvss_vector.as_deref()
     }
 
     /// The probability of exploitation in the next 30 days, 0 to 1.
@@ -108,9 +109,24 @@ impl FindingNode {
         self.0.shown.epss_score
     }
 
+    /// The share of all scored CVEs with the same or a lower probability, 0 to 1.
+    async fn epss_percentile(&self) -> Option<f64> {
+        self.0.shown.epss_percentile
+    }
+
     /// Whether an exploit is known; null if nobody said.
     async fn known_exploit(&self) -> Option<bool> {
         self.0.shown.known_exploit
+    }
+
+    /// When CISA's catalogue of known exploited vulnerabilities wants it mended; null if it is not in it.
+    async fn kev_due_at(&self) -> Option<DateTime> {
+        self.0.shown.kev_due_at.map(DateTime)
+    }
+
+    /// Whether ransomware is known to use it; null if it is not in that catalogue.
+    async fn ransomware_use(&self) -> Option<bool> {
+        self.0.shown.ransomware_use
     }
 
     /// Whether the due date has passed unmet; null without a due date.
@@ -178,9 +194,13 @@ impl FindingNode {
         self.0.evidence.line.map(i64::from)
     }
 
-    /// Where to read more.
-    async fn references(&self) -> &[String] {
-        &self.0.evidence.references
+    /// Where to read more: what the scanner gave, or else what feeds say of its CVEs.
+    async fn references(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<String>> {
+        if !self.0.evidence.references.is_empty() || self.0.shown.set(SetField::CveIds).is_empty() {
+            return Ok(self.0.evidence.references.clone());
+        }
+        let said: Option<References> = one(&loaders(ctx)?.references, self.0.id).await?;
+        Ok(said.map(|References(references)| references).unwrap_or_default())
     }
 
     /// The beginning of what the report says of it, as evidence.

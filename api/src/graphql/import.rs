@@ -27,6 +27,48 @@ pub enum ReportFormat {
     Sarif,
     /// Nessus version 2 (`.nessus`).
     NessusXml,
+    /// What `grype -o json` writes.
+    GrypeJson,
+    /// CycloneDX in JSON.
+    CyclonedxJson,
+    /// CycloneDX in XML.
+    CyclonedxXml,
+    /// OpenVEX.
+    Openvex,
+    /// CSAF 2.0.
+    Csaf,
+    /// What OWASP Dependency-Check writes as XML.
+    DependencyCheckXml,
+    /// What `osv-scanner --format json` writes.
+    OsvScannerJson,
+    /// What `cargo audit --json` writes.
+    CargoAuditJson,
+    /// What `npm audit --json` writes.
+    NpmAuditJson,
+    /// What `snyk test --json` writes.
+    SnykJson,
+    /// ZAP's traditional report in XML.
+    ZapXml,
+    /// ZAP's traditional report in JSON.
+    ZapJson,
+    /// What `nuclei -jsonl` or `-json-export` writes.
+    NucleiJson,
+    /// What `semgrep --json` writes.
+    SemgrepJson,
+    /// Burp Suite's issues in XML.
+    BurpXml,
+    /// Qualys' scan report, or host list of detections, in XML.
+    QualysXml,
+    /// Findings in the Open Cybersecurity Schema Framework.
+    Ocsf,
+    /// The AWS Security Finding Format.
+    Asff,
+    /// Dependabot alerts from GitHub's API.
+    GithubDependabot,
+    /// Code scanning alerts from GitHub's API.
+    GithubCodeScanning,
+    /// Secret scanning alerts from GitHub's API.
+    GithubSecretScanning,
     /// Comma-separated values, under a mapping.
     Csv,
     /// A JSON object on each line, under a mapping.

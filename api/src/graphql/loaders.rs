@@ -14,6 +14,7 @@ use domain::Domain;
 use domain::access::Actor;
 use domain::error::{Code, Error, Result};
 use domain::finding::edit::Comment;
+use domain::intel::start::References;
 use domain::inventory::asset::Asset;
 use domain::inventory::membership::Membership;
 use domain::inventory::project::Project;
@@ -71,6 +72,7 @@ pub struct Loaders {
     pub scans: DataLoader<Batch<Scan>>,
     pub rules: DataLoader<Batch<Rule>>,
     pub comments: DataLoader<Batch<Vec<Comment>>>,
+    pub references: DataLoader<Batch<References>>,
     pub jobs: DataLoader<Batch<Job>>,
 }
 
@@ -88,6 +90,7 @@ impl Loaders {
             scans: batch.loader(),
             rules: batch.loader(),
             comments: batch.loader(),
+            references: batch.loader(),
             jobs: batch.loader(),
         }
     }
@@ -160,6 +163,7 @@ batch! {
     Scan = scans_by_id;
     Rule = rules_by_id;
     Vec<Comment> = comments_on;
+    References = intel_references;
     Job = jobs_by_id;
 }
 

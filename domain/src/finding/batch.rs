@@ -1,11 +1,16 @@
 //! Many findings changed together: what a chunk of an import, a sweep or a bulk change writes.
 
+use std::sync::Arc;
+
 use serde_json::Value as Json;
+use uuid::Uuid;
 
 use super::change::{Change, Told};
-use super::facts::Finding;
+use super::facts::{Finding, Shown};
+use super::layers::SetField;
 use crate::error::Result;
 use crate::finding::store::Written;
+use crate::intel::fact::Known;
 use crate::inventory::asset::Asset;
 use crate::ledger::store::Pending;
 use crate::rule::live::RuleSet;
@@ -21,11 +26,22 @@ pub(crate) struct Batch {
     new: Vec<Finding>,
     changed: Vec<Finding>,
     told: Told,
+    /// The CVE ids that findings came to show, and those that they no longer do.
+    named: Vec<(String, Uuid)>,
+    unnamed: Vec<(String, Uuid)>,
 }
 
 impl Batch {
     pub fn new(now: Timestamp) -> Self {
-        Self { now, sighted: false, new: Vec::new(), changed: Vec::new(), told: Told::default() }
+        Self {
+            now,
+            sighted: false,
+            new: Vec::new(),
+            changed: Vec::new(),
+            told: Told::default(),
+            named: Vec::new(),
+            unnamed: Vec::new(),
+        }
     }
 
     /// What a scan makes of findings.
@@ -33,14 +49,31 @@ impl Batch {
         Self { sighted: true, ..Self::new(now) }
     }
 
-    /// A finding that is not kept yet. It is passed at once.
-    pub fn create(&mut self, mut finding: Finding, asset: &Asset, rules: &RuleSet, cause: &Json) {
+    /// A finding that is not kept yet. It hears of what is known, and is passed at once.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Finding::change`].
+    pub fn create(
+        &mut self,
+        mut finding: Finding,
+        asset: &Asset,
+        known: Option<&Arc<Known>>,
+        rules: &RuleSet,
+        cause: &Json,
+    ) -> Result<()> {
         self.told.created(&finding, cause);
+        if let Some(known) = known {
+            let informed = finding.change(Change::Informed { known: Arc::clone(known) }, cause)?;
+            self.told.entries.extend(informed);
+        }
         if let Some(passed) = pass(&finding, asset, &rules.rules, self.now) {
             finding.take(passed, &rules.rules, &mut self.told, cause);
         }
         self.told.born(&finding, cause);
+        self.named.extend(cves(&finding.shown).map(|cve| (cve.clone(), finding.id)));
         self.new.push(finding);
+        Ok(())
     }
 
     /// Makes `changes` to a finding that is kept, and passes it where `rules` are given. Returns
@@ -74,6 +107,12 @@ impl Batch {
         }
         if changed {
             self.told.shown(finding.id, &before, &finding.shown, cause);
+            let only = |in_one: &Shown, other: &Shown| -> Vec<(String, Uuid)> {
+                let new = cves(in_one).filter(|cve| !other.set(SetField::CveIds).contains(cve));
+                new.map(|cve| (cve.clone(), finding.id)).collect()
+            };
+            self.named.extend(only(&finding.shown, &before));
+            self.unnamed.extend(only(&before, &finding.shown));
             self.changed.push(finding);
         }
         Ok(changed)
@@ -94,7 +133,7 @@ impl Batch {
         }
         self.told.entries.into_iter().for_each(|entry| pending.audit(entry));
         self.told.events.into_iter().for_each(|event| pending.emit(event));
-        Written::new(&self.new, &self.changed, self.sighted)
+        Written::new(&self.new, &self.changed, self.sighted, (self.named, self.unnamed))
     }
 
     /// Writes everything into `tx`. `false`: a finding was written by somebody else meanwhile, and
@@ -103,4 +142,8 @@ impl Batch {
         let written = self.encode(tx.pending());
         tx.write_findings(written).await
     }
+}
+
+fn cves(shown: &Shown) -> impl Iterator<Item = &String> {
+    shown.set(SetField::CveIds).iter()
 }

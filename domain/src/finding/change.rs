@@ -4,14 +4,18 @@
 //! adds and withdraws entries of the layers, and answers with what the audit has to know; a change
 //! that changes nothing answers with nothing.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
 use super::facts::{Evidence, Finding, Shown, Sighting};
-use super::layers::{Layers, ScalarField, SetField, Source, Statement};
+use super::layers::{Layer, Layers, ScalarField, SetField, Source, Statement};
 use super::lifecycle;
 use crate::error::{Code, Error, Result};
 use crate::event::catalogue::{Event, EventKind};
+use crate::intel::fact::Known;
+use crate::intel::feed::Feed;
 use crate::ledger::AuditEntry;
 use crate::rule::pass::{Application, LiveRule, Passed};
 use crate::vocabulary::terms::{Status, Term};
@@ -24,6 +28,8 @@ pub enum Change {
     Sighted { evidence: Box<Evidence>, facts: Vec<Statement>, seen_at: Timestamp, by: Sighting },
     /// A complete report of its series did not name it any more.
     Gone { at: Timestamp },
+    /// The feeds say anew what is known of its CVEs.
+    Informed { known: Arc<Known> },
     /// Somebody says what it is.
     Said { source: Source, statements: Vec<Statement> },
     /// Somebody moves its lifecycle.
@@ -55,9 +61,9 @@ impl Finding {
                 self.sighting = Some(by);
                 let (mut was, mut is) = (Map::new(), Map::new());
                 evidence_differences(&self.evidence, &evidence, &mut was, &mut is);
-                let said = scanner_values(&self.layers);
+                let said = values_of(&self.layers, Layer::Scanner);
                 self.layers.refresh(facts);
-                map_differences(said, scanner_values(&self.layers), &mut was, &mut is);
+                map_differences(said, values_of(&self.layers, Layer::Scanner), &mut was, &mut is);
                 self.evidence = *evidence;
                 if !was.is_empty() || !is.is_empty() {
                     entries.push(entry("finding.refreshed", was, is));
@@ -82,6 +88,20 @@ impl Finding {
                         status_map(before.status),
                         status_map(next),
                     ));
+                }
+            }
+            Change::Informed { known } => {
+                let said = known.statements(&self.layers);
+                if said.is_empty() && !self.layers.has_intel() {
+                    return Ok(entries);
+                }
+                let layers = self.layers.clone();
+                self.layers.inform(|by| Feed::with_id(by).is_some(), said);
+                if self.layers != layers {
+                    let (mut was, mut is) = (Map::new(), Map::new());
+                    let [before, after] = [&layers, &self.layers].map(|l| values_of(l, Layer::Intel));
+                    map_differences(before, after, &mut was, &mut is);
+                    entries.push(entry("finding.informed", was, is));
                 }
             }
             Change::Said { source, statements } => {
@@ -156,7 +176,7 @@ impl Told {
         after.insert("class".to_owned(), json!(finding.evidence.class));
         after.insert("scanner_source".to_owned(), json!(finding.evidence.scanner_source));
         after.insert("status".to_owned(), json!(finding.shown.status));
-        after.extend(scanner_values(&finding.layers));
+        after.extend(values_of(&finding.layers, Layer::Scanner));
         let entry = AuditEntry::new("finding.created", finding.id).after(after.into());
         self.entries.push(if cause.is_null() { entry } else { entry.because(cause.clone()) });
     }
@@ -226,16 +246,17 @@ fn status_map(status: Status) -> Map<String, Json> {
     Map::from_iter([("status".to_owned(), json!(status))])
 }
 
-/// What the scanner says, by field.
-fn scanner_values(layers: &Layers) -> Map<String, Json> {
+/// What a layer says, by field: of a scalar its last word.
+fn values_of(layers: &Layers, layer: Layer) -> Map<String, Json> {
+    let says = |source: Source| source.layer == layer;
     let scalars = ScalarField::ALL.iter().filter_map(|field| {
-        let said = layers.stack(*field).iter().find(|entry| entry.source == Source::SCANNER)?;
+        let said = layers.stack(*field).iter().rfind(|entry| says(entry.source))?;
         Some((field.word().to_owned(), said.value.as_ref()?.json()))
     });
     let sets = SetField::ALL.iter().filter_map(|field| {
         let said: Vec<&str> = layers
             .elements(*field)
-            .filter(|(_, stack)| stack.iter().any(|entry| entry.source == Source::SCANNER && entry.value))
+            .filter(|(_, stack)| stack.iter().any(|entry| says(entry.source) && entry.value))
             .map(|(element, _)| element)
             .collect();
         (!said.is_empty()).then(|| (field.word().to_owned(), json!(said)))
@@ -295,7 +316,7 @@ impl Evidence {
         let all = json!({
             "class": self.class, "description": self.description, "scanner_source": self.scanner_source,
             "scanner_category": self.scanner_category, "scanner_reference": self.scanner_reference,
-            "cvss_vector": self.cvss_vector, "endpoint": self.endpoint, "port": self.port,
+            "endpoint": self.endpoint, "port": self.port,
             "component_name": self.component_name, "component_version": self.component_version,
             "component_purl": self.component_purl,
             "fixed_version": self.fixed_version, "fix_available": self.fix_available,

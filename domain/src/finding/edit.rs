@@ -447,7 +447,9 @@ impl Domain {
                 updated_at: now,
             };
             let mut batch = Batch::new(now);
-            batch.create(finding, &asset, &rules, &Json::Null);
+            let named = reported.cve_ids.iter().map(String::as_str);
+            let known = self.known(&scope, &rules, named).await?;
+            batch.create(finding, &asset, known.as_ref(), &rules, &Json::Null)?;
             let mut tx = self.db().begin(actor, &scope, now).await?;
             if !batch.write(&mut tx).await? {
                 return Err(Error::new(Code::Taken, "There is already a finding with this identity."));

@@ -19,7 +19,6 @@ pub struct Evidence {
     pub scanner_source: String,
     pub scanner_category: Option<String>,
     pub scanner_reference: Option<String>,
-    pub cvss_vector: Option<String>,
     pub endpoint: Option<String>,
     pub port: Option<u16>,
     pub component_name: Option<String>,
@@ -42,8 +41,13 @@ pub struct Shown {
     pub vulnerability_type: Option<String>,
     pub remediation: Option<String>,
     pub cvss_score: Option<f64>,
+    pub cvss_vector: Option<String>,
     pub epss_score: Option<f64>,
+    pub epss_percentile: Option<f64>,
     pub known_exploit: Option<bool>,
+    /// When the catalogue of known exploited vulnerabilities wants it mended.
+    pub kev_due_at: Option<Timestamp>,
+    pub ransomware_use: Option<bool>,
     sets: [Vec<String>; SetField::ALL.len()],
 }
 
@@ -89,7 +93,9 @@ impl Shown {
     pub(crate) fn new(
         (title, severity, status): (String, Severity, Status),
         (vulnerability_type, remediation): (Option<String>, Option<String>),
-        (cvss_score, epss_score, known_exploit): (Option<f64>, Option<f64>, Option<bool>),
+        (cvss_score, cvss_vector): (Option<f64>, Option<String>),
+        (epss_score, epss_percentile): (Option<f64>, Option<f64>),
+        (known_exploit, kev_due_at, ransomware_use): (Option<bool>, Option<Timestamp>, Option<bool>),
         sets: [Vec<String>; SetField::ALL.len()],
     ) -> Self {
         Self {
@@ -99,8 +105,12 @@ impl Shown {
             vulnerability_type,
             remediation,
             cvss_score,
+            cvss_vector,
             epss_score,
+            epss_percentile,
             known_exploit,
+            kev_due_at,
+            ransomware_use,
             sets,
         }
     }
@@ -115,6 +125,10 @@ impl Shown {
             Some(Scalar::Number(number)) => Some(*number),
             _ => None,
         };
+        let flag = |field| match layers.scalar(field) {
+            Some(Scalar::Flag(flag)) => Some(*flag),
+            _ => None,
+        };
         Self {
             title: text(ScalarField::Title).unwrap_or_default(),
             severity: match layers.scalar(ScalarField::Severity) {
@@ -125,11 +139,15 @@ impl Shown {
             vulnerability_type: text(ScalarField::VulnerabilityType),
             remediation: text(ScalarField::Remediation),
             cvss_score: number(ScalarField::CvssScore),
+            cvss_vector: text(ScalarField::CvssVector),
             epss_score: number(ScalarField::EpssScore),
-            known_exploit: match layers.scalar(ScalarField::KnownExploit) {
-                Some(Scalar::Flag(flag)) => Some(*flag),
+            epss_percentile: number(ScalarField::EpssPercentile),
+            known_exploit: flag(ScalarField::KnownExploit),
+            kev_due_at: match layers.scalar(ScalarField::KevDueAt) {
+                Some(Scalar::Time(at)) => Some(*at),
                 _ => None,
             },
+            ransomware_use: flag(ScalarField::RansomwareUse),
             sets: std::array::from_fn(|at| layers.set(SetField::ALL[at]).map(str::to_owned).collect()),
         }
     }
@@ -146,8 +164,12 @@ impl Shown {
             ScalarField::VulnerabilityType => text(&self.vulnerability_type),
             ScalarField::Remediation => text(&self.remediation),
             ScalarField::CvssScore => self.cvss_score.map(Scalar::Number),
+            ScalarField::CvssVector => text(&self.cvss_vector),
             ScalarField::EpssScore => self.epss_score.map(Scalar::Number),
+            ScalarField::EpssPercentile => self.epss_percentile.map(Scalar::Number),
             ScalarField::KnownExploit => self.known_exploit.map(Scalar::Flag),
+            ScalarField::KevDueAt => self.kev_due_at.map(Scalar::Time),
+            ScalarField::RansomwareUse => self.ransomware_use.map(Scalar::Flag),
         }
     }
 
@@ -198,6 +220,10 @@ impl Shown {
             Some(Scalar::Number(number)) => Some(*number),
             _ => None,
         };
+        let flag = match &value {
+            Some(Scalar::Flag(flag)) => Some(*flag),
+            _ => None,
+        };
         match field {
             ScalarField::Title => self.title = text.unwrap_or_default(),
             ScalarField::Severity => {
@@ -208,13 +234,17 @@ impl Shown {
             ScalarField::VulnerabilityType => self.vulnerability_type = text,
             ScalarField::Remediation => self.remediation = text,
             ScalarField::CvssScore => self.cvss_score = number,
+            ScalarField::CvssVector => self.cvss_vector = text,
             ScalarField::EpssScore => self.epss_score = number,
-            ScalarField::KnownExploit => {
-                self.known_exploit = match value {
-                    Some(Scalar::Flag(flag)) => Some(flag),
+            ScalarField::EpssPercentile => self.epss_percentile = number,
+            ScalarField::KnownExploit => self.known_exploit = flag,
+            ScalarField::KevDueAt => {
+                self.kev_due_at = match value {
+                    Some(Scalar::Time(at)) => Some(at),
                     _ => None,
                 }
             }
+            ScalarField::RansomwareUse => self.ransomware_use = flag,
         }
     }
 
@@ -245,6 +275,7 @@ impl Scalar {
             Self::Flag(flag) => json!(flag),
             Self::Number(number) => json!(number),
             Self::Text(text) => json!(text),
+            Self::Time(at) => json!(at),
         }
     }
 }
@@ -258,7 +289,6 @@ impl Evidence {
             scanner_source: scanner.to_owned(),
             scanner_category: reported.scanner_category.clone(),
             scanner_reference: reported.scanner_reference.clone(),
-            cvss_vector: reported.cvss_vector.clone(),
             endpoint: reported.endpoint.clone(),
             port: reported.port,
             component_name: reported.component_name.clone(),
@@ -283,6 +313,7 @@ pub fn scanner_statements(reported: &Reported) -> Vec<Statement> {
         (ScalarField::VulnerabilityType, text(&reported.vulnerability_type)),
         (ScalarField::Remediation, text(&reported.remediation)),
         (ScalarField::CvssScore, reported.cvss_score.map(Scalar::Number)),
+        (ScalarField::CvssVector, text(&reported.cvss_vector)),
         (ScalarField::EpssScore, reported.epss_score.map(Scalar::Number)),
         (ScalarField::KnownExploit, reported.known_exploit.map(Scalar::Flag)),
     ];
@@ -321,7 +352,10 @@ impl Subject for Facts<'_> {
             F::Class => Value::Code(evidence.class.code()),
             F::CvssScore => number(self.shown.cvss_score),
             F::EpssScore => number(self.shown.epss_score),
+            F::EpssPercentile => number(self.shown.epss_percentile),
             F::KnownExploit => flag(self.shown.known_exploit),
+            F::KevDueAt => time(self.shown.kev_due_at),
+            F::RansomwareUse => flag(self.shown.ransomware_use),
             F::SlaBreached => flag(self.finding.sla_breached),
             F::VulnerabilityType => text(&self.shown.vulnerability_type),
             F::ScannerSource => Value::Text(&evidence.scanner_source),

@@ -45,7 +45,10 @@ const COLUMNS: &[Column] = &[
     ("cvss_score", Type::Double),
     ("cvss_vector", Type::Text),
     ("epss_score", Type::Double),
+    ("epss_percentile", Type::Double),
     ("known_exploit", Type::Bool),
+    ("kev_due_at", Type::BigInt),
+    ("ransomware_use", Type::Bool),
     ("sla_breached", Type::Bool),
     ("endpoint", Type::Text),
     ("port", Type::Int),
@@ -130,9 +133,12 @@ fn row(finding: &Finding, said: Option<i64>) -> [Value; COLUMNS.len()] {
         evidence.scanner_category.clone().into(),
         evidence.scanner_reference.clone().into(),
         shown.cvss_score.into(),
-        evidence.cvss_vector.clone().into(),
+        shown.cvss_vector.clone().into(),
         shown.epss_score.into(),
+        shown.epss_percentile.into(),
         shown.known_exploit.into(),
+        micros(shown.kev_due_at),
+        shown.ransomware_use.into(),
         finding.sla_breached.into(),
         evidence.endpoint.clone().into(),
         evidence.port.map(i32::from).into(),
@@ -207,8 +213,10 @@ pub(crate) fn read(row: &QueryResult) -> Result<Finding> {
     let status = r.term()?;
     let (vulnerability_type, remediation) = (r.next()?, r.next()?);
     let (scanner_source, scanner_category, scanner_reference) = (r.next()?, r.next()?, r.next()?);
-    let (cvss_score, cvss_vector, epss_score) = (r.next()?, r.next()?, r.next()?);
-    let (known_exploit, sla_breached) = (r.next()?, r.next()?);
+    let cvss = (r.next()?, r.next()?);
+    let epss = (r.next()?, r.next()?);
+    let exploit = (r.next()?, r.time()?, r.next()?);
+    let sla_breached = r.next()?;
     let endpoint = r.next()?;
     let port = r.next::<Option<i32>>()?.and_then(|port| u16::try_from(port).ok());
     let (component_name, component_version, component_purl) = (r.next()?, r.next()?, r.next()?);
@@ -221,12 +229,8 @@ pub(crate) fn read(row: &QueryResult) -> Result<Finding> {
         *set = r.list()?;
     }
     let stored: String = r.next()?;
-    let shown = Shown::new(
-        (title, severity, status),
-        (vulnerability_type, remediation),
-        (cvss_score, epss_score, known_exploit),
-        sets,
-    );
+    let shown =
+        Shown::new((title, severity, status), (vulnerability_type, remediation), cvss, epss, exploit, sets);
     let layers = Layers::decode(&stored, status, shown.statements()).map_err(Error::internal)?;
     Ok(Finding {
         id,
@@ -240,7 +244,6 @@ pub(crate) fn read(row: &QueryResult) -> Result<Finding> {
             scanner_source,
             scanner_category,
             scanner_reference,
-            cvss_vector,
             endpoint,
             port,
             component_name,
@@ -399,12 +402,19 @@ pub(crate) struct Written {
     new: Rows,
     changed: Rows,
     sighted: bool,
+    /// The CVE ids that findings came to show, and those that they no longer do.
+    cves: (Vec<(String, Uuid)>, Vec<(String, Uuid)>),
 }
 
 impl Written {
     /// `new` ones, and `changed` ones in the order of their ids, each one write after the revision
     /// at which it was read.
-    pub fn new(new: &[Finding], changed: &[Finding], sighted: bool) -> Self {
+    pub fn new(
+        new: &[Finding],
+        changed: &[Finding],
+        sighted: bool,
+        cves: (Vec<(String, Uuid)>, Vec<(String, Uuid)>),
+    ) -> Self {
         let rows = |findings: &[Finding], scanned: bool| {
             let mut rows = Rows::new(COLUMNS, findings.len());
             for finding in findings {
@@ -412,7 +422,7 @@ impl Written {
             }
             rows
         };
-        Self { new: rows(new, true), changed: rows(changed, sighted), sighted }
+        Self { new: rows(new, true), changed: rows(changed, sighted), sighted, cves }
     }
 }
 
@@ -420,7 +430,7 @@ impl Tx {
     /// Writes findings. `false`: another writer made a new one of them first, or wrote a present
     /// one meanwhile, and nothing of this transaction may be kept.
     pub(crate) async fn write_findings(&self, written: Written) -> Result<bool> {
-        let Written { new, changed, sighted } = written;
+        let Written { new, changed, sighted, cves: (named, unnamed) } = written;
         // Not ON CONFLICT DO NOTHING: a conflict is rare, and guarding against it costs each row.
         match new.insert(self.conn(), self.dialect, "finding", "").await.map_err(Error::from) {
             Ok(_) => {}
@@ -434,6 +444,10 @@ impl Tx {
             false => "AND finding.revision = new.revision - 1",
         };
         let count = changed.len();
-        Ok(changed.update(self.conn(), self.dialect, "finding", &set, then).await? == count)
+        if changed.update(self.conn(), self.dialect, "finding", &set, then).await? < count {
+            return Ok(false);
+        }
+        self.index_cves(named, unnamed).await?;
+        Ok(true)
     }
 }

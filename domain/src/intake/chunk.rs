@@ -2,6 +2,7 @@
 //! and brought into the form in which it is written, and then it is written in one transaction.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -14,8 +15,9 @@ use crate::error::{Error, Result};
 use crate::finding::batch::Batch;
 use crate::finding::change::Change;
 use crate::finding::facts::{Evidence, Finding, Shown, Sighting, scanner_statements};
-use crate::finding::layers::Layers;
+use crate::finding::layers::{Layers, SetField};
 use crate::finding::store::Written;
+use crate::intel::fact::Known;
 use crate::inventory::asset::{self, Asset, store as assets};
 use crate::ledger::Speaker;
 use crate::ledger::store::Pending;
@@ -83,6 +85,9 @@ impl Import {
         let db = self.domain.db();
         let mut known = db.findings_by_fingerprint(&self.scope, self.params.project, fingerprints).await?;
         let assets = self.assets(chunk, &known, ahead, now).await?;
+        let shown = known.values().flat_map(|finding| finding.shown.set(SetField::CveIds));
+        let cves = chunk.findings.iter().flat_map(|handed| &handed.reported.cve_ids).chain(shown);
+        let facts = self.domain.known(&self.scope, &rules, cves.map(String::as_str)).await?;
         let mut batch = Batch::of_scan(now);
         let mut counts = Counts { unchanged: chunk.same, ..Counts::default() };
         let mut seen = Vec::new();
@@ -100,7 +105,7 @@ impl Import {
                 }
                 Some(finding) => {
                     let (id, before) = (finding.id, finding.sighting);
-                    if self.see(&mut batch, finding, reported, by, &assets, &rules)? {
+                    if self.see(&mut batch, finding, reported, by, &assets, facts.as_ref(), &rules)? {
                         counts.changed += 1;
                     } else {
                         counts.unchanged += 1;
@@ -113,7 +118,7 @@ impl Import {
                 None => {
                     let asset = assets.named(&reported.asset.name)?;
                     let finding = self.found(reported, *fingerprint, by, asset, now);
-                    batch.create(finding, asset, &rules, &self.cause);
+                    batch.create(finding, asset, facts.as_ref(), &rules, &self.cause)?;
                     counts.created += 1;
                 }
             }
@@ -137,7 +142,7 @@ impl Import {
 
     /// Writes what was prepared.
     pub(super) async fn keep(&self, prepared: Prepared, stored: &Stored) -> Result<Attempt> {
-        let mut tx = self.domain.db().begin_with(prepared.pending).await?;
+        let mut tx = self.domain.db().begin_with(&self.scope, prepared.pending).await?;
         if !asset::insert_new(&mut tx, &prepared.assets).await?
             || !tx.write_findings(prepared.written).await?
         {
@@ -166,6 +171,7 @@ impl Import {
         reported: &Reported,
         by: Sighting,
         assets: &Assets,
+        facts: Option<&Arc<Known>>,
         rules: &RuleSet,
     ) -> Result<bool> {
         let asset = assets.with_id(finding.asset)?;
@@ -175,7 +181,9 @@ impl Import {
             seen_at: self.scanned_at,
             by,
         };
-        batch.change(finding, asset, vec![sighted], Some(rules), &self.cause)
+        let informed = facts.map(|known| Change::Informed { known: Arc::clone(known) });
+        let changes = std::iter::once(sighted).chain(informed).collect();
+        batch.change(finding, asset, changes, Some(rules), &self.cause)
     }
 
     /// A finding that was not known.

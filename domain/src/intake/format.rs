@@ -9,7 +9,10 @@ use std::fmt;
 pub use self::document::document;
 pub use self::head::Head;
 use crate::error::{Code, Error, Result};
-use crate::intake::formats::{nessus, sarif, tabular, trivy};
+use crate::intake::formats::{
+    asff, burp, cargo_audit, csaf, cyclonedx, dependency_check, github, grype, nessus, npm_audit, nuclei,
+    ocsf, openvex, osv_scanner, qualys, sarif, semgrep, snyk, tabular, trivy, zap,
+};
 use crate::intake::mapping::Mapping;
 use crate::intake::report::{ReportHead, Reported};
 use crate::intake::source::Source;
@@ -110,6 +113,48 @@ formats! {
     Sarif = sarif::FORMAT;
     /// Nessus version 2 (`.nessus`).
     NessusXml = nessus::FORMAT;
+    /// What `grype -o json` writes.
+    GrypeJson = grype::FORMAT;
+    /// CycloneDX in JSON.
+    CyclonedxJson = cyclonedx::JSON;
+    /// CycloneDX in XML.
+    CyclonedxXml = cyclonedx::XML;
+    /// OpenVEX.
+    Openvex = openvex::FORMAT;
+    /// CSAF 2.0.
+    Csaf = csaf::FORMAT;
+    /// What OWASP Dependency-Check writes as XML.
+    DependencyCheckXml = dependency_check::FORMAT;
+    /// What `osv-scanner --format json` writes.
+    OsvScannerJson = osv_scanner::FORMAT;
+    /// What `cargo audit --json` writes.
+    CargoAuditJson = cargo_audit::FORMAT;
+    /// What `npm audit --json` writes.
+    NpmAuditJson = npm_audit::FORMAT;
+    /// What `snyk test --json` writes.
+    SnykJson = snyk::FORMAT;
+    /// ZAP's traditional report in XML.
+    ZapXml = zap::XML;
+    /// ZAP's traditional report in JSON.
+    ZapJson = zap::JSON;
+    /// What `nuclei -jsonl` or `-json-export` writes.
+    NucleiJson = nuclei::FORMAT;
+    /// What `semgrep --json` writes.
+    SemgrepJson = semgrep::FORMAT;
+    /// Burp Suite's issues in XML.
+    BurpXml = burp::FORMAT;
+    /// Qualys' scan report, or host list of detections, in XML.
+    QualysXml = qualys::FORMAT;
+    /// Findings in the Open Cybersecurity Schema Framework.
+    Ocsf = ocsf::FORMAT;
+    /// The AWS Security Finding Format.
+    Asff = asff::FORMAT;
+    /// Dependabot alerts from GitHub's API.
+    GithubDependabot = github::DEPENDABOT;
+    /// Code scanning alerts from GitHub's API.
+    GithubCodeScanning = github::CODE_SCANNING;
+    /// Secret scanning alerts from GitHub's API.
+    GithubSecretScanning = github::SECRET_SCANNING;
     /// Comma-separated values under a mapping.
     Csv = tabular::CSV;
     /// A JSON object on each line, under a mapping.

@@ -33,6 +33,19 @@ pub fn walk(guard: Guard, meter: &Rc<Meter>, limits: &Limits, each: EachElement<
     }
 }
 
+/// Walks the values that `guard` serves one after the other, on lines of their own or not. There
+/// may be none.
+///
+/// # Errors
+/// Those of [`walk`].
+pub fn walk_all(guard: Guard, meter: &Rc<Meter>, limits: &Limits, each: EachElement<'_>) -> Result<()> {
+    let mut json = Json { guard, meter: Rc::clone(meter), limits: limits.clone() };
+    while json.next()?.is_some() {
+        json.offer(&mut *each)?;
+    }
+    Ok(())
+}
+
 /// A value that has not been read yet.
 pub struct Value<'v> {
     json: &'v mut Json,
@@ -66,6 +79,11 @@ impl Value<'_> {
             b'{' => self.json.container(Some(&mut |name, value| each(Some(name), value)), None),
             _ => Err(self.json.malformed("an object or an array was expected")),
         }
+    }
+
+    /// Whether this is an array. It stays unread.
+    pub fn is_array(&mut self) -> Result<bool> {
+        Ok(self.json.peek()? == b'[')
     }
 
     /// The whole value as its text, which is JSON only if [`Raw::parse`] says so.

@@ -1,8 +1,9 @@
 //! What a report may not exceed. Each limit holds while the report streams by, before anything
 //! of that size is in memory.
 
-use crate::error::{Code, Error};
-use crate::intake::place::Place;
+use crate::error::{Code, Error, Result};
+use crate::intake::place::{Meter, Place};
+use crate::intake::report::Reported;
 
 /// The limits of one report. Sizes are bytes, after decoding to UTF-8.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +64,27 @@ pub fn too_large(limit: Limit, place: Place) -> Error {
     place.mark(Error::new(Code::ReportTooLarge, message).with("limit", name).with("value", value))
 }
 
+/// What a report comes to with all that it says once of many products written out for each of them. Held to the bytes
+/// of a report, so that a small one cannot become a huge one.
+#[derive(Debug, Default)]
+pub struct Spread(u64);
+
+impl Spread {
+    /// # Errors
+    /// `REPORT_TOO_LARGE` where it is more than a report may have.
+    pub fn add(&mut self, reported: &Reported, limits: &Limits, meter: &Meter) -> Result<()> {
+        let texts = [&reported.description, &reported.remediation, &reported.excerpt];
+        let lists = [&reported.references, &reported.tags, &reported.cve_ids, &reported.cwe_ids];
+        let texts = texts.into_iter().flatten().map(String::len).sum::<usize>();
+        let lists = lists.into_iter().flatten().map(|value| value.len() + 32).sum::<usize>();
+        self.0 += (texts + lists) as u64;
+        if self.0 > limits.bytes {
+            return Err(too_large(limits.over_bytes(), meter.place()));
+        }
+        Ok(())
+    }
+}
+
 /// A limit that was met: its name and value, and what there is too much of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
@@ -118,6 +140,6 @@ impl Limits {
 
     /// XML documents may not declare entities at all.
     pub fn over_entities() -> Limit {
-        Limit { name: "entities", value: 0, what: "a document type with declarations" }
+        Limit { name: "entities", value: 0, what: "a document type that declares more than elements" }
     }
 }

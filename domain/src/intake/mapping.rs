@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Code, Error, Result};
+use crate::intake::text;
 use crate::vocabulary::terms::{Severity, Term, terms};
 
 terms! {
@@ -125,12 +126,7 @@ impl Mapping {
     pub fn severity(&self, word: &str) -> Option<Severity> {
         let word = word.trim();
         let mapped = self.severities.iter().find(|(key, _)| key.trim().eq_ignore_ascii_case(word));
-        mapped.map(|(_, severity)| *severity).or_else(|| {
-            let (_, ours) = SEVERITIES
-                .iter()
-                .find(|(words, _)| words.split(", ").any(|one| one.eq_ignore_ascii_case(word)))?;
-            Severity::parse(ours)
-        })
+        mapped.map(|(_, severity)| *severity).or_else(|| text::severity(word, SEVERITIES))
     }
 }
 

@@ -112,6 +112,13 @@ impl Source {
         json::walk(guard, &self.meter, &self.limits, each)
     }
 
+    /// Walks the report as JSON values one after the other, of which there may be none.
+    pub fn json_values(self, each: &mut dyn FnMut(Value<'_>) -> Result<()>) -> Result<()> {
+        let scan = JsonScan::new(&self.limits);
+        let guard = Guard::new(self.bytes, Box::new(scan), Rc::clone(&self.meter), &self.limits);
+        json::walk_all(guard, &self.meter, &self.limits, each)
+    }
+
     /// The report as a table of comma-separated values, or of values between other delimiters.
     pub fn table(self, delimiter: u8) -> Guard {
         let scan = CsvScan::new(&self.limits, delimiter);

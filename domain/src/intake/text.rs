@@ -5,7 +5,9 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, NaiveDateTime};
 
+use crate::intake::cvss;
 use crate::intake::report::{Reported, ReportedAsset};
+use crate::vocabulary::terms::{Severity, Term};
 use crate::vocabulary::time::Timestamp;
 
 /// Characters of a title, an asset's name and every other one-line text.
@@ -82,7 +84,9 @@ pub fn tidy(reported: &mut Reported, list: usize) {
     for values in [cve_ids, cwe_ids, references, tags] {
         distinct(values, list);
     }
-    *cvss_score = cvss_score.filter(|score| (0.0..=10.0).contains(score));
+    *cvss_score = cvss_score
+        .filter(|score| (0.0..=10.0).contains(score))
+        .or_else(|| cvss::score(cvss_vector.as_deref()?));
     *epss_score = epss_score.filter(|score| (0.0..=1.0).contains(score));
 }
 
@@ -114,6 +118,28 @@ fn cut_chars(text: &mut String, most: usize) {
     }
 }
 
+/// The severity that a word means by `table`, whose left column has words parted by commas.
+pub fn severity(word: &str, table: &[(&str, &str)]) -> Option<Severity> {
+    let word = word.trim();
+    let (_, ours) =
+        table.iter().find(|(words, _)| words.split(", ").any(|one| one.eq_ignore_ascii_case(word)))?;
+    Severity::parse(ours)
+}
+
+/// `text` with `*` in place of the last `version` in it: the same for the next version.
+pub fn without_version(text: &str, version: &str) -> String {
+    match text.rfind(version) {
+        Some(at) if !version.is_empty() => format!("{}*{}", &text[..at], &text[at + version.len()..]),
+        _ => text.to_owned(),
+    }
+}
+
+/// The texts that say something, as paragraphs.
+pub fn paragraphs<'t>(texts: impl IntoIterator<Item = &'t str>) -> Option<String> {
+    let texts: Vec<&str> = texts.into_iter().map(str::trim).filter(|text| !text.is_empty()).collect();
+    (!texts.is_empty()).then(|| texts.join("\n\n"))
+}
+
 /// Cuts at the last whole character within `most` bytes.
 pub fn cut_bytes(text: &mut String, most: usize) {
     text.truncate(text.floor_char_boundary(most));
@@ -122,6 +148,25 @@ pub fn cut_bytes(text: &mut String, most: usize) {
 /// The beginning of `text`, for an excerpt or another bounded copy.
 pub fn beginning(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
+}
+
+/// The kind of an asset from a name of types: `aws_ec2_instance` from `AwsEc2Instance` or
+/// `AWS::EC2::Instance`.
+pub fn kind(name: &str) -> Option<String> {
+    let mut kind = String::with_capacity(name.len() + 8);
+    let mut before = ' ';
+    for letter in name.trim().chars() {
+        let begins = letter.is_ascii_uppercase() && (before.is_ascii_lowercase() || before.is_ascii_digit());
+        if (begins || !letter.is_alphanumeric()) && !kind.is_empty() && !kind.ends_with('_') {
+            kind.push('_');
+        }
+        if letter.is_alphanumeric() {
+            kind.extend(letter.to_lowercase());
+        }
+        before = letter;
+    }
+    let kind = kind.trim_end_matches('_');
+    (!kind.is_empty()).then(|| kind.to_owned())
 }
 
 fn distinct(values: &mut Vec<String>, most: usize) {
@@ -158,7 +203,7 @@ pub fn cves(text: &str) -> Vec<String> {
 pub fn cwe(text: &str) -> Option<String> {
     let text = text.trim();
     let at = text.to_ascii_lowercase().rfind("cwe").map_or(0, |at| at + 3);
-    let digits = text[at..].trim_start_matches(['-', '_', ':', ' ']);
+    let digits = if at == 0 { text } else { text[at..].trim_start_matches(['-', '_', ':', ' ']) };
     let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
     if at == 0 && end < digits.len() {
         return None;
@@ -170,20 +215,37 @@ pub fn cwe(text: &str) -> Option<String> {
         .map(|number: u32| format!("CWE-{number}"))
 }
 
-/// A time in any of the forms that reports use: RFC 3339, a bare date, seconds since 1970
-/// (nine digits or more: fewer are more likely a date), or the form of C's `ctime`. Forms without a zone are read as UTC.
+/// The forms of times without a zone, or with the letters of one, which say no offset.
+const FORMS: [&str; 6] = [
+    "%a %b %e %H:%M:%S %Y",
+    "%a %b %e %H:%M:%S %Z %Y",
+    "%a, %d %b %Y %H:%M:%S",
+    "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%dT%H:%M:%S%.f",
+    "%Y/%m/%d %H:%M:%S",
+];
+
+/// A time in any of the forms that reports use: RFC 3339, also without the colon in the zone, a bare date, seconds since 1970
+/// (nine digits or more: fewer are more likely a date), milliseconds (thirteen digits), or one of
+/// [`FORMS`]. Forms without an offset are read as UTC.
 pub fn time(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     if let Some(at) = Timestamp::parse(text) {
         return Some(at);
+    }
+    // ISO 8601 without the colon of RFC 3339 in its offset.
+    if let Ok(at) = DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z") {
+        return Some(at.to_utc().into());
     }
     if (9..=11).contains(&text.len())
         && let Some(at) = text.parse().ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0))
     {
         return Some(at.into());
     }
-    ["%a %b %e %H:%M:%S %Y", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y/%m/%d %H:%M:%S"]
-        .iter()
-        .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
-        .map(|at| at.and_utc().into())
+    if text.len() == 13
+        && let Some(at) = text.parse().ok().and_then(DateTime::from_timestamp_millis)
+    {
+        return Some(at.into());
+    }
+    FORMS.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok()).map(|at| at.and_utc().into())
 }

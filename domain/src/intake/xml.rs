@@ -93,6 +93,24 @@ impl<'m> Xml<'m> {
         }
     }
 
+    /// The text of the present element, and that of its children called `name`.
+    pub fn text_and(&mut self, name: &str) -> Result<(String, String)> {
+        let (mut text, mut inside) = (String::new(), String::new());
+        loop {
+            match self.next(Some(&mut text))? {
+                Next::Start(tag) => self.offer(&tag, &mut |xml, tag| {
+                    if tag.name == name {
+                        inside.push_str(&xml.text()?);
+                    }
+                    Ok(())
+                })?,
+                Next::Text => {}
+                Next::End => return Ok((text, inside)),
+                Next::Eof => return Err(self.unfinished()),
+            }
+        }
+    }
+
     /// The refusal of a document that is malformed here.
     pub fn malformed(&self, what: impl std::fmt::Display) -> Error {
         self.meter.malformed(what)

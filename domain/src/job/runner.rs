@@ -108,6 +108,7 @@ impl Domain {
             JobKind::Sweep => self.run_sweep(job, stop).await,
             JobKind::BulkChange => self.run_bulk_change(job, stop).await,
             JobKind::Export => self.run_export(job).await,
+            JobKind::IntelLoad => self.run_intel_load(job, stop).await,
         }
     }
 
@@ -157,6 +158,9 @@ impl Domain {
         }
         if job.kind == JobKind::Import {
             self.end_scan_of(&mut tx, job, error.as_ref()).await?;
+        }
+        if job.kind == JobKind::IntelLoad {
+            self.end_load_of(&tx, job, error.as_ref()).await?;
         }
         let entry =
             AuditEntry::new(if state == JobState::Failed { "job.failed" } else { "job.ended" }, job.id);

@@ -257,6 +257,23 @@ impl Db {
         Ok(())
     }
 
+    /// A sign of life, and whether to go on: `false` where another took over or the job is to end.
+    pub(crate) async fn renew_lease(&self, scope: &Scope, job: &Job, now: Timestamp) -> Result<bool> {
+        debug_assert_eq!(*scope, Scope::System);
+        let conn = self.transaction().await?;
+        let renewed = Sql::new(self.dialect, "UPDATE job SET lease_until = ")
+            .bind(now.plus(LEASE).0)
+            .push(" WHERE id = ")
+            .bind(job.id)
+            .push(" AND fence = ")
+            .bind(job.fence)
+            .push(" AND NOT cancel_requested")
+            .run(&conn)
+            .await?;
+        conn.commit().await?;
+        Ok(renewed.rows_affected() == 1)
+    }
+
     /// How many jobs are not at their end, by state: a gauge.
     pub(crate) async fn jobs_open(&self, scope: &Scope) -> Result<i64> {
         debug_assert_eq!(*scope, Scope::System);

@@ -117,6 +117,12 @@ impl Pending {
         self.entries.first().map(|entry| entry.record)
     }
 
+    /// Locks the ledger ahead of its seal.
+    pub async fn lock(&self, conn: &DatabaseTransaction, dialect: Dialect) -> Result<()> {
+        head(conn, dialect, self.company, true).await?;
+        Ok(())
+    }
+
     pub async fn seal_under(
         self,
         conn: &DatabaseTransaction,
@@ -211,12 +217,7 @@ pub(crate) async fn open(conn: &impl ConnectionTrait, dialect: Dialect, company:
     Ok(())
 }
 
-pub(crate) async fn head(
-    conn: &impl ConnectionTrait,
-    dialect: Dialect,
-    company: Uuid,
-    lock: bool,
-) -> Result<Head> {
+async fn head(conn: &impl ConnectionTrait, dialect: Dialect, company: Uuid, lock: bool) -> Result<Head> {
     let lock = if lock && dialect == Dialect::Postgres { " FOR UPDATE" } else { "" };
     let row = Sql::new(dialect, HEADS)
         .push(" WHERE company_id = ")

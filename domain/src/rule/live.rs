@@ -1,4 +1,5 @@
-//! The rules that hold for a company now, compiled once per version of its rule set.
+//! The rules that hold for a company now, compiled once per version of its rule set. A load of
+//! intelligence makes a new version too: a pass that read facts from before is taken back.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -20,6 +21,8 @@ use crate::vocabulary::time::Timestamp;
 pub struct RuleSet {
     pub version: RulesVersion,
     pub rules: Vec<LiveRule>,
+    /// Whether any feed has been loaded that speaks of the company's findings.
+    pub informed: bool,
     /// When the first of them expires.
     until: Option<Timestamp>,
 }
@@ -62,7 +65,8 @@ impl Domain {
         let rules: Vec<Rule> = rules.into_iter().filter(|rule| rule.idle(now).is_none()).collect();
         let until = rules.iter().filter_map(|rule| rule.expires_at).min();
         let rules = rules.into_iter().map(LiveRule::of).collect();
-        let set = Arc::new(RuleSet { version, rules, until });
+        let informed = self.db().any_feed_loaded(scope).await?;
+        let set = Arc::new(RuleSet { version, rules, informed, until });
         self.rule_sets().lock().insert(company, Arc::clone(&set));
         Ok(set)
     }

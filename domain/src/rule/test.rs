@@ -111,7 +111,6 @@ fn supplied(company: Uuid, json: &Json, now: Timestamp) -> Result<(Finding, Asse
             scanner_source: "example".to_owned(),
             scanner_category: None,
             scanner_reference: None,
-            cvss_vector: None,
             endpoint: None,
             port: None,
             component_name: None,
@@ -182,6 +181,9 @@ fn supply(
         F::CvssScore => scalar(ScalarField::CvssScore, Scalar::Number(value.as_f64()?)),
         F::EpssScore => scalar(ScalarField::EpssScore, Scalar::Number(value.as_f64()?)),
         F::KnownExploit => scalar(ScalarField::KnownExploit, Scalar::Flag(value.as_bool()?)),
+        F::EpssPercentile => scalar(ScalarField::EpssPercentile, Scalar::Number(value.as_f64()?)),
+        F::KevDueAt => scalar(ScalarField::KevDueAt, Scalar::Time(time()?)),
+        F::RansomwareUse => scalar(ScalarField::RansomwareUse, Scalar::Flag(value.as_bool()?)),
         F::Status => layers.move_to(Source::SCANNER, word::<Status>(value)?),
         F::Tags
         | F::Effects

@@ -25,10 +25,41 @@ pub fn all() -> Vec<(&'static str, Format, Option<Mapping>)> {
         ("trivy-cluster.json", Format::TrivyJson, None),
         ("checks.sarif", Format::Sarif, None),
         ("hosts.nessus", Format::NessusXml, None),
+        ("trivy-modified.json", Format::TrivyJson, None),
+        ("grype.json", Format::GrypeJson, None),
+        ("bom.cdx.json", Format::CyclonedxJson, None),
+        ("bom.cdx.xml", Format::CyclonedxXml, None),
+        ("openvex.json", Format::Openvex, None),
+        ("advisory.csaf.json", Format::Csaf, None),
+        ("dependency-check.xml", Format::DependencyCheckXml, None),
+        ("osv.json", Format::OsvScannerJson, None),
+        ("cargo-audit.json", Format::CargoAuditJson, None),
+        ("npm-audit-1.json", Format::NpmAuditJson, None),
+        ("npm-audit-2.json", Format::NpmAuditJson, None),
+        ("snyk.json", Format::SnykJson, None),
+        ("snyk-projects.json", Format::SnykJson, None),
+        ("zap.xml", Format::ZapXml, None),
+        ("zap.json", Format::ZapJson, None),
+        ("nuclei.jsonl", Format::NucleiJson, None),
+        ("semgrep.json", Format::SemgrepJson, None),
+        ("burp.xml", Format::BurpXml, None),
+        ("qualys.xml", Format::QualysXml, None),
+        ("qualys-list.xml", Format::QualysXml, None),
+        ("ocsf.json", Format::Ocsf, None),
+        ("asff.json", Format::Asff, None),
+        ("dependabot.json", Format::GithubDependabot, None),
+        ("code-scanning.json", Format::GithubCodeScanning, None),
+        ("secret-scanning.json", Format::GithubSecretScanning, None),
         ("table.csv", Format::Csv, Some(table())),
         ("lines.jsonl", Format::Jsonl, Some(lines())),
         ("objects.json", Format::Json, Some(objects())),
     ]
+}
+
+/// Whether a report of the format has an end of its own. A table and lines have none: cut between
+/// rows they are shorter.
+pub fn ends_itself(format: Format) -> bool {
+    !matches!(format, Format::Csv | Format::Jsonl | Format::NucleiJson)
 }
 
 fn columns(columns: &[(Mapped, &str)]) -> BTreeMap<Mapped, String> {

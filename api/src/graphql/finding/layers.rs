@@ -3,10 +3,12 @@
 use async_graphql::{Context, Object, SimpleObject, Union};
 use domain::finding::facts::Finding;
 use domain::finding::layers::{Entry, Layers, ScalarField, SetField, Source, Verdict};
+use domain::intel::feed::Feed;
 use domain::vocabulary::terms::Term;
 use serde_json::json;
 
 use super::words::Layer;
+use crate::graphql::intel::IntelFeedKey;
 use crate::graphql::loaders::{loaders, one};
 use crate::graphql::person::{Person, person};
 use crate::graphql::rule::RuleNode;
@@ -76,6 +78,11 @@ impl LayerEntry {
             }),
             Layer::Scanner | Layer::Intel | Layer::Runbook => None,
         })
+    }
+
+    /// The feed that said it; null for all other layers.
+    async fn feed(&self) -> Option<IntelFeedKey> {
+        Feed::with_id(self.source.by).map(Into::into)
     }
 
     /// What it says; null where it says that there is no value.

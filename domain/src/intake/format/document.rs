@@ -6,6 +6,7 @@ use super::Format;
 use crate::intake::limits::Limits;
 use crate::intake::mapping::Mapped;
 use crate::intake::text;
+use crate::intake::vex;
 use crate::vocabulary::terms::Term;
 
 const INTRODUCTION: &str = "\
@@ -69,7 +70,7 @@ fn write(page: &mut String) -> fmt::Result {
     writeln!(
         page,
         "Titles and other lines are cut at {} characters, descriptions at {} KiB, excerpts at {} KiB. CVSS scores \
-         outside of 0 to 10 are left out.\n",
+         outside of 0 to 10 are left out; where a report gives a CVSS vector without a score, the score is computed (versions 2, 3.0, 3.1 and 4.0).\n",
         text::LINE,
         text::PAGE >> 10,
         text::EXCERPT >> 10,
@@ -81,6 +82,7 @@ fn write(page: &mut String) -> fmt::Result {
         "Fields: {}.",
         Mapped::WORDS.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
     )?;
+    verdicts(page)?;
     for format in Format::ALL {
         let entry = format.entry();
         writeln!(page, "\n## {}\n", entry.label)?;
@@ -116,6 +118,37 @@ fn write(page: &mut String) -> fmt::Result {
     Ok(())
 }
 
+const VERDICTS: &str = "\
+## Verdicts
+
+What a report says of its own finding beside that it is there: the state of a VEX statement, a suppression, an ignore. Such a \
+finding is never dropped: it comes with a verdict, which says what it is to be, why and who says so. Entries that are one finding \
+have a verdict only where all of them do. A state that is not in the table gives none.
+
+| who | state | justification | verdict | because |
+| --- | --- | --- | --- | --- |
+";
+
+fn verdicts(page: &mut String) -> fmt::Result {
+    write!(page, "\n{VERDICTS}")?;
+    for row in vex::TABLE {
+        let states = row.state.split('|').map(|state| format!("`{state}`")).collect::<Vec<_>>().join(", ");
+        let of_state =
+            || vex::TABLE.iter().filter(|one| (one.vocabulary, one.state) == (row.vocabulary, row.state));
+        let says_none = of_state().any(|one| one.justification == vex::ABSENT);
+        let why = match row.justification {
+            vex::ABSENT => "none".to_owned(),
+            vex::OTHER if says_none => "any other".to_owned(),
+            vex::OTHER if of_state().count() > 1 => "any other, or none".to_owned(),
+            vex::OTHER => "any, or none".to_owned(),
+            why => format!("`{why}`"),
+        };
+        let status = row.status.map_or("none", Term::word);
+        writeln!(page, "| {} | {states} | {why} | {status} | {} |", row.vocabulary.label(), row.because)?;
+    }
+    Ok(())
+}
+
 fn limits(page: &mut String) -> fmt::Result {
     let limits = Limits::default();
     let bytes = |bytes: u64| match bytes {
@@ -124,7 +157,11 @@ fn limits(page: &mut String) -> fmt::Result {
         bytes => format!("{bytes} bytes"),
     };
     let rows = [
-        ("bytes", bytes(limits.bytes), "the whole report"),
+        (
+            "bytes",
+            bytes(limits.bytes),
+            "the whole report; and what it comes to with all that it says once of many products written out for each",
+        ),
         ("ratio", limits.ratio.to_string(), "times that it may be larger than it is packed, from 16 MiB on"),
         ("entries", limits.entries.to_string(), "files and folders in a ZIP archive"),
         ("nesting", limits.nesting.to_string(), "objects and arrays, or elements, inside of each other"),

@@ -23,7 +23,7 @@ pub const FORMAT: Entry = Entry {
     scanner: "sarif",
     counting: "Each entry of `results` of each run whose `kind` is `fail` (also if absent), `open` or `review`, and \
          whose `baselineState` is not `absent`. `pass`, `notApplicable` and `informational` say that nothing is wrong, and an \
-         absent result is gone. A suppressed result is a finding with the tag `suppressed`. The same result at the same place, \
+         absent result is gone. A suppressed result is a finding with the tag `suppressed` and a verdict (see the table of verdicts). The same result at the same place, \
          found in several commits, is one finding.",
     identity: "The rule with `fingerprints`; or else the rule and the file with `partialFingerprints` (but not hashes of whole files, where there are others); or else the rule, the \
          file, the logical location, and the text of the snippet with its column, or without a snippet the line, column \
@@ -65,6 +65,10 @@ pub const FORMAT: Entry = Entry {
         ("remediation", "`help`"),
         ("tags", "tags of the result and of its rule; `suppressed`; `kind:open`, `kind:review`"),
         ("first_seen_at", "`provenance.firstDetectionTimeUtc`"),
+        (
+            "verdict",
+            "`suppressions`, where none is under review or rejected: `kind` and `justification` of the first",
+        ),
         ("excerpt", "the beginning of the result"),
         ("time of the scan", "the latest `endTimeUtc`, or else `startTimeUtc`, of the invocations"),
     ],

@@ -468,7 +468,8 @@ fn likely_delimiter(head: &[u8]) -> u8 {
     candidates.into_iter().max_by_key(|delimiter| count(*delimiter)).unwrap_or(b',')
 }
 
-fn refuse(meter: &Meter, error: ::csv::Error) -> Error {
+/// What the reader of a table refuses, with its place.
+pub(crate) fn refuse(meter: &Meter, error: ::csv::Error) -> Error {
     if let Some(ours) = meter.carried() {
         return ours;
     }
@@ -522,7 +523,12 @@ fn written(value: &Json, separator: &str) -> Option<String> {
 }
 
 /// Reads one line, at most one item's bytes of it. Whether there was one.
-fn read_line(guard: &mut Guard, line: &mut Vec<u8>, meter: &Meter, limits: &Limits) -> Result<bool> {
+pub(crate) fn read_line(
+    guard: &mut Guard,
+    line: &mut Vec<u8>,
+    meter: &Meter,
+    limits: &Limits,
+) -> Result<bool> {
     meter.fence(limits.item);
     let read = guard
         .read_until(b'\n', line)

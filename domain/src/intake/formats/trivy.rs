@@ -4,7 +4,7 @@ mod items;
 
 use crate::error::Result;
 use crate::intake::format::{Emit, Entry, Pass, Plan, Reader};
-use crate::intake::formats::trivy::items::{License, Misconfiguration, Secret, Vulnerability};
+use crate::intake::formats::trivy::items::{License, Misconfiguration, Modified, Secret, Vulnerability};
 use crate::intake::json::Value;
 use crate::intake::late::{Late, Scope, Weight};
 use crate::intake::limits::Limits;
@@ -51,10 +51,15 @@ pub const FORMAT: Entry = Entry {
             "version 3 or else 4 or else 2, of the source of the severity, else nvd, ghsa, redhat, any",
         ),
         ("component_name, component_version, fixed_version", "`PkgName`, `InstalledVersion`, `FixedVersion`"),
+        ("component_purl", "`PkgIdentifier.PURL`"),
         ("file_path, line", "`PkgPath`, or else the target; `StartLine`"),
         ("tags", "`Type` of the result, and the `Status` of a vulnerability"),
         ("references", "`PrimaryURL`, `References`"),
         ("remediation", "`Resolution`"),
+        (
+            "verdict",
+            "`Status` of a modified finding: `ignored`, or one of OpenVEX with the `Statement` as its justification; its `Source`",
+        ),
         ("excerpt", "the beginning of the entry"),
         ("time of the scan", "`CreatedAt`"),
     ],
@@ -312,6 +317,26 @@ impl Trivy {
                 "Misconfigurations" => each(value, &Misconfiguration::read),
                 "Secrets" => each(value, &|entity| Secret::read(entity).map(Some)),
                 "Licenses" => each(value, &|entity| License::read(entity).map(Some)),
+                "ExperimentalModifiedFindings" => value.array(&mut |entry| {
+                    let mut modified = Modified::default();
+                    entry.object(&mut |name, value| {
+                        match name {
+                            "Type" => modified.kind = value.get()?,
+                            "Status" => modified.status = value.get()?,
+                            "Statement" => modified.statement = value.get()?,
+                            "Source" => modified.source = value.get()?,
+                            "Finding" => modified.finding = Some(value.raw()?),
+                            _ => {}
+                        }
+                        Ok(())
+                    })?;
+                    if let Some(mut reported) = modified.read(pen.meter, target.used())? {
+                        let resource = resource.as_deref_mut().map(Scope::used);
+                        reported.asset = asset(artifact.used(), resource, asset_by_caller);
+                        (pen.emit)(FORMAT.scanner, reported)?;
+                    }
+                    Ok(())
+                }),
                 "Target" => {
                     let name: Option<String> = value.get()?;
                     target.learn(|target| target.name = name.unwrap_or_default());

@@ -1,4 +1,7 @@
 //! Depth, attribute counts and text lengths of XML, and the refusal of entity declarations.
+//!
+//! A document type may declare elements and their attributes, as the reports of some scanners do.
+//! These declarations are passed over; any other declaration in it is refused.
 
 use memchr::memchr;
 
@@ -15,6 +18,9 @@ pub struct XmlScan {
     /// The last bytes of the present construct, newest lowest.
     tail: u32,
 }
+
+/// How what may stand in a document type begins: elements, attributes, notations, comments.
+const DECLARED: [&[u8; 4]; 4] = [b"<!EL", b"<!AT", b"<!NO", b"<!--"];
 
 #[derive(Clone, Copy)]
 enum State {
@@ -33,6 +39,12 @@ enum State {
     DocumentType {
         quote: Option<u8>,
     },
+    /// Between the square brackets of a document type.
+    Subset {
+        quote: Option<u8>,
+    },
+    /// A comment there.
+    SubsetComment,
 }
 
 impl XmlScan {
@@ -114,10 +126,37 @@ impl XmlScan {
             }
             State::DocumentType { quote: None } => match byte {
                 b'"' | b'\'' => self.state = State::DocumentType { quote: Some(byte) },
-                b'[' => return Err(Limits::over_entities()),
+                b'[' => {
+                    self.state = State::Subset { quote: None };
+                    self.tail = 0;
+                }
                 b'>' => self.enter(State::Text),
                 _ => {}
             },
+            State::Subset { .. } if newest[0] == b'<' && !DECLARED.contains(&&newest) => {
+                return Err(Limits::over_entities());
+            }
+            State::Subset { .. } if newest == *b"<!--" => {
+                self.state = State::SubsetComment;
+                self.tail = 0;
+            }
+            State::Subset { quote: Some(quote) } => {
+                if byte == quote {
+                    self.state = State::Subset { quote: None };
+                }
+            }
+            State::Subset { quote: None } => match byte {
+                b'"' | b'\'' => self.state = State::Subset { quote: Some(byte) },
+                b'%' => return Err(Limits::over_entities()),
+                b']' => self.state = State::DocumentType { quote: None },
+                _ => {}
+            },
+            State::SubsetComment => {
+                if byte == b'>' && ends(b"-->") {
+                    self.state = State::Subset { quote: None };
+                    self.tail = 0;
+                }
+            }
         }
         Ok(())
     }

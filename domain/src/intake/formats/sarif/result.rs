@@ -8,10 +8,12 @@ use serde_json::Value as Json;
 
 use super::run::{Component, Location, Message, Properties, Reference, Rule, Run};
 use crate::error::Result;
+use crate::intake::cvss;
 use crate::intake::json::or_default;
 use crate::intake::place::Meter;
-use crate::intake::report::{Reported, ReportedAsset};
+use crate::intake::report::{Reported, ReportedAsset, Verdict};
 use crate::intake::text;
+use crate::intake::vex::{self, Vocabulary};
 use crate::vocabulary::terms::Severity;
 
 /// A result as it is written.
@@ -76,7 +78,19 @@ struct Logical {
 
 #[derive(Deserialize)]
 struct Suppression {
+    kind: Option<String>,
     status: Option<String>,
+    justification: Option<String>,
+}
+
+/// The verdict of suppressions: as SARIF has it, one that is under review or rejected undoes all of them.
+fn suppressed(suppressions: Vec<Suppression>) -> Option<Verdict> {
+    let accepted = |one: &Suppression| one.status.as_deref().is_none_or(|status| status == "accepted");
+    if !suppressions.iter().all(accepted) {
+        return None;
+    }
+    let first = suppressions.into_iter().next()?;
+    vex::verdict(Vocabulary::Sarif, "suppressed", first.kind.as_deref(), first.justification, None)
 }
 
 #[derive(Deserialize)]
@@ -125,8 +139,8 @@ impl ResultItem<'_> {
             uri.as_deref().is_some_and(|uri| uri.starts_with("http://") || uri.starts_with("https://"));
         let mut tags = properties.tags();
         tags.extend(rule.map(|rule| rule.tags.clone()).unwrap_or_default());
-        if self.suppressions.iter().any(|one| one.status.as_deref().is_none_or(|status| status == "accepted"))
-        {
+        let verdict = suppressed(self.suppressions);
+        if verdict.is_some() {
             tags.push("suppressed".to_owned());
         }
         if kind != "fail" {
@@ -174,6 +188,7 @@ impl ResultItem<'_> {
                 .provenance
                 .and_then(|provenance| provenance.first_detection_time_utc)
                 .and_then(|time| text::time(time.as_str()?)),
+            verdict,
             ..Reported::default()
         }))
     }
@@ -250,11 +265,8 @@ fn names_file_hash(key: &str) -> bool {
 
 fn severity(score: Option<f64>, level: Option<&str>) -> Option<Severity> {
     Some(match (score, level.unwrap_or("warning")) {
-        (Some(score), _) if score >= 9.0 => Severity::Critical,
-        (Some(score), _) if score >= 7.0 => Severity::High,
-        (Some(score), _) if score >= 4.0 => Severity::Medium,
-        (Some(score), _) if score > 0.0 => Severity::Low,
-        (Some(_), _) | (None, "none") => Severity::Info,
+        (Some(score), _) => cvss::severity(score),
+        (None, "none") => Severity::Info,
         (None, "note") => Severity::Low,
         (None, "warning") => Severity::Medium,
         (None, "error") => Severity::High,

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::Entity;
+use super::{Entity, Target};
 use crate::error::Result;
-use crate::intake::json::or_default;
+use crate::intake::json::{Raw, or_default};
+use crate::intake::place::Meter;
 use crate::intake::report::Reported;
 use crate::intake::text;
+use crate::intake::vex::{self, Vocabulary};
 use crate::vocabulary::terms::{FindingClass, Severity};
 
 #[derive(Deserialize)]
@@ -33,6 +35,14 @@ pub struct Vulnerability {
     cwe_ids: Vec<String>,
     #[serde(default, rename = "CVSS", deserialize_with = "or_default")]
     cvss: BTreeMap<String, Cvss>,
+    #[serde(default, deserialize_with = "or_default")]
+    pkg_identifier: Identifier,
+}
+
+#[derive(Default, Deserialize)]
+struct Identifier {
+    #[serde(rename = "PURL")]
+    purl: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -80,6 +90,7 @@ impl Vulnerability {
             cwe_ids: read.cwe_ids.iter().filter_map(|cwe| text::cwe(cwe)).collect(),
             component_name: Some(pkg_name),
             component_version: read.installed_version,
+            component_purl: read.pkg_identifier.purl,
             fix_available: Some(fixed_version.is_some()),
             fixed_version,
             file_path: path.or_else(|| Some(target.place().to_owned())),
@@ -248,6 +259,42 @@ impl License {
             tags: read.category.into_iter().collect(),
             ..Reported::default()
         })
+    }
+}
+
+/// What Trivy was told to leave out, or that a VEX document speaks of, with the finding that it is about.
+#[derive(Default)]
+pub struct Modified {
+    pub kind: Option<String>,
+    pub status: Option<String>,
+    pub statement: Option<String>,
+    pub source: Option<String>,
+    pub finding: Option<Raw>,
+}
+
+impl Modified {
+    /// `None` for what is not about a finding.
+    pub fn read(self, meter: &Meter, target: &Target) -> Result<Option<Reported>> {
+        let Self { kind, status, statement, source, finding } = self;
+        let Some(raw) = finding else { return Ok(None) };
+        let entity = Entity { raw: &raw, meter, target };
+        let reported = match kind.as_deref() {
+            Some("vulnerability") => Some(Vulnerability::read(entity)?),
+            Some("misconfiguration") => Misconfiguration::read(entity)?,
+            Some("secret") => Some(Secret::read(entity)?),
+            Some("license") => Some(License::read(entity)?),
+            _ => return Err(meter.malformed("`Type` of a modified finding is not one of Trivy's")),
+        };
+        let status = status.unwrap_or_default();
+        let verdict = if vex::knows(Vocabulary::Trivy, &status) {
+            vex::verdict(Vocabulary::Trivy, &status, None, statement, source)
+        } else {
+            // The statement of a VEX document is its justification.
+            let why = statement.as_deref().map(str::trim).filter(|why| !why.is_empty());
+            vex::verdict(Vocabulary::OpenVex, &status, why, None, source)
+        };
+        let excerpt = Some(text::beginning(raw.text(), text::EXCERPT).to_owned());
+        Ok(reported.map(|reported| Reported { verdict, excerpt, ..reported }))
     }
 }
 
