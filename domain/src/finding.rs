@@ -9,4 +9,5 @@ pub mod issue;
 pub mod layers;
 pub mod lifecycle;
 pub mod query;
+pub mod sighting;
 pub mod store;

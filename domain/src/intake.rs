@@ -2,6 +2,8 @@
 
 mod aside;
 pub mod census;
+mod chunk;
+mod closing;
 pub(crate) mod cvss;
 pub mod fingerprint;
 pub mod format;
@@ -19,11 +21,14 @@ pub(crate) mod package;
 mod packing;
 pub mod place;
 pub mod preview;
+mod proof;
 pub mod reading;
 pub mod report;
 pub mod saved;
 pub(crate) mod source;
+mod stored;
 mod storing;
+mod telling;
 pub(crate) mod text;
 pub mod vex;
 mod web;

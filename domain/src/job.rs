@@ -91,6 +91,8 @@ pub struct Job {
     pub project: Option<Uuid>,
     /// What was asked for; its shape is the kind's.
     pub params: Json,
+    /// What it is expected to cost, in bytes of a report.
+    pub weight: i64,
     /// Where the next chunk begins; its shape is the kind's.
     pub position: Option<Json>,
     pub total: Option<i64>,
@@ -107,6 +109,16 @@ pub struct Job {
 }
 
 impl JobKind {
+    /// What such a job is expected to cost: an import weighs what its report does, once that is
+    /// there, and a sweep of all that a company has is as heavy as can be.
+    fn weight(self, params: &Json) -> i64 {
+        match self {
+            Self::IntelLoad => i64::MAX,
+            Self::Sweep if params.get("asset").is_none_or(Json::is_null) => i64::MAX,
+            _ => 0,
+        }
+    }
+
     /// The right to start such a job.
     pub(crate) fn right(self) -> Permission {
         match self {

@@ -24,7 +24,6 @@ pub mod saved_view;
 pub mod scan;
 pub mod series;
 pub mod service_account;
-pub mod sighting;
 pub mod team;
 pub mod team_member;
 pub mod user_account;

@@ -19,7 +19,7 @@ use proptest::test_runner::TestCaseError;
 use serde_json::Value as Json;
 use support::trees::runner;
 
-use history::{Step, bare_rule, finding_of, history, live, reported};
+use history::{BY, Step, bare_rule, finding_of, history, live, reported};
 
 const CASES: u32 = 2_000;
 
@@ -105,6 +105,7 @@ fn the_same_report_twice_is_nothing() {
                 evidence: Box::new(again.evidence.clone()),
                 facts: scanner_statements(&report),
                 seen_at,
+                by: BY,
             };
             let entries = again.change(sighted, &Json::Null).expect("a sighting is always allowed");
             prop_assert!(entries.is_empty(), "{:?}", entries);

@@ -3,8 +3,10 @@
 // The types of the schema's resolvers nest deeper than the compiler expects by itself.
 #![recursion_limit = "256"]
 
+mod again;
 mod algebra;
 mod crash;
+mod fairness;
 mod filters;
 mod graph;
 mod ground;

@@ -151,9 +151,7 @@ fn time_and_ids_come_from_the_clock() {
 #[test]
 fn few_cross_companies() {
     const MAKERS: &[&str] = &[
-        // A sign of life of a long check.
-        "domain/src/intake/storing.rs",
-        // The same of a long load, and the companies that a global one speaks to.
+        // A sign of life of a long load, and the companies that a global one speaks to.
         "domain/src/intel/load.rs",
         // Who comes with a token; the only account of an address.
         "domain/src/inventory/token.rs",

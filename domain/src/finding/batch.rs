@@ -11,9 +11,11 @@ use uuid::Uuid;
 use super::change::{Change, Told};
 use super::facts::{Finding, Shown};
 use crate::error::Result;
+use crate::finding::store::Written;
 use crate::intel::fact::Known;
 use crate::inventory::asset::Asset;
 use crate::ledger::AuditEntry;
+use crate::ledger::store::Pending;
 use crate::rule::matcher::Matcher;
 use crate::rule::pass::Passed;
 use crate::store::Tx;
@@ -23,6 +25,8 @@ use crate::vocabulary::time::Timestamp;
 pub struct Batch<'a> {
     now: Timestamp,
     cause: &'a Json,
+    /// Whether a scan saw all of these: then what that says of when and by whom is written too.
+    sighted: bool,
     items: Vec<Item<'a>>,
 }
 
@@ -43,6 +47,8 @@ struct Item<'a> {
 
 /// What a batch came to, with all that is to be told of it.
 pub struct Outcome {
+    now: Timestamp,
+    sighted: bool,
     new: Vec<Finding>,
     changed: Vec<Finding>,
     unchanged: Vec<Uuid>,
@@ -55,7 +61,12 @@ pub struct Outcome {
 impl<'a> Batch<'a> {
     /// `cause` is told of everything that happens in it.
     pub fn new(now: Timestamp, cause: &'a Json) -> Self {
-        Self { now, cause, items: Vec::new() }
+        Self { now, cause, sighted: false, items: Vec::new() }
+    }
+
+    /// What a scan makes of findings.
+    pub fn of_scan(now: Timestamp, cause: &'a Json) -> Self {
+        Self { sighted: true, ..Self::new(now, cause) }
     }
 
     /// Puts in a finding that is not kept yet, once it has heard of what is known.
@@ -107,7 +118,7 @@ impl<'a> Batch<'a> {
             None => self.items.iter().map(|_| None).collect(),
         };
         let rules = rules.map_or(&[][..], Matcher::rules);
-        let mut outcome = Outcome::new(Told::new(self.cause.clone()));
+        let mut outcome = Outcome::new(self.now, self.sighted, Told::new(self.cause.clone()));
         for (item, passed) in self.items.into_iter().zip(passed) {
             let Item { mut finding, new, mut before, issue, names, mut entries, .. } = item;
             let mut differs = new || !entries.is_empty();
@@ -132,8 +143,10 @@ impl<'a> Batch<'a> {
 }
 
 impl Outcome {
-    fn new(told: Told) -> Self {
+    fn new(now: Timestamp, sighted: bool, told: Told) -> Self {
         Self {
+            now,
+            sighted,
             new: Vec::new(),
             changed: Vec::new(),
             unchanged: Vec::new(),
@@ -180,22 +193,24 @@ impl Outcome {
         &self.told
     }
 
+    /// Brings everything into the form in which it is written, and tells `pending` what happened.
+    pub fn encode(mut self, pending: &mut Pending) -> Written {
+        self.new.sort_unstable_by_key(|finding| finding.fingerprint);
+        self.changed.sort_unstable_by_key(|finding| finding.id);
+        for finding in &mut self.changed {
+            finding.revision += 1;
+            finding.updated_at = self.now;
+        }
+        self.told.entries.into_iter().for_each(|entry| pending.audit(entry));
+        self.told.events.into_iter().for_each(|event| pending.emit(event));
+        Written::new(&self.new, &self.changed, self.sighted, (self.named, self.unnamed))
+    }
+
     /// Writes everything into `tx`. `false`: a finding was written by somebody else meanwhile, and
     /// nothing of the transaction may be kept.
-    pub(crate) async fn write(mut self, tx: &mut Tx) -> Result<bool> {
-        if !self.new.is_empty() {
-            self.new.sort_unstable_by_key(|finding| finding.fingerprint);
-            if !tx.insert_findings(&self.new).await? {
-                return Ok(false);
-            }
-        }
-        if !self.changed.is_empty() && !tx.update_findings(&mut self.changed).await? {
-            return Ok(false);
-        }
-        tx.index_cves(self.named, self.unnamed).await?;
-        self.told.entries.into_iter().for_each(|entry| tx.audit(entry));
-        self.told.events.into_iter().for_each(|event| tx.emit(event));
-        Ok(true)
+    pub async fn write(self, tx: &mut Tx) -> Result<bool> {
+        let written = self.encode(tx.pending());
+        tx.write_findings(written).await
     }
 }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
-use super::facts::{Evidence, Finding, Shown};
+use super::facts::{Evidence, Finding, Shown, Sighting};
 use super::issue;
 use super::layers::{Layer, Layers, ScalarField, SetField, Source, Statement};
 use super::lifecycle;
@@ -28,7 +28,7 @@ use crate::vocabulary::time::Timestamp;
 #[derive(Clone, Debug)]
 pub enum Change {
     /// A scan saw it.
-    Sighted { evidence: Box<Evidence>, facts: Vec<Statement>, seen_at: Timestamp },
+    Sighted { evidence: Box<Evidence>, facts: Vec<Statement>, seen_at: Timestamp, by: Sighting },
     /// A complete report of its series did not name it any more.
     Gone { at: Timestamp },
     /// Feeds and VEX documents say anew what is known of its vulnerability on this asset.
@@ -71,11 +71,12 @@ impl Finding {
         let before = self.shown.clone();
         let mut entries = Vec::new();
         match change {
-            Change::Sighted { evidence, facts, seen_at } => {
+            Change::Sighted { evidence, facts, seen_at, by } => {
                 if seen_at < self.last_seen_at {
                     return Ok(entries);
                 }
                 self.last_seen_at = seen_at;
+                self.sighting = Some(by);
                 let (mut was, mut is) = (Map::new(), Map::new());
                 evidence_differences(&self.evidence, &evidence, &mut was, &mut is);
                 let said = values_of(&self.layers, Layer::Scanner);
@@ -95,6 +96,7 @@ impl Finding {
                 }
             }
             Change::Gone { at } => {
+                self.sighting = self.sighting.map(|sighting| Sighting { present: false, ..sighting });
                 let status = self.layers.status().lifecycle.value;
                 if let Some(next) = lifecycle::gone(status) {
                     self.layers.move_to(Source::SCANNER, next);

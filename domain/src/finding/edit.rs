@@ -465,6 +465,7 @@ impl Domain {
                 layers,
                 first_seen_at: reported.first_seen_at.unwrap_or(now).min(now),
                 last_seen_at: now,
+                sighting: None,
                 closed_at: None,
                 sla_breached: None,
                 due_at: None,

@@ -52,6 +52,18 @@ pub struct Shown {
     sets: [Vec<String>; SetField::ALL.len()],
 }
 
+/// The last that a scan had to do with a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// The series of the scan that saw it last.
+    pub series: Uuid,
+    /// Whether all later scans of the series saw it too.
+    pub present: bool,
+    /// A digest of what the scanner said; none once somebody else wrote the finding, so that its
+    /// next sighting looks at all of it.
+    pub said: Option<i64>,
+}
+
 /// A finding as it is kept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
@@ -69,6 +81,8 @@ pub struct Finding {
     pub layers: Layers,
     pub first_seen_at: Timestamp,
     pub last_seen_at: Timestamp,
+    /// None: no scan ever saw it.
+    pub sighting: Option<Sighting>,
     /// When the lifecycle last left the active states; only a newer sighting opens it again.
     pub closed_at: Option<Timestamp>,
     pub sla_breached: Option<bool>,

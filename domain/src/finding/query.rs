@@ -16,6 +16,7 @@ use crate::error::{Code, Error, Result};
 use crate::inventory::asset::Asset;
 use crate::page::{Key, KeyKind, Page, PageArgs, Sort};
 use crate::vocabulary::criteria::{Compiled, Criteria};
+use crate::vocabulary::field::LAST_SEEN;
 use crate::vocabulary::field::finding::{FINDING, FindingField};
 use crate::vocabulary::terms::terms;
 use crate::vocabulary::time::Timestamp;
@@ -44,7 +45,7 @@ impl FindingOrder {
                 Sort::new("severity", const { &[Key::new("f.severity", KeyKind::Int).descending(), ID] })
             }
             Self::LastSeen => {
-                Sort::new("last_seen", const { &[Key::new("f.last_seen_at", KeyKind::Int).descending(), ID] })
+                Sort::new("last_seen", const { &[Key::new(LAST_SEEN, KeyKind::Int).descending(), ID] })
             }
             Self::FirstSeen => Sort::new(
                 "first_seen",

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::format::Format;
 use super::mapping::Mapping;
+use super::packing;
 use crate::Domain;
 use crate::access::{Actor, Permission};
 use crate::error::{Code, Error, Result};
@@ -21,6 +22,9 @@ use crate::event::catalogue::{Event, EventKind};
 use crate::inventory::scan::{Scan, ScanStatus, SeverityTotals};
 use crate::job::{Job, JobKind, JobState, Principal};
 use crate::ledger::AuditEntry;
+
+/// How many times larger packed reports usually are than they look.
+const UNPACKED: u64 = 16;
 
 /// What the caller of an import says about the report.
 #[derive(Clone, Debug)]
@@ -160,6 +164,7 @@ impl Domain {
             partial: Partial(partial),
             file: tokio::io::BufWriter::with_capacity(256 * 1_024, file),
             bytes: 0,
+            head: Vec::new(),
         };
         Ok(incoming)
     }
@@ -219,6 +224,8 @@ pub struct Incoming {
     partial: Partial,
     file: tokio::io::BufWriter<tokio::fs::File>,
     bytes: u64,
+    /// The first of them.
+    head: Vec<u8>,
 }
 
 /// A file that is removed unless it was renamed.
@@ -242,6 +249,8 @@ impl Incoming {
     /// `REPORT_TOO_LARGE` past the size limit.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.bytes += bytes.len() as u64;
+        let missing = packing::MAGIC.saturating_sub(self.head.len());
+        self.head.extend_from_slice(&bytes[..missing.min(bytes.len())]);
         let most = self.domain.settings().limits.bytes;
         if self.bytes > most {
             return Err(Error::new(Code::ReportTooLarge, format!("A report has at most {most} bytes."))
@@ -261,7 +270,9 @@ impl Incoming {
         let mut params = self.job.params.clone();
         params["upload"] = json!(Upload { bytes: self.bytes, at: now });
         let mut tx = domain.db().begin(&self.actor, &scope, now).await?;
-        if !tx.ready_job(self.job.id, domain.worker(), &params).await? {
+        let unpacked = if packing::is_packed(&self.head) { UNPACKED } else { 1 };
+        let weight = i64::try_from(self.bytes.saturating_mul(unpacked)).unwrap_or(i64::MAX);
+        if !tx.ready_job(self.job.id, domain.worker(), &params, weight).await? {
             return Err(Error::new(Code::IllegalState, NOT_WAITING));
         }
         // The job is held by now: of two uploads that end at once, only one puts its file in place.

@@ -41,7 +41,7 @@ const EVENT: &[Column] = &[
 
 /// What a transaction has done so far, encoded and digested before the ledger is locked.
 pub(crate) struct Pending {
-    company: Uuid,
+    pub company: Uuid,
     pub at: Timestamp,
     actor: String,
     entries: Vec<Encoded>,
@@ -114,6 +114,12 @@ impl Pending {
     /// The record of the first entry.
     pub fn first_record(&self) -> Option<Uuid> {
         self.entries.first().map(|entry| entry.record)
+    }
+
+    /// Locks the ledger ahead of its seal.
+    pub async fn lock(&self, conn: &DatabaseTransaction, dialect: Dialect) -> Result<()> {
+        head(conn, dialect, self.company, true).await?;
+        Ok(())
     }
 
     pub async fn seal_under(

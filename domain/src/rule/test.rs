@@ -132,6 +132,7 @@ fn supplied(company: Uuid, json: &Json, now: Timestamp) -> Result<(Finding, Asse
         layers: Layers::new(),
         first_seen_at: now,
         last_seen_at: now,
+        sighting: None,
         closed_at: None,
         sla_breached: None,
         due_at: None,

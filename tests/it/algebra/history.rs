@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::access::GLOBAL;
 use domain::error::Code;
 use domain::finding::change::Change;
-use domain::finding::facts::{Evidence, Finding, Shown, scanner_statements};
+use domain::finding::facts::{Evidence, Finding, Shown, Sighting, scanner_statements};
 use domain::finding::layers::{
     Layer, Layers, RevokeMode, Scalar, ScalarField, SetField, Source, Statement, Verdict, revoke,
 };
@@ -314,6 +314,9 @@ pub fn history(steps: usize) -> impl Strategy<Value = (Past, Vec<Step>)> {
     (past, prop::collection::vec(step(), 0..steps))
 }
 
+/// Every sighting is of one series.
+pub const BY: Sighting = Sighting { series: Uuid::from_u128(3), present: true, said: Some(4) };
+
 /// The finding that a first report makes.
 pub fn finding_of(report: &Reported) -> Finding {
     let mut layers = Layers::new();
@@ -331,6 +334,7 @@ pub fn finding_of(report: &Reported) -> Finding {
         layers,
         first_seen_at: NOW,
         last_seen_at: NOW,
+        sighting: Some(BY),
         closed_at: None,
         sla_breached: None,
         due_at: None,
@@ -484,6 +488,7 @@ impl Past {
             evidence: Box::new(Evidence::of("probe", report)),
             facts: scanner_statements(report),
             seen_at,
+            by: BY,
         };
         let told = self.change(sighted).expect("a sighting is always allowed");
         let others = |source: Source| source.layer != Layer::Scanner;

@@ -341,7 +341,7 @@ struct Dimension {
 
 impl Dimension {
     fn new(dialect: Dialect, field: &Field, at: usize) -> Self {
-        let column = format!("{}.{}", field.column.table.alias(), field.column.name);
+        let column = field.column.sql();
         if field.storage() != Storage::List {
             return Self { kind: field.kind, value: column, join: String::new() };
         }

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::{Scan, ScanFilter, ScanStatus, SeverityTotals};
 use crate::access::Scope;
 use crate::error::{Error, Result};
+use crate::finding::sighting::store::Series;
 use crate::intake::census::SeverityCounts;
 use crate::page::{Key, KeyKind, Page, PageArgs, Sort, Window};
 use crate::store::bulk::{Column, Rows, Type};
@@ -181,10 +182,10 @@ impl Tx {
         project: Uuid,
         scanner: &str,
         name: &str,
-    ) -> Result<Uuid> {
+    ) -> Result<Series> {
         let row = Sql::new(
             self.dialect,
-            "INSERT INTO series (id, company_id, project_id, scanner, name, created_at) VALUES (",
+            "INSERT INTO series (id, company_id, project_id, scanner, name, seen_at, created_at) VALUES (",
         )
         .bind(id)
         .push(", ")
@@ -196,13 +197,17 @@ impl Tx {
         .push(", ")
         .bind(name)
         .push(", ")
+        // Nothing is present in it, so nothing was seen with it.
+        .bind(i64::MIN)
+        .push(", ")
         .bind(self.now().0)
         // An update that changes nothing, so that the row that is there already is returned.
-        .push(") ON CONFLICT (company_id, project_id, scanner, name) DO UPDATE SET name = excluded.name RETURNING id")
+        .push(") ON CONFLICT (company_id, project_id, scanner, name) DO UPDATE SET name = excluded.name RETURNING ")
+        .push(Series::COLUMNS)
         .one(self.conn())
         .await?
         .ok_or_else(|| Error::internal("a series was neither found nor made"))?;
-        Ok(row.try_get("", "id")?)
+        Series::read(&row)
     }
 
     /// Writes into a scan what the check of its report found.

@@ -123,6 +123,11 @@ impl Compiled {
         &self.fields_read
     }
 
+    /// Whether what the tree says of a subject stays the same as time goes by.
+    pub fn is_timeless(&self) -> bool {
+        self.root.is_timeless()
+    }
+
     /// Whether the tree holds for `subject`. One `now` serves a whole batch.
     pub fn matches<S: Subject + ?Sized>(&self, subject: &S, now: Timestamp) -> Outcome {
         self.root.evaluate(subject, now)
@@ -146,6 +151,13 @@ impl Step {
         match self {
             Self::Group(_, steps) => steps.iter().for_each(|step| step.collect_fields(fields)),
             Self::Leaf(leaf) => fields.push(leaf.field),
+        }
+    }
+
+    fn is_timeless(&self) -> bool {
+        match self {
+            Self::Group(_, steps) => steps.iter().all(Self::is_timeless),
+            Self::Leaf(leaf) => !matches!(leaf.test, Test::OlderThan(_) | Test::WithinLast(_)),
         }
     }
 

@@ -10,7 +10,10 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Attempt, Chunk, Import, Stored, TRIES};
+use super::chunk::{Attempt, Chunk};
+use super::reading::Handed;
+use super::stored::Stored;
+use super::storing::{Import, TRIES};
 use crate::access::Scope;
 use crate::error::{Error, Result};
 use crate::intel::vex::Said;
@@ -25,7 +28,7 @@ impl Import {
     fn document(&self) -> Document {
         Document {
             project: self.params.project,
-            series: self.series,
+            series: self.series.id,
             scan: self.params.scan,
             scanned_at: self.scanned_at,
             job: self.job.id,
@@ -35,7 +38,7 @@ impl Import {
     /// The statements that a chunk makes, under each name of their vulnerability.
     pub(super) fn statements(&self, chunk: &Chunk) -> Vec<Row> {
         let mut rows = Vec::new();
-        for (reported, fingerprint) in chunk {
+        for Handed { reported, fingerprint, .. } in &chunk.findings {
             let Some((vex, said)) = reported.vex.as_deref().zip(Said::of(reported)) else { continue };
             let said = serde_json::to_string(&said).expect("statements encode");
             rows.extend(vex.vulnerabilities.iter().map(|name| Row {
