@@ -50,10 +50,15 @@ const UNMARKED: &[&str] = &[
     "criteriaSchema",
     "criteriaSentence",
     "eventTypes",
+    "importPreview",
+    "intelFeeds",
     "reportFormats",
     "ruleBuilder",
     "ruleTest",
     "ruleValidate",
+    // The narrow member may rename the company's mappings, and has when it is looked.
+    "savedMapping",
+    "savedMappings",
     "serverInfo",
     "viewer",
 ];
