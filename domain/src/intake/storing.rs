@@ -301,6 +301,7 @@ impl Import {
             changed: outcome.changed(),
             unchanged: count(older + outcome.unchanged().len()),
             closed: 0,
+            told: 0,
         };
         Ok(Prepared {
             now,
