@@ -20,7 +20,7 @@ use crate::intake::aside::Aside;
 use crate::intake::census::{Census, Repeated, SeverityCounts};
 use crate::intake::fingerprint::{self, fingerprint};
 use crate::intake::format::{Format, Pass, Plan, Reader};
-use crate::intake::limits::{Limits, too_large};
+use crate::intake::limits::{Limits, Spread, too_large};
 use crate::intake::report::{Fingerprint, ReportHead, Reported};
 use crate::intake::source::Source;
 use crate::intake::text;
@@ -115,9 +115,13 @@ pub fn check_watched(
 struct Tally {
     entries: u64,
     census: Census,
+    spread: Spread,
     assets: BTreeSet<String>,
     asset_bytes: usize,
 }
+
+/// What a name takes in memory beside its text.
+const NAME: usize = 64;
 
 fn count(
     reader: &mut dyn Reader,
@@ -128,6 +132,7 @@ fn count(
     let mut tally = Tally::default();
     let meter = source.meter();
     let pass = reader.pass(source, &mut |scanner, reported| {
+        tally.spread.add(&reported, limits, &meter)?;
         let (reported, fingerprint) = settle(scanner, reported, limits);
         tally.entries += 1;
         if tally.entries > limits.items {
@@ -136,7 +141,7 @@ fn count(
         watch(tally.entries)?;
         tally.census.add(fingerprint, reported.severity);
         if !tally.assets.contains(&reported.asset.name) {
-            tally.asset_bytes += reported.asset.name.len();
+            tally.asset_bytes += reported.asset.name.len() + NAME;
             if tally.asset_bytes > limits.collected {
                 return Err(too_large(limits.over_collected(), meter.place()));
             }

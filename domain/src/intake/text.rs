@@ -234,17 +234,18 @@ pub fn time(text: &str) -> Option<Timestamp> {
         return Some(at);
     }
     if let Ok(at) = DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z") {
-        return Some(at.to_utc().into());
+        return Timestamp::of(at.to_utc());
     }
     if (9..=11).contains(&text.len())
         && let Some(at) = text.parse().ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0))
     {
-        return Some(at.into());
+        return Timestamp::of(at);
     }
     if text.len() == 13
         && let Some(at) = text.parse().ok().and_then(DateTime::from_timestamp_millis)
     {
-        return Some(at.into());
+        return Timestamp::of(at);
     }
-    FORMS.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok()).map(|at| at.and_utc().into())
+    let at = FORMS.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())?;
+    Timestamp::of(at.and_utc())
 }
