@@ -225,7 +225,7 @@ const FORMS: [&str; 6] = [
     "%Y/%m/%d %H:%M:%S",
 ];
 
-/// A time in any of the forms that reports use: RFC 3339, also without the colon in the zone, a bare date, seconds since 1970
+/// A time in any of the forms that reports use: RFC 3339, also without the colon in the zone, RFC 2822, a bare date, seconds since 1970
 /// (nine digits or more: fewer are more likely a date), milliseconds (thirteen digits), or one of
 /// [`FORMS`]. Forms without an offset are read as UTC.
 pub fn time(text: &str) -> Option<Timestamp> {
@@ -234,6 +234,9 @@ pub fn time(text: &str) -> Option<Timestamp> {
         return Some(at);
     }
     if let Ok(at) = DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z") {
+        return Timestamp::of(at.to_utc());
+    }
+    if let Ok(at) = DateTime::parse_from_rfc2822(text) {
         return Timestamp::of(at.to_utc());
     }
     if (9..=11).contains(&text.len())
