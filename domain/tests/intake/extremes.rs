@@ -141,7 +141,8 @@ fn every_value_in_turn_is_something_else() {
                 let changed = [&report[..value.start], &word, &report[value.end..]].concat();
                 match outcome(changed.as_bytes(), format, mapping.as_ref()).as_str() {
                     "accepted" => accepted += 1,
-                    "REPORT_MALFORMED" => refused += 1,
+                    // A declaration in front of the report is no value either.
+                    "REPORT_MALFORMED" | "entities" => refused += 1,
                     other => panic!("{file} with `{word}` for `{}`: {other}", &report[value]),
                 }
             }

@@ -184,7 +184,10 @@ fn limits_are_met_while_streaming() {
         (format!("{{\"Results\":[],\"{long}\":1}}"), Format::TrivyJson, "string"),
         (in_item(&"9".repeat(5_000)), Format::TrivyJson, "number"),
         (
-            in_item(&format!("[{}]", vec!["\"0123456789abcdef\""; 1 << 20].join(","))),
+            in_item(&format!(
+                "[{}]",
+                vec![format!("\"{}\"", "0123456789abcdef".repeat(8)); 1 << 17].join(",")
+            )),
             Format::TrivyJson,
             "item",
         ),

@@ -251,7 +251,7 @@ fn archives_that_are_not_what_they_seem() {
         ("an entry of 0 bytes", deflated(&[("r.json", b"")]), "REPORT_MALFORMED"),
         ("a member of 0 bytes", gzip(b""), "REPORT_MALFORMED"),
         ("many members of gzip", sarif.iter().flat_map(|byte| gzip(&[*byte])).collect(), accepted),
-        ("many empty members of gzip", [gzip(b"").repeat(100_000), gzip(&sarif)].concat(), accepted),
+        ("many empty members of gzip", [gzip(b"").repeat(20_000), gzip(&sarif)].concat(), accepted),
         ("gzip with something behind it", [gzip(&sarif), b"more".to_vec()].concat(), "REPORT_MALFORMED"),
         ("gzip with zeros behind it", [gzip(&sarif), vec![0; 512]].concat(), "REPORT_MALFORMED"),
         (
