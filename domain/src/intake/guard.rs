@@ -99,6 +99,9 @@ impl Guard {
         if self.meter.is_past_fence() {
             return Err(self.fail(Breach::TooLarge(self.limits.over_item())));
         }
+        if self.meter.is_past_piece() {
+            return Err(self.fail(Breach::TooLarge(self.limits.over_text())));
+        }
         if self.at < self.len { Ok(()) } else { self.refill() }
     }
 

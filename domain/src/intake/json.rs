@@ -7,7 +7,7 @@
 use std::io::BufRead;
 use std::rc::Rc;
 
-use memchr::memchr2;
+use memchr::{memchr2, memchr3_iter};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny};
 
@@ -119,6 +119,11 @@ impl Raw {
             meter.malformed_at(place, without_place(&error.to_string()))
         })
     }
+}
+
+/// Whether `text` may have more values than one finding may.
+pub fn is_crowded(text: &[u8], limits: &Limits) -> bool {
+    memchr3_iter(b',', b'{', b'[', text).count() > limits.values
 }
 
 /// The message of serde_json without the place that it ends with, which counts within a part.
@@ -376,7 +381,7 @@ impl Json {
     }
 
     fn enclosed(&mut self, text: &mut Vec<u8>) -> Result<()> {
-        let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+        let (mut depth, mut values, mut in_string, mut escaped) = (0_usize, 0_usize, false, false);
         loop {
             let block = self.block()?;
             if block.is_empty() {
@@ -396,11 +401,15 @@ impl Json {
                 } else {
                     match block[at] {
                         b'"' => in_string = true,
-                        b'{' | b'[' => depth += 1,
+                        b'{' | b'[' => {
+                            depth += 1;
+                            values += 1;
+                        }
                         b'}' | b']' => {
                             depth -= 1;
                             closed = depth == 0;
                         }
+                        b',' => values += 1,
                         _ => {}
                     }
                 }
@@ -411,6 +420,9 @@ impl Json {
             self.guard.consume(end);
             if text.len() as u64 > self.limits.item {
                 return Err(too_large(self.limits.over_item(), self.meter.place()));
+            }
+            if values > self.limits.values {
+                return Err(too_large(self.limits.over_values(), self.meter.place()));
             }
             if closed {
                 return Ok(());

@@ -25,6 +25,8 @@ pub struct Limits {
     pub text: usize,
     /// One finding as the report writes it.
     pub item: u64,
+    /// Values in one finding: what takes two bytes in a report takes a hundred in memory.
+    pub values: usize,
     /// Findings in a report.
     pub items: u64,
     /// What is kept of one list of a finding (references, CVE ids, tags); the rest is left out.
@@ -46,6 +48,7 @@ impl Default for Limits {
             number: 1_024,
             text: 8 << 20,
             item: 16 << 20,
+            values: 250_000,
             items: 2_000_000,
             list: 1_000,
             attributes: 64,
@@ -64,25 +67,21 @@ pub fn too_large(limit: Limit, place: Place) -> Error {
     place.mark(Error::new(Code::ReportTooLarge, message).with("limit", name).with("value", value))
 }
 
-/// What a report comes to with all that it says once of many products written out for each of them. Held to the bytes
-/// of a report, so that a small one cannot become a huge one.
+/// What a report comes to with all that it says once of many findings written out for each of them: the
+/// text of a rule, the name of a product. Held to the bytes of a report, so that a small one cannot become
+/// a huge one.
 #[derive(Debug, Default)]
 pub struct Spread(u64);
 
+/// How often a finding says what the report says of it alone: in a field, a title, the identity, the excerpt.
+const OWN: u64 = 4;
+
 impl Spread {
     /// # Errors
-    /// `REPORT_TOO_LARGE` where it is more than a report may have.
+    /// `REPORT_TOO_LARGE` where it is more than a report may have, beside what the report so far says itself.
     pub fn add(&mut self, reported: &Reported, limits: &Limits, meter: &Meter) -> Result<()> {
-        let texts = [&reported.description, &reported.remediation, &reported.excerpt];
-        let lists = [&reported.references, &reported.tags, &reported.cve_ids, &reported.cwe_ids];
-        let texts = texts.into_iter().flatten().map(String::len).sum::<usize>();
-        let lists = lists.into_iter().flatten().map(|value| value.len() + 32).sum::<usize>();
-        let vex = reported.vex.as_deref().map_or(0, |vex| {
-            let names = vex.vulnerabilities.iter().chain([&vex.product.name]).chain(&vex.product.purl);
-            names.map(|name| name.len() + 32).sum::<usize>()
-        });
-        self.0 += (texts + lists + vex) as u64;
-        if self.0 > limits.bytes {
+        self.0 += reported.weight() as u64;
+        if self.0 > limits.bytes.saturating_add(OWN * meter.offset()) {
             return Err(too_large(limits.over_bytes(), meter.place()));
         }
         Ok(())
@@ -128,6 +127,10 @@ impl Limits {
 
     pub fn over_item(&self) -> Limit {
         Limit { name: "item", value: self.item, what: "bytes in one finding" }
+    }
+
+    pub fn over_values(&self) -> Limit {
+        Limit { name: "values", value: self.values as u64, what: "values in one finding" }
     }
 
     pub fn over_items(&self) -> Limit {

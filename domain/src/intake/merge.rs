@@ -61,7 +61,7 @@ pub fn merge(first: Reported, second: Reported, list: usize) -> Reported {
 }
 
 fn unite(mut first: Vec<String>, second: Vec<String>, most: usize) -> Vec<String> {
-    if !second.is_empty() {
+    if !second.is_empty() && first.len() < most {
         let known: HashSet<&str> = first.iter().map(String::as_str).collect();
         let new: Vec<String> = second.into_iter().filter(|value| !known.contains(value.as_str())).collect();
         first.extend(new);

@@ -112,6 +112,9 @@ fn only_entry(file: File, limits: &Limits, meter: &Rc<Meter>) -> Result<Box<dyn 
     if archive.len() > limits.entries {
         return Err(too_large(limits.over_entries(), meter.place()));
     }
+    if archive.has_duplicate_names() {
+        return Err(broken(&"two entries have the same name"));
+    }
     let mut files = Vec::new();
     for at in 0..archive.len() {
         let entry = archive.by_index_raw(at).map_err(|error| broken(&error))?;

@@ -52,6 +52,7 @@ pub struct Meter {
     line: Cell<u64>,
     line_start: Cell<u64>,
     fence: Cell<u64>,
+    piece: Cell<u64>,
     /// An error on its way through a library that can only carry its own.
     carried: RefCell<Option<Error>>,
     path: RefCell<Vec<Step>>,
@@ -70,6 +71,7 @@ impl Default for Meter {
             line: Cell::new(1),
             line_start: Cell::new(0),
             fence: Cell::new(u64::MAX),
+            piece: Cell::new(u64::MAX),
             carried: RefCell::new(None),
             path: RefCell::new(Vec::new()),
         }
@@ -124,6 +126,16 @@ impl Meter {
 
     pub fn is_past_fence(&self) -> bool {
         self.offset.get() >= self.fence.get()
+    }
+
+    /// Lets at most `bytes` more be served until this is called again: the bound of what a parser
+    /// takes in one piece.
+    pub fn fence_piece(&self, bytes: u64) {
+        self.piece.set(self.offset.get().saturating_add(bytes));
+    }
+
+    pub fn is_past_piece(&self) -> bool {
+        self.offset.get() >= self.piece.get()
     }
 
     /// Keeps an error until the library in between has returned its own.

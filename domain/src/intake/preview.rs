@@ -80,7 +80,11 @@ impl Domain {
     }
 }
 
-fn preview(
+/// What an import would make of a sample, with the mapping of `plan`.
+///
+/// # Errors
+/// Those of [`Domain::import_preview`].
+pub fn preview(
     sample: String,
     named: Option<Format>,
     plan: &Plan<'_>,

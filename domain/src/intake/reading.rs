@@ -20,7 +20,7 @@ use crate::intake::aside::Aside;
 use crate::intake::census::{Census, Named, SeverityCounts};
 use crate::intake::fingerprint::{self, fingerprint};
 use crate::intake::format::{Format, Pass, Plan, Reader};
-use crate::intake::limits::{Limits, too_large};
+use crate::intake::limits::{Limits, Spread, too_large};
 use crate::intake::report::{Fingerprint, ReportHead, Reported};
 use crate::intake::source::Source;
 use crate::intake::text;
@@ -116,9 +116,13 @@ struct Tally {
     entries: u64,
     census: Census,
     room: Vec<u8>,
+    spread: Spread,
     assets: BTreeSet<String>,
     asset_bytes: usize,
 }
+
+/// What a name takes in memory beside its text.
+const NAME: usize = 64;
 
 fn count(
     reader: &mut dyn Reader,
@@ -129,6 +133,7 @@ fn count(
     let mut tally = Tally::default();
     let meter = source.meter();
     let pass = reader.pass(source, &mut |scanner, reported| {
+        tally.spread.add(&reported, limits, &meter)?;
         let (reported, fingerprint) = settle(scanner, reported, limits);
         tally.entries += 1;
         if tally.entries > limits.items {
@@ -138,7 +143,7 @@ fn count(
         let said = fingerprint::said(scanner, &reported, &mut tally.room);
         tally.census.add(fingerprint, reported.severity, said);
         if !tally.assets.contains(&reported.asset.name) {
-            tally.asset_bytes += reported.asset.name.len();
+            tally.asset_bytes += reported.asset.name.len() + NAME;
             if tally.asset_bytes > limits.collected {
                 return Err(too_large(limits.over_collected(), meter.place()));
             }

@@ -131,6 +131,41 @@ impl Default for Reported {
     }
 }
 
+/// What an element of a list takes beside its text.
+const ELEMENT: usize = 32;
+
+impl Reported {
+    /// About how many bytes its texts take.
+    pub fn weight(&self) -> usize {
+        let lines = [&self.asset.name, &self.title].map(String::len);
+        let texts = [
+            &self.asset.kind,
+            &self.description,
+            &self.scanner_category,
+            &self.scanner_reference,
+            &self.vulnerability_type,
+            &self.cvss_vector,
+            &self.endpoint,
+            &self.component_name,
+            &self.component_version,
+            &self.component_purl,
+            &self.fixed_version,
+            &self.file_path,
+            &self.remediation,
+            &self.excerpt,
+        ];
+        let said = self.verdict.iter().flat_map(|one| [&one.justification, &one.statement, &one.author]);
+        let texts = texts.into_iter().chain(said).flatten().map(String::len);
+        let lists = [&self.identity, &self.cve_ids, &self.cwe_ids, &self.references, &self.tags];
+        let lists = lists.into_iter().flatten().map(|value| value.len() + ELEMENT);
+        let vex = self.vex.iter().flat_map(|vex| {
+            vex.vulnerabilities.iter().chain([&vex.product.name]).chain(&vex.product.purl)
+        });
+        let vex = vex.map(|name| name.len() + ELEMENT);
+        lines.into_iter().chain(texts).chain(lists).chain(vex).sum()
+    }
+}
+
 /// The fingerprint of a finding: a UUID (version 8) of the SHA-256 over the version of the recipe,
 /// the scanner, the asset and the identity.
 pub type Fingerprint = Uuid;

@@ -149,7 +149,7 @@ impl Source {
         }
         let scan = XmlScan::new(&self.limits);
         let guard = Guard::new(Box::new(decoded), Box::new(scan), Rc::clone(&self.meter), &self.limits);
-        Xml::new(guard, &self.meter).document(root)
+        Xml::new(guard, &self.meter, &self.limits).document(root)
     }
 }
 

@@ -239,7 +239,7 @@ const FORMS: [&str; 6] = [
     "%Y/%m/%d %H:%M:%S",
 ];
 
-/// A time in any of the forms that reports use: RFC 3339, also without the colon in the zone, a bare date, seconds since 1970
+/// A time in any of the forms that reports use: RFC 3339, also without the colon in the zone, RFC 2822, a bare date, seconds since 1970
 /// (nine digits or more: fewer are more likely a date), milliseconds (thirteen digits), or one of
 /// [`FORMS`]. Forms without an offset are read as UTC.
 pub fn time(text: &str) -> Option<Timestamp> {
@@ -249,17 +249,21 @@ pub fn time(text: &str) -> Option<Timestamp> {
     }
     // ISO 8601 without the colon of RFC 3339 in its offset.
     if let Ok(at) = DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z") {
-        return Some(at.to_utc().into());
+        return Timestamp::of(at.to_utc());
+    }
+    if let Ok(at) = DateTime::parse_from_rfc2822(text) {
+        return Timestamp::of(at.to_utc());
     }
     if (9..=11).contains(&text.len())
         && let Some(at) = text.parse().ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0))
     {
-        return Some(at.into());
+        return Timestamp::of(at);
     }
     if text.len() == 13
         && let Some(at) = text.parse().ok().and_then(DateTime::from_timestamp_millis)
     {
-        return Some(at.into());
+        return Timestamp::of(at);
     }
-    FORMS.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok()).map(|at| at.and_utc().into())
+    let at = FORMS.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())?;
+    Timestamp::of(at.and_utc())
 }

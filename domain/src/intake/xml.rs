@@ -5,12 +5,14 @@ use quick_xml::{Reader, XmlVersion};
 
 use crate::error::{Error, Result};
 use crate::intake::guard::Guard;
+use crate::intake::limits::{Limits, too_large};
 use crate::intake::place::Meter;
 
 /// An XML document that is being read.
 pub struct Xml<'m> {
     reader: Reader<Guard>,
     meter: &'m Meter,
+    limits: &'m Limits,
     depth: usize,
     buffer: Vec<u8>,
 }
@@ -37,10 +39,10 @@ enum Next {
 }
 
 impl<'m> Xml<'m> {
-    pub fn new(guard: Guard, meter: &'m Meter) -> Self {
+    pub fn new(guard: Guard, meter: &'m Meter, limits: &'m Limits) -> Self {
         let mut reader = Reader::from_reader(guard);
         reader.config_mut().expand_empty_elements = true;
-        Self { reader, meter, depth: 0, buffer: Vec::new() }
+        Self { reader, meter, limits, depth: 0, buffer: Vec::new() }
     }
 
     /// Reads the whole document: its one root element goes to `root`.
@@ -142,12 +144,17 @@ impl<'m> Xml<'m> {
     /// The next event. Text goes to `text`, where it is wanted.
     fn next(&mut self, text: Option<&mut String>) -> Result<Next> {
         self.buffer.clear();
-        let meter = self.meter;
+        let (meter, limits) = (self.meter, self.limits);
+        // No text and no tag is longer, so what is has no end that the parser knows.
+        meter.fence_piece((limits.text + limits.string) as u64);
         let refuse = |error: quick_xml::Error| meter.carried().unwrap_or_else(|| meter.malformed(error));
         let next = match self.reader.read_event_into(&mut self.buffer).map_err(refuse)? {
             Event::Start(start) => {
                 self.depth += 1;
-                Next::Start(tag(&start, meter)?)
+                if self.depth > limits.nesting {
+                    return Err(too_large(limits.over_nesting(), meter.place()));
+                }
+                Next::Start(tag(&start, meter, limits)?)
             }
             Event::End(_) => {
                 self.depth = self
@@ -188,10 +195,14 @@ impl<'m> Xml<'m> {
     }
 }
 
-fn tag(start: &BytesStart<'_>, meter: &Meter) -> Result<Tag> {
+fn tag(start: &BytesStart<'_>, meter: &Meter, limits: &Limits) -> Result<Tag> {
     let attributes = start
         .attributes()
-        .map(|attribute| {
+        .enumerate()
+        .map(|(at, attribute)| {
+            if at == limits.attributes {
+                return Err(too_large(limits.over_attributes(), meter.place()));
+            }
             let attribute = attribute.map_err(|error| meter.malformed(error))?;
             let value = attribute
                 .normalized_value(XmlVersion::Explicit1_0)

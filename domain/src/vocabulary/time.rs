@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Microseconds since the Unix epoch, UTC.
@@ -19,10 +19,15 @@ impl Timestamp {
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if let Ok(at) = DateTime::parse_from_rfc3339(text) {
-            return Some(Self(at.timestamp_micros()));
+            return Self::of(at.to_utc());
         }
         let midnight = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0)?;
-        Some(Self(midnight.and_utc().timestamp_micros()))
+        Self::of(midnight.and_utc())
+    }
+
+    /// That instant, where it can be written: RFC 3339 has the years 0 to 9999.
+    pub fn of(at: DateTime<Utc>) -> Option<Self> {
+        (0..=9999).contains(&at.year()).then(|| Self(at.timestamp_micros()))
     }
 
     /// The same instant as chrono knows it; `None` outside chrono's range.
@@ -38,12 +43,6 @@ impl Timestamp {
     /// This instant moved forward by `span`, held at the ends of the range.
     pub fn plus(self, span: Span) -> Self {
         Self(self.0.saturating_add(span.0))
-    }
-}
-
-impl From<DateTime<Utc>> for Timestamp {
-    fn from(at: DateTime<Utc>) -> Self {
-        Self(at.timestamp_micros())
     }
 }
 

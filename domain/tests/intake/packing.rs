@@ -148,6 +148,131 @@ fn bombs_are_stopped_while_they_unfold() {
     }
 }
 
+/// The places of the last record of an archive's directory, and of the first one.
+fn directory(archive: &[u8]) -> (usize, usize) {
+    let find = |mark: &[u8]| archive.windows(4).rposition(|bytes| bytes == mark).expect("it has one");
+    (find(b"PK\x01\x02"), find(b"PK\x05\x06"))
+}
+
+#[test]
+fn archives_that_are_not_what_they_seem() {
+    let sarif = sarif();
+    let whole = deflated(&[("r.json", &sarif)]);
+    let (entry, end) = directory(&whole);
+    let changed = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = whole.clone();
+        change(&mut bytes);
+        bytes
+    };
+    let put = |bytes: &mut Vec<u8>, at: usize, value: &[u8]| {
+        bytes.splice(at..at + value.len(), value.iter().copied());
+    };
+    // Two entries of one name, of which the first would go unseen.
+    let twice = {
+        let mut bytes = deflated(&[("a.json", &sarif), ("b.json", &sarif)]);
+        let places: Vec<usize> =
+            bytes.windows(6).enumerate().filter(|(_, name)| *name == b"b.json").map(|(at, _)| at).collect();
+        places.into_iter().for_each(|at| bytes[at] = b'a');
+        bytes
+    };
+    let comment = vec![b'c'; usize::from(u16::MAX)];
+    let accepted = "accepted";
+    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+        (
+            "a comment of 64 KiB",
+            changed(&|bytes| {
+                put(bytes, end + 20, &u16::MAX.to_le_bytes());
+                bytes.extend(&comment);
+            }),
+            accepted,
+        ),
+        (
+            "a comment shorter than it says",
+            changed(&|bytes| put(bytes, end + 20, &9_u16.to_le_bytes())),
+            "REPORT_MALFORMED",
+        ),
+        (
+            "an end inside of a comment",
+            changed(&|bytes| {
+                put(bytes, end + 20, &22_u16.to_le_bytes());
+                bytes.extend(b"PK\x05\x06");
+                bytes.extend([0; 18]);
+            }),
+            "REPORT_UNKNOWN",
+        ),
+        ("two entries of one name", twice, "REPORT_MALFORMED"),
+        (
+            "more entries than there are",
+            changed(&|bytes| {
+                put(bytes, end + 8, &9_u16.to_le_bytes());
+                put(bytes, end + 10, &9_u16.to_le_bytes());
+            }),
+            "REPORT_MALFORMED",
+        ),
+        (
+            "as many as ZIP64 has",
+            changed(&|bytes| {
+                put(bytes, end + 8, &u16::MAX.to_le_bytes());
+                put(bytes, end + 10, &u16::MAX.to_le_bytes());
+            }),
+            "REPORT_MALFORMED",
+        ),
+        (
+            "a directory behind the end",
+            changed(&|bytes| put(bytes, end + 16, &u32::MAX.to_le_bytes())),
+            "REPORT_MALFORMED",
+        ),
+        (
+            "an entry behind the end",
+            changed(&|bytes| put(bytes, entry + 42, &u32::MAX.to_le_bytes()[..4])),
+            "REPORT_MALFORMED",
+        ),
+        (
+            "an entry inside of another's data",
+            changed(&|bytes| put(bytes, entry + 42, &40_u32.to_le_bytes())),
+            "REPORT_MALFORMED",
+        ),
+        (
+            "a size that is not there",
+            changed(&|bytes| put(bytes, entry + 24, &u32::MAX.to_le_bytes())),
+            "REPORT_MALFORMED",
+        ),
+        (
+            "sizes behind the data, as a stream writes them",
+            changed(&|bytes| {
+                bytes[6] |= 8;
+                bytes[entry + 8] |= 8;
+                put(bytes, 14, &[0; 12]);
+            }),
+            accepted,
+        ),
+        ("something in front of the archive", [&b"PK\x03\x04"[..], &whole].concat(), accepted),
+        ("another method", changed(&|bytes| put(bytes, entry + 10, &12_u16.to_le_bytes())), "REPORT_UNKNOWN"),
+        ("an entry of 0 bytes", deflated(&[("r.json", b"")]), "REPORT_MALFORMED"),
+        ("a member of 0 bytes", gzip(b""), "REPORT_MALFORMED"),
+        ("many members of gzip", sarif.iter().flat_map(|byte| gzip(&[*byte])).collect(), accepted),
+        ("many empty members of gzip", [gzip(b"").repeat(20_000), gzip(&sarif)].concat(), accepted),
+        ("gzip with something behind it", [gzip(&sarif), b"more".to_vec()].concat(), "REPORT_MALFORMED"),
+        ("gzip with zeros behind it", [gzip(&sarif), vec![0; 512]].concat(), "REPORT_MALFORMED"),
+        (
+            "a name in gzip without an end",
+            [&b"\x1f\x8b\x08\x08\0\0\0\0\0\x03"[..], &vec![b'n'; 1 << 20]].concat(),
+            "REPORT_MALFORMED",
+        ),
+        (
+            "gzip of reserved flags",
+            [&b"\x1f\x8b\x08\xe0\0\0\0\0\0\x03"[..], &gzip(&sarif)[10..]].concat(),
+            "REPORT_MALFORMED",
+        ),
+    ];
+    for (name, bytes, expected) in cases {
+        let (done, work) = crate::work::of(|| both_of(&bytes, Format::Sarif, None, &Limits::default()));
+        let outcome = done.as_ref().map_or_else(|error| error.code.word(), |_| accepted);
+        assert_eq!(outcome, expected, "{name}: {:?}", done.err());
+        assert!(work.peak < 48 << 20, "{name}: {work:?}");
+    }
+}
+
 #[test]
 fn a_packed_report_cut_anywhere_is_refused() {
     for packed in [gzip(&sarif()), deflated(&[("r.json", &sarif())])] {

@@ -208,7 +208,7 @@ fn limits(page: &mut String) -> fmt::Result {
         (
             "bytes",
             bytes(limits.bytes),
-            "the whole report; and what it comes to with all that it says once of many products written out for each",
+            "the whole report; and what it comes to with all that it says once of many findings written out for each",
         ),
         ("ratio", limits.ratio.to_string(), "times that it may be larger than it is packed, from 16 MiB on"),
         ("entries", limits.entries.to_string(), "files and folders in a ZIP archive"),
@@ -221,6 +221,7 @@ fn limits(page: &mut String) -> fmt::Result {
         ("number", bytes(limits.number as u64), "one JSON number or word"),
         ("text", bytes(limits.text as u64), "one run of text between XML tags"),
         ("item", bytes(limits.item), "one finding as the report writes it"),
+        ("values", limits.values.to_string(), "values in one finding, and cells in one row of a table"),
         ("items", limits.items.to_string(), "findings"),
         ("attributes", limits.attributes.to_string(), "attributes of one XML element"),
         (

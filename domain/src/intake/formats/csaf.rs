@@ -8,7 +8,6 @@ use crate::intake::format::{Emit, Entry, Pass, Plan, Reader};
 use crate::intake::formats::csaf::advisory::Advisory;
 use crate::intake::formats::csaf::vulnerability::Vulnerability;
 use crate::intake::late::Late;
-use crate::intake::limits::Spread;
 use crate::intake::report::ReportHead;
 use crate::intake::source::Source;
 use crate::intake::text;
@@ -96,7 +95,6 @@ impl Reader for Csaf {
         self.advisories.rewind();
         let (meter, limits) = (source.meter(), source.limits().clone());
         let mut advisory = self.advisories.begin();
-        let mut spread = Spread::default();
         let (mut version, mut number) = (None, 0_u64);
         source.json(&mut |root| {
             root.object(&mut |name, value| match name {
@@ -108,7 +106,6 @@ impl Reader for Csaf {
                     number += 1;
                     vulnerability.each(advisory.used(), self.asset.as_deref(), number, &mut |mut reported| {
                         reported.excerpt = Some(text::beginning(raw.text(), text::EXCERPT).to_owned());
-                        spread.add(&reported, &limits, &meter)?;
                         emit(FORMAT.scanner, reported)
                     })
                 }),

@@ -10,7 +10,7 @@ use crate::intake::format::{Emit, Entry, Pass, Plan, Reader};
 use crate::intake::formats::cyclonedx::bom::Bom;
 use crate::intake::formats::cyclonedx::vulnerability::Vulnerability;
 use crate::intake::late::{Late, Scope};
-use crate::intake::limits::{Limits, Spread, too_large};
+use crate::intake::limits::{Limits, too_large};
 use crate::intake::place::Meter;
 use crate::intake::report::ReportHead;
 use crate::intake::source::Source;
@@ -119,7 +119,6 @@ struct Pen<'p> {
     asset: Option<&'p str>,
     bom: Scope<Bom>,
     scanned_at: Option<Timestamp>,
-    spread: Spread,
     meter: &'p Meter,
     limits: &'p Limits,
     emit: Emit<'p>,
@@ -141,7 +140,6 @@ impl Pen<'_> {
         let scanner = bom.tool.as_deref().unwrap_or(SCANNER);
         vulnerability.each(bom, self.asset, self.meter, &mut |mut reported| {
             reported.excerpt = excerpt.map(str::to_owned);
-            self.spread.add(&reported, self.limits, self.meter)?;
             (self.emit)(scanner, reported)
         })
     }
@@ -155,7 +153,6 @@ impl Reader for CycloneDx {
             asset: self.asset.as_deref(),
             bom: self.boms.begin(),
             scanned_at: None,
-            spread: Spread::default(),
             meter: &meter,
             limits: &limits,
             emit,

@@ -6,7 +6,6 @@ use crate::error::Result;
 use crate::intake::cvss::{self, Rating};
 use crate::intake::format::{Emit, Entry, Pass, Reader};
 use crate::intake::json::or_default;
-use crate::intake::limits::Spread;
 use crate::intake::package;
 use crate::intake::place::Meter;
 use crate::intake::report::{ReportHead, Reported, ReportedAsset};
@@ -75,8 +74,7 @@ struct NpmAudit {
 
 impl Reader for NpmAudit {
     fn pass(&mut self, source: Source, emit: Emit<'_>) -> Result<Pass> {
-        let (meter, limits) = (source.meter(), source.limits().clone());
-        let mut spread = Spread::default();
+        let meter = source.meter();
         let mut own = false;
         let asset = ReportedAsset {
             name: self.asset.clone().unwrap_or_else(|| "source code".to_owned()),
@@ -96,7 +94,6 @@ impl Reader for NpmAudit {
                         let mut reported = entry.reported(package, advisory, &meter)?;
                         reported.asset = asset.clone();
                         reported.excerpt = Some(text::beginning(raw.text(), text::EXCERPT).to_owned());
-                        spread.add(&reported, &limits, &meter)?;
                         emit(FORMAT.scanner, reported)?;
                     }
                     Ok(())

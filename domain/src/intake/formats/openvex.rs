@@ -1,6 +1,7 @@
 //! OpenVEX: what an author says of products and vulnerabilities.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -9,7 +10,7 @@ use crate::error::Result;
 use crate::intake::format::{Emit, Entry, Pass, Plan, Reader};
 use crate::intake::json::or_default;
 use crate::intake::late::{Late, Weight};
-use crate::intake::limits::{Limits, Spread, too_large};
+use crate::intake::limits::{Limits, too_large};
 use crate::intake::package::Package;
 use crate::intake::place::Meter;
 use crate::intake::report::{Product as Named, ReportHead, Reported, ReportedAsset, Vex};
@@ -86,13 +87,13 @@ impl Said {
 
 #[derive(Clone, Debug, Default)]
 struct Document {
-    author: Option<String>,
+    author: Option<Arc<str>>,
     timestamp: Option<Timestamp>,
 }
 
 impl Weight for Document {
     fn weight(&self) -> usize {
-        self.author.as_ref().map_or(0, String::len) + 64
+        self.author.as_ref().map_or(0, |author| author.len()) + 64
     }
 }
 
@@ -148,7 +149,6 @@ impl Reader for OpenVex {
         let mut document = self.documents.begin();
         let (mut own, mut again, mut number) = (false, false, 0);
         let mut latest: Option<Timestamp> = None;
-        let mut spread = Spread::default();
         source.json(&mut |root| {
             root.object(&mut |name, value| match name {
                 "statements" => {
@@ -171,7 +171,6 @@ impl Reader for OpenVex {
                                 if self.counts(&reported, times, number, &mut again, &limits, &meter)? {
                                     let excerpt = text::beginning(raw.text(), text::EXCERPT);
                                     reported.excerpt = Some(excerpt.to_owned());
-                                    spread.add(&reported, &limits, &meter)?;
                                     emit(FORMAT.scanner, reported)?;
                                 }
                             }
@@ -180,8 +179,8 @@ impl Reader for OpenVex {
                     })
                 }
                 "author" => {
-                    let author = value.get()?;
-                    document.learn(|document| document.author = author);
+                    let author: Option<String> = value.get()?;
+                    document.learn(|document| document.author = author.map(Arc::from));
                     Ok(())
                 }
                 "timestamp" => {
@@ -347,7 +346,7 @@ impl Statement {
                 &self.status,
                 self.justification.as_deref().filter(|why| !why.trim().is_empty()),
                 impact.or(notes).map(str::to_owned),
-                document.author.clone(),
+                document.author.as_deref().map(str::to_owned),
             ),
             vex: Some(Box::new(Vex {
                 vulnerabilities: std::iter::once(name)

@@ -9,7 +9,7 @@ use crate::intake::cvss::{self, Rating};
 use crate::intake::format::{Emit, Entry, Pass, Plan, Reader};
 use crate::intake::json::{Value, or_default};
 use crate::intake::late::{Late, Scope, Weight};
-use crate::intake::limits::Limits;
+use crate::intake::limits::{Limits, too_large};
 use crate::intake::package::{self, Package as Purl};
 use crate::intake::place::Meter;
 use crate::intake::report::{ReportHead, Reported, ReportedAsset};
@@ -103,6 +103,7 @@ struct Package {
     groups: Vec<Group>,
     /// The place among the groups of each id.
     by_id: HashMap<String, usize>,
+    weight: usize,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -112,8 +113,9 @@ struct About {
     ecosystem: Option<String>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-struct Group {
+/// Vulnerabilities that are the same, as they are written.
+#[derive(Deserialize)]
+struct WrittenGroup {
     #[serde(default, deserialize_with = "or_default")]
     ids: Vec<String>,
     #[serde(default, deserialize_with = "or_default")]
@@ -128,6 +130,15 @@ struct Group {
     analysis: HashMap<String, Analysis>,
 }
 
+/// What findings need of a group.
+#[derive(Clone, Debug)]
+struct Group {
+    /// By what the vulnerability is known, whichever of its ids a database leads with.
+    name: Option<String>,
+    max_severity: Option<f64>,
+    analysis: HashMap<String, Analysis>,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 struct Analysis {
     called: Option<bool>,
@@ -136,10 +147,26 @@ struct Analysis {
 
 impl Weight for Package {
     fn weight(&self) -> usize {
-        let of = |group: &Group| {
-            group.ids.iter().chain(&group.aliases).map(|id| 2 * id.len() + 128).sum::<usize>()
-        };
-        self.about.name.len() + self.groups.iter().map(of).sum::<usize>() + 128
+        self.weight
+    }
+}
+
+impl Package {
+    fn is(&mut self, about: About) {
+        let texts = [&about.version, &about.ecosystem].into_iter().flatten().map(String::len);
+        self.weight += about.name.len() + texts.sum::<usize>() + 256;
+        self.about = about;
+    }
+
+    fn add(&mut self, written: WrittenGroup) {
+        let at = self.groups.len();
+        let name = written.name().map(str::to_owned);
+        self.weight += name.as_ref().map_or(0, String::len) + 256;
+        self.weight +=
+            written.ids.iter().chain(written.analysis.keys()).map(|id| id.len() + 128).sum::<usize>();
+        self.by_id.extend(written.ids.into_iter().map(|id| (id, at)));
+        let max_severity = written.max_severity.and_then(|score| score.trim().parse().ok());
+        self.groups.push(Group { name, max_severity, analysis: written.analysis });
     }
 }
 
@@ -158,20 +185,22 @@ impl OsvScanner {
     ) -> Result<()> {
         let mut package = self.packages.begin();
         let by_caller = self.asset.as_deref();
+        let bounded = |package: &Scope<Package>| {
+            if package.so_far().weight > limits.collected {
+                return Err(too_large(limits.over_collected(), meter.place()));
+            }
+            Ok(())
+        };
         value.object(&mut |name, value| match name {
             "package" => {
                 let about: About = value.get()?;
-                package.learn(|package| package.about = about);
-                Ok(())
+                package.learn(|package| package.is(about));
+                bounded(&package)
             }
             "groups" => value.array(&mut |value| {
-                let group: Group = value.get()?;
-                package.learn(|package| {
-                    let at = package.groups.len();
-                    package.by_id.extend(group.ids.iter().map(|id| (id.clone(), at)));
-                    package.groups.push(group);
-                });
-                Ok(())
+                let group: WrittenGroup = value.get()?;
+                package.learn(|package| package.add(group));
+                bounded(&package)
             }),
             "vulnerabilities" => value.array(&mut |value| {
                 let raw = value.raw()?;
@@ -304,8 +333,7 @@ impl Vulnerability {
             let kind = one.kind.as_deref().filter(|kind| kind.starts_with("CVSS"))?;
             Rating::new(kind, None, one.score.as_deref())
         }));
-        let group_score = group.and_then(|group| group.max_severity.as_deref()?.trim().parse::<f64>().ok());
-        rating.score = rating.score.or(group_score);
+        rating.score = rating.score.or(group.and_then(|group| group.max_severity));
         let malicious = self.id.starts_with("MAL-");
         let word = self.database_specific.severity.as_str();
         let by_word = word.and_then(|word| text::severity(word, FORMAT.severities));
@@ -344,7 +372,7 @@ impl Vulnerability {
                 path.to_owned(),
                 about.ecosystem.clone().unwrap_or_default(),
                 about.name.clone(),
-                group.and_then(Group::name).unwrap_or(&self.id).to_owned(),
+                group.and_then(|group| group.name.as_deref()).unwrap_or(&self.id).to_owned(),
             ],
             title: match self.summary.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
                 Some(summary) => summary.to_owned(),
@@ -391,7 +419,7 @@ impl Affected {
     }
 }
 
-impl Group {
+impl WrittenGroup {
     /// By what the vulnerability is known, whichever of its ids a database leads with.
     fn name(&self) -> Option<&str> {
         let all = || self.ids.iter().chain(&self.aliases).map(String::as_str);

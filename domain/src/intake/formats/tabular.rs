@@ -9,8 +9,8 @@ use serde_json::Value as Json;
 use crate::error::{Code, Error, Result};
 use crate::intake::format::{Emit, Entry, Pass, Plan, Reader};
 use crate::intake::guard::Guard;
-use crate::intake::json::Value;
-use crate::intake::limits::Limits;
+use crate::intake::json::{Value, is_crowded};
+use crate::intake::limits::{Limits, too_large};
 use crate::intake::mapping::{Mapped, Mapping, SEVERITIES};
 use crate::intake::notes::Notes;
 use crate::intake::place::{Meter, Place};
@@ -201,6 +201,9 @@ impl Tabular {
             }
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
+            }
+            if is_crowded(&line, &limits) {
+                return Err(too_large(limits.over_values(), start));
             }
             let object = serde_json::from_slice(&line).map_err(|error| {
                 let column = error.column().max(1) as u64;
@@ -396,7 +399,7 @@ impl Tabular {
         let at = chrono::NaiveDateTime::parse_from_str(value, form).or_else(|_| {
             chrono::NaiveDate::parse_from_str(value, form).map(|day| day.and_time(chrono::NaiveTime::MIN))
         });
-        at.ok().map(|at| at.and_utc().into())
+        Timestamp::of(at.ok()?.and_utc())
     }
 }
 

@@ -1,4 +1,4 @@
-//! The lengths of cells, and whether the last one is closed.
+//! The lengths and numbers of cells, and whether the last one is closed.
 
 use super::{Breach, Scan};
 use crate::intake::limits::Limits;
@@ -7,6 +7,8 @@ pub struct CsvScan {
     limits: Limits,
     delimiter: u8,
     cell: usize,
+    /// The cells of the present row so far.
+    cells: usize,
     state: State,
 }
 
@@ -21,7 +23,7 @@ enum State {
 
 impl CsvScan {
     pub fn new(limits: &Limits, delimiter: u8) -> Self {
-        Self { limits: limits.clone(), delimiter, cell: 0, state: State::Start }
+        Self { limits: limits.clone(), delimiter, cell: 0, cells: 0, state: State::Start }
     }
 }
 
@@ -39,6 +41,10 @@ impl Scan for CsvScan {
             };
             if matches!(self.state, State::Start) {
                 self.cell = 0;
+                self.cells = if byte == self.delimiter { self.cells + 1 } else { 0 };
+                if self.cells > self.limits.values {
+                    return Err((at, Breach::TooLarge(self.limits.over_values())));
+                }
             } else {
                 self.cell += 1;
                 if self.cell > self.limits.string {

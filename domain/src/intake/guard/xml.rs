@@ -1,4 +1,5 @@
-//! Depth, attribute counts and text lengths of XML, and the refusal of entity declarations.
+//! Text lengths of XML, and the refusal of entity declarations. Depth and attributes are counted where
+//! the elements are read: what a parser makes of broken markup is the parser's to say.
 //!
 //! A document type may declare elements and their attributes, as the reports of some scanners do.
 //! These declarations are passed over; any other declaration in it is refused.
@@ -10,10 +11,8 @@ use crate::intake::limits::{Limit, Limits};
 
 pub struct XmlScan {
     limits: Limits,
-    depth: usize,
     /// The length so far of the text, tag, comment, instruction or section being read.
     run: usize,
-    attributes: usize,
     state: State,
     /// The last bytes of the present construct, newest lowest.
     tail: u32,
@@ -30,7 +29,6 @@ enum State {
     /// After `<!`: a comment, a CDATA section or a document type.
     Declaration,
     Tag {
-        closes: bool,
         quote: Option<u8>,
     },
     Comment,
@@ -45,11 +43,13 @@ enum State {
     },
     /// A comment there.
     SubsetComment,
+    /// Behind it, up to the end of the document type.
+    Subsequent,
 }
 
 impl XmlScan {
     pub fn new(limits: &Limits) -> Self {
-        Self { limits: limits.clone(), depth: 0, run: 0, attributes: 0, state: State::Text, tail: 0 }
+        Self { limits: limits.clone(), run: 0, state: State::Text, tail: 0 }
     }
 
     fn enter(&mut self, state: State) {
@@ -78,11 +78,9 @@ impl XmlScan {
             State::Opening => match byte {
                 b'!' => self.enter(State::Declaration),
                 b'?' => self.enter(State::Instruction),
-                b'/' => self.enter(State::Tag { closes: true, quote: None }),
                 _ => {
-                    self.attributes = 0;
-                    self.enter(State::Tag { closes: false, quote: None });
-                    self.tail = u32::from(byte);
+                    self.enter(State::Tag { quote: None });
+                    return self.byte(byte);
                 }
             },
             State::Declaration => match byte {
@@ -90,32 +88,18 @@ impl XmlScan {
                 b'[' => self.enter(State::Section),
                 _ => self.enter(State::DocumentType { quote: None }),
             },
-            State::Tag { closes, quote: Some(quote) } => {
+            State::Tag { quote: Some(quote) } => {
                 if byte == quote {
-                    self.attributes += 1;
-                    if self.attributes > self.limits.attributes {
-                        return Err(self.limits.over_attributes());
-                    }
-                    self.state = State::Tag { closes, quote: None };
+                    self.state = State::Tag { quote: None };
                 }
             }
-            State::Tag { closes, quote: None } => match byte {
-                b'"' | b'\'' => self.state = State::Tag { closes, quote: Some(byte) },
-                b'>' if closes => {
-                    self.depth = self.depth.saturating_sub(1);
-                    self.enter(State::Text);
-                }
-                b'>' if ends(b"/>") => self.enter(State::Text),
-                b'>' => {
-                    self.depth += 1;
-                    if self.depth > self.limits.nesting {
-                        return Err(self.limits.over_nesting());
-                    }
-                    self.enter(State::Text);
-                }
+            State::Tag { quote: None } => match byte {
+                b'"' | b'\'' => self.state = State::Tag { quote: Some(byte) },
+                b'>' => self.enter(State::Text),
                 _ => {}
             },
-            State::Comment if byte == b'>' && ends(b"-->") => self.enter(State::Text),
+            // Its own first dashes do not end it: `<!--->` is only begun.
+            State::Comment if byte == b'>' && self.run > 3 && ends(b"-->") => self.enter(State::Text),
             State::Section if byte == b'>' && ends(b"]]>") => self.enter(State::Text),
             State::Instruction if byte == b'>' && ends(b"?>") => self.enter(State::Text),
             State::Comment | State::Section | State::Instruction => {}
@@ -148,13 +132,18 @@ impl XmlScan {
             State::Subset { quote: None } => match byte {
                 b'"' | b'\'' => self.state = State::Subset { quote: Some(byte) },
                 b'%' => return Err(Limits::over_entities()),
-                b']' => self.state = State::DocumentType { quote: None },
+                b']' => self.state = State::Subsequent,
                 _ => {}
             },
             State::SubsetComment => {
                 if byte == b'>' && ends(b"-->") {
                     self.state = State::Subset { quote: None };
                     self.tail = 0;
+                }
+            }
+            State::Subsequent => {
+                if byte == b'>' {
+                    self.enter(State::Text);
                 }
             }
         }

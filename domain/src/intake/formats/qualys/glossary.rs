@@ -49,7 +49,9 @@ impl Details {
     fn weight(&self) -> usize {
         let texts = [&self.title, &self.severity, &self.category, &self.threat, &self.impact, &self.solution];
         let lists = [&self.cves, &self.vendor_ids, &self.links];
-        texts.iter().map(|text| text.len()).sum::<usize>()
+        let scores = [&self.cvss2, &self.cvss3].into_iter().flatten().map(String::len).sum::<usize>();
+        scores
+            + texts.iter().map(|text| text.len()).sum::<usize>()
             + lists.into_iter().flatten().map(|entry| entry.len() + 24).sum::<usize>()
             + 512
     }

@@ -29,6 +29,12 @@ pub struct Run {
     weight: usize,
 }
 
+impl Location {
+    fn weight(&self) -> usize {
+        [&self.uri, &self.uri_base_id].into_iter().flatten().map(String::len).sum::<usize>() + 128
+    }
+}
+
 /// A part of a tool that has rules.
 #[derive(Clone, Debug, Default)]
 pub struct Component {
@@ -178,7 +184,7 @@ impl WrittenRule {
             full: cut(self.full_description).filter(|text| !text.trim().is_empty()),
             help: cut(self.help),
             help_uri: self.help_uri.map(shorten),
-            level: self.default_configuration.and_then(|configuration| configuration.level),
+            level: self.default_configuration.and_then(|configuration| configuration.level).map(shorten),
             security_severity: properties.security_severity(),
             cwes: properties.cwes().into_iter().chain(related).take(100).collect(),
             tags: properties.tags().into_iter().map(shorten).take(100).collect(),
@@ -189,7 +195,7 @@ impl WrittenRule {
 
 impl Rule {
     fn weight(&self) -> usize {
-        let texts = [&self.name, &self.short, &self.full, &self.help, &self.help_uri];
+        let texts = [&self.name, &self.short, &self.full, &self.help, &self.help_uri, &self.level];
         let lists =
             [&self.tags, &self.cwes].into_iter().flatten().map(|entry| entry.len() + 24).sum::<usize>();
         let messages = self.messages.iter().map(|(id, text)| id.len() + text.len() + 64).sum::<usize>();
@@ -252,13 +258,11 @@ pub fn learn(
                 }
                 Ok(())
             })?;
-            let weight = location.uri.as_ref().map_or(0, String::len) + 96;
-            add(weight, &mut |run| run.artifacts.push(std::mem::take(&mut location)))
+            add(location.weight(), &mut |run| run.artifacts.push(std::mem::take(&mut location)))
         }),
         "originalUriBaseIds" => value.object(&mut |id, base| {
             let mut base = base.get::<Option<Location>>()?.unwrap_or_default();
-            let weight = id.len() + base.uri.as_ref().map_or(0, String::len) + 128;
-            add(weight, &mut |run| {
+            add(id.len() + base.weight(), &mut |run| {
                 run.bases.insert(id.to_owned(), std::mem::take(&mut base));
             })
         }),
@@ -286,7 +290,7 @@ type Add<'a> = &'a mut dyn FnMut(usize, &mut dyn FnMut(&mut Run)) -> Result<()>;
 
 /// Reads the part of the tool with that number; the driver has number 0.
 fn component(number: usize, value: Value<'_>, add: Add<'_>) -> Result<()> {
-    add(64, &mut |run| {
+    add(192, &mut |run| {
         while run.components.len() <= number {
             run.components.push(Component::default());
         }
