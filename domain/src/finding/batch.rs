@@ -194,7 +194,7 @@ impl Outcome {
     }
 
     /// Brings everything into the form in which it is written, and tells `pending` what happened.
-    pub fn encode(mut self, pending: &mut Pending) -> Written {
+    pub(crate) fn encode(mut self, pending: &mut Pending) -> Written {
         self.new.sort_unstable_by_key(|finding| finding.fingerprint);
         self.changed.sort_unstable_by_key(|finding| finding.id);
         for finding in &mut self.changed {
@@ -208,7 +208,7 @@ impl Outcome {
 
     /// Writes everything into `tx`. `false`: a finding was written by somebody else meanwhile, and
     /// nothing of the transaction may be kept.
-    pub async fn write(self, tx: &mut Tx) -> Result<bool> {
+    pub(crate) async fn write(self, tx: &mut Tx) -> Result<bool> {
         let written = self.encode(tx.pending());
         tx.write_findings(written).await
     }
