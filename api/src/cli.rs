@@ -16,6 +16,7 @@ use crate::telemetry;
 
 mod audit;
 mod import;
+mod intel;
 pub(crate) mod operator;
 mod serve;
 mod token;
@@ -48,6 +49,9 @@ enum Command {
     Token(token::Token),
     /// Takes in a report from a file, without a server.
     Import(import::Import),
+    /// What feeds say of CVEs.
+    #[command(subcommand)]
+    Intel(intel::Intel),
     /// Prints the GraphQL schema.
     Schema,
     /// The audit's chains.
@@ -79,6 +83,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Token(token) => token.run(&open(&config).await?).await,
         Command::Import(import) => import.run(&config).await,
+        Command::Intel(intel) => intel.run(&config).await,
         Command::Audit(audit) => audit.run(&open(&config).await?).await,
         Command::Serve(_) | Command::Schema => Ok(ExitCode::SUCCESS),
     }

@@ -8,6 +8,10 @@ use std::path::{Path, PathBuf};
 
 use config::{Config as Layers, Environment, File};
 use domain::error::{Error, Result};
+use domain::gateway::http::Egress;
+use domain::intel::feed::Feed;
+use domain::intel::fetch::{FeedSource, FetchPlan};
+use domain::vocabulary::terms::Term;
 use serde::Deserialize;
 
 use crate::server::settings::{LISTEN, Origins, Settings};
@@ -36,6 +40,13 @@ pub struct Config {
     pub origins: Vec<String>,
     /// The largest report, in bytes.
     pub upload_bytes: u64,
+    /// Where each feed is fetched from, and how often: `https://… every 6h`. Not set, it is not.
+    pub intel_kev: Option<String>,
+    pub intel_epss: Option<String>,
+    pub intel_cve: Option<String>,
+    pub intel_nvd: Option<String>,
+    /// Networks that are not public and may be asked all the same: `10.1.0.0/16`.
+    pub egress_allow: Vec<String>,
 }
 
 impl Default for Config {
@@ -49,6 +60,11 @@ impl Default for Config {
             development: false,
             origins: Vec::new(),
             upload_bytes: Settings::default().upload_bytes,
+            intel_kev: None,
+            intel_epss: None,
+            intel_cve: None,
+            intel_nvd: None,
+            egress_allow: Vec::new(),
         }
     }
 }
@@ -60,10 +76,30 @@ impl Config {
         let environment = Environment::with_prefix("COUNTERSIGN").prefix_separator("_").try_parsing(true);
         Layers::builder()
             .add_source(File::from(path).required(required))
-            .add_source(environment.list_separator(",").with_list_parse_key("origins"))
+            .add_source(
+                environment
+                    .list_separator(",")
+                    .with_list_parse_key("origins")
+                    .with_list_parse_key("egress_allow"),
+            )
             .build()
             .and_then(Layers::try_deserialize)
             .map_err(|error| Error::invalid("config", error.to_string()))
+    }
+
+    /// The feeds that are fetched by the clock.
+    pub fn fetches(&self) -> Result<FetchPlan> {
+        let source = |feed: &Feed| {
+            let setting = match feed {
+                Feed::Kev => &self.intel_kev,
+                Feed::Epss => &self.intel_epss,
+                Feed::Cve => &self.intel_cve,
+                Feed::Nvd => &self.intel_nvd,
+            };
+            setting.as_deref().map(|text| FeedSource::parse(*feed, text))
+        };
+        let sources = Feed::ALL.iter().filter_map(source).collect::<Result<_>>()?;
+        Ok(FetchPlan { sources, egress: Egress::new(&self.egress_allow)? })
     }
 
     /// The part of it that concerns the edge.

@@ -18,6 +18,7 @@ pub mod cursor;
 pub mod finding;
 pub mod id;
 pub mod import;
+pub mod intel;
 pub mod job;
 pub mod loaders;
 pub mod membership;
@@ -34,6 +35,7 @@ pub mod service_account;
 pub mod team;
 pub mod token;
 pub mod user;
+pub mod vex;
 pub mod view;
 pub mod viewer;
 pub mod words;
@@ -57,6 +59,8 @@ pub struct Query(
     code::CodeQuery,
     audit::AuditQuery,
     scan::ScanQuery,
+    intel::IntelQuery,
+    vex::VexQuery,
     finding::query::FindingQuery,
     rule::RuleQuery,
     rule::trial::TrialQuery,
@@ -82,7 +86,9 @@ pub struct Mutation(
     code::CodeMutation,
     scan::ScanMutation,
     import::ImportMutation,
+    intel::IntelMutation,
     finding::mutation::FindingMutation,
+    finding::issue::IssueMutation,
     finding::bulk::BulkMutation,
     rule::mutation::RuleMutation,
     job::JobMutation,

@@ -26,7 +26,10 @@ pub mod store;
 
 terms! {
     /// What a job does.
-    JobKind { Import = "IMPORT", Sweep = "SWEEP", BulkChange = "BULK_CHANGE", Export = "EXPORT" }
+    JobKind {
+        Import = "IMPORT", Sweep = "SWEEP", BulkChange = "BULK_CHANGE", Export = "EXPORT",
+        IntelLoad = "INTEL_LOAD",
+    }
 
     /// Where a job stands. The last three are its ends.
     JobState {
@@ -88,6 +91,8 @@ pub struct Job {
     pub project: Option<Uuid>,
     /// What was asked for; its shape is the kind's.
     pub params: Json,
+    /// What it is expected to cost, in bytes of a report.
+    pub weight: i64,
     /// Where the next chunk begins; its shape is the kind's.
     pub position: Option<Json>,
     pub total: Option<i64>,
@@ -104,13 +109,24 @@ pub struct Job {
 }
 
 impl JobKind {
+    /// What such a job is expected to cost: an import weighs what its report does, once that is
+    /// there, and a sweep of all that a company has is as heavy as can be.
+    fn weight(self, params: &Json) -> i64 {
+        match self {
+            Self::IntelLoad => i64::MAX,
+            Self::Sweep if params.get("asset").is_none_or(Json::is_null) => i64::MAX,
+            _ => 0,
+        }
+    }
+
     /// The right to start such a job.
-    fn right(self) -> Permission {
+    pub(crate) fn right(self) -> Permission {
         match self {
             Self::Import => Permission::Import,
             Self::Sweep => Permission::WriteRules,
             Self::BulkChange => Permission::EditFindings,
             Self::Export => Permission::Export,
+            Self::IntelLoad => Permission::ManageSettings,
         }
     }
 }
@@ -231,6 +247,7 @@ impl Domain {
             Cancelled::Already => return Ok(job),
             Cancelled::Asked => {}
             Cancelled::Ended if job.kind == JobKind::Import => self.end_scan_of(&mut tx, &job, None).await?,
+            Cancelled::Ended if job.kind == JobKind::IntelLoad => self.end_load_of(&tx, &job, None).await?,
             Cancelled::Ended => {}
         }
         tx.audit(AuditEntry::new("job.cancelled", id));

@@ -47,6 +47,30 @@ impl Speaker {
     }
 }
 
+/// A JSON value as the ledger writes it: text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document(String);
+
+impl Document {
+    pub fn of(value: &impl Serialize) -> Self {
+        Self(serde_json::to_string(value).expect("maps of text keys encode"))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn into_text(self) -> String {
+        self.0
+    }
+}
+
+impl From<Json> for Document {
+    fn from(value: Json) -> Self {
+        Self(value.to_string())
+    }
+}
+
 /// What a transaction says that it did to one record.
 #[derive(Clone, Debug)]
 pub struct AuditEntry {
@@ -54,10 +78,10 @@ pub struct AuditEntry {
     pub action: &'static str,
     pub record_kind: &'static str,
     pub record: Uuid,
-    pub before: Option<Json>,
-    pub after: Option<Json>,
+    pub before: Option<Document>,
+    pub after: Option<Document>,
     /// Because of what: the rule and its version, the import, the reason a person gave.
-    pub cause: Option<Json>,
+    pub cause: Option<Document>,
 }
 
 impl AuditEntry {
@@ -67,20 +91,20 @@ impl AuditEntry {
     }
 
     #[must_use]
-    pub fn before(mut self, before: Json) -> Self {
-        self.before = Some(before);
+    pub fn before(mut self, before: impl Into<Document>) -> Self {
+        self.before = Some(before.into());
         self
     }
 
     #[must_use]
-    pub fn after(mut self, after: Json) -> Self {
-        self.after = Some(after);
+    pub fn after(mut self, after: impl Into<Document>) -> Self {
+        self.after = Some(after.into());
         self
     }
 
     #[must_use]
-    pub fn because(mut self, cause: Json) -> Self {
-        self.cause = Some(cause);
+    pub fn because(mut self, cause: impl Into<Document>) -> Self {
+        self.cause = Some(cause.into());
         self
     }
 }

@@ -17,6 +17,7 @@ pub mod feed;
 pub mod finding;
 pub mod gateway;
 pub mod intake;
+pub mod intel;
 pub mod inventory;
 pub mod job;
 pub mod ledger;

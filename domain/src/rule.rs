@@ -22,6 +22,7 @@ use pass::Mode;
 
 pub mod action;
 pub mod live;
+pub mod matcher;
 pub mod pass;
 pub mod store;
 pub mod sweep;

@@ -101,16 +101,21 @@ impl Db {
 
     /// Begins a transaction in which `actor` writes for the company of `scope`.
     pub(crate) async fn begin(&self, actor: &Actor, scope: &Scope, now: Timestamp) -> Result<Tx> {
-        let company = scope.company()?;
+        let pending = Pending::new(scope.company()?, Speaker::of(actor), now);
+        let tx = self.begin_with(scope, pending).await?;
+        let caller = Caller { company: actor.company, actor: actor.id };
+        Ok(Tx { promise: actor.idempotency.clone().map(|key| (caller, key)), ..tx })
+    }
+
+    /// Begins a transaction that says what `pending` says.
+    pub(crate) async fn begin_with(&self, scope: &Scope, pending: Pending) -> Result<Tx> {
+        debug_assert_eq!(scope.company()?, pending.company);
         Ok(Tx {
             conn: self.transaction().await?,
             dialect: self.dialect,
-            company,
-            pending: Pending::new(company, Speaker::of(actor), now),
-            promise: actor
-                .idempotency
-                .clone()
-                .map(|key| (Caller { company: actor.company, actor: actor.id }, key)),
+            company: pending.company,
+            pending,
+            promise: None,
             answer: None,
             news: self.news.clone(),
         })
@@ -151,10 +156,16 @@ fn sqlite(url: &str, connections: u32, read_only: bool) -> ConnectOptions {
                 .foreign_keys(true)
                 .busy_timeout(Duration::from_secs(30))
                 .statement_cache_capacity(256)
-                .pragma("cache_size", "-32768")
                 .pragma("temp_store", "MEMORY")
-                .pragma("mmap_size", "268435456");
-            if read_only { sqlite.pragma("query_only", "ON") } else { sqlite }
+                // Fewer and larger than by default: pages that every chunk writes are copied once.
+                .pragma("wal_autocheckpoint", "4096");
+            // Pages that are not in these caches are in the system's. Mapped into memory they would
+            // count once more for each connection.
+            if read_only {
+                sqlite.pragma("query_only", "ON").pragma("cache_size", "-8192")
+            } else {
+                sqlite.pragma("cache_size", "-32768")
+            }
         });
     options
 }
@@ -186,6 +197,11 @@ impl Tx {
         self.pending.at
     }
 
+    /// What is to be said at the commit.
+    pub fn pending(&mut self) -> &mut Pending {
+        &mut self.pending
+    }
+
     pub fn audit(&mut self, entry: AuditEntry) {
         self.pending.audit(entry);
     }
@@ -203,6 +219,12 @@ impl Tx {
     /// Tells every running pass that it read rules which no longer hold.
     pub fn rules_changed(&mut self) {
         self.pending.rules_changed = true;
+    }
+
+    /// Locks the company's ledger ahead of the commit: what others committed is seen from here on,
+    /// and nobody else commits before this.
+    pub async fn lock_ledger(&self) -> Result<()> {
+        self.pending.lock(&self.conn, self.dialect).await
     }
 
     pub async fn commit(self) -> Result<Sealed> {

@@ -1,20 +1,23 @@
 //! What a server does by the clock, beside its jobs: it forgets what has lost its use, and tells
 //! operators how much work waits.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::Domain;
 use crate::error::Result;
+use crate::intel::feed::Feed;
 
 const EVERY: Duration = Duration::from_secs(15);
 
 impl Domain {
     /// Keeps house until `stop`. What fails is logged and tried again.
     pub async fn keep_house(&self, stop: CancellationToken) {
+        let mut warned = BTreeSet::new();
         while !stop.is_cancelled() {
-            if let Err(error) = self.tidy_up().await {
+            if let Err(error) = self.tidy_up(&mut warned).await {
                 tracing::warn!(%error, "the server could not keep house");
             }
             tokio::select! {
@@ -24,9 +27,10 @@ impl Domain {
         }
     }
 
-    async fn tidy_up(&self) -> Result<()> {
+    async fn tidy_up(&self, warned: &mut BTreeSet<Feed>) -> Result<()> {
         let open = self.jobs_open().await?;
         metrics::gauge!("countersign_jobs_open").set(i32::try_from(open).unwrap_or(i32::MAX));
+        self.watch_feeds(warned).await?;
         let pruned = self.idempotency_prune().await?;
         if pruned > 0 {
             tracing::debug!(pruned, "idempotency keys were forgotten");

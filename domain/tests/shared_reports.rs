@@ -435,8 +435,8 @@ fn every_report_has_the_findings_that_the_rules_say() {
         assert!(explained, "{file}: a difference needs its rule");
         let scratch = TempDir::new().expect("a temporary folder");
         let mut found = BTreeSet::new();
-        read(&path, &checked, &Limits::default(), scratch.path(), &mut |reported, fingerprint| {
-            assert!(found.insert(fingerprint), "{file}: {} comes twice", reported.title);
+        read(&path, &checked, &Limits::default(), scratch.path(), &mut |handed| {
+            assert!(found.insert(handed.fingerprint), "{file}: {} comes twice", handed.reported.title);
             Ok(())
         })
         .unwrap_or_else(|error| panic!("{file}: {error}"));

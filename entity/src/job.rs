@@ -17,6 +17,7 @@ pub struct Model {
     pub actor: String,
     pub project_id: Option<Uuid>,
     pub params: String,
+    pub weight: i64,
     pub position: Option<String>,
     pub total: Option<i64>,
     pub done: i64,

@@ -15,6 +15,8 @@ pub struct Model {
     pub project_id: Uuid,
     pub scanner: String,
     pub name: String,
+    pub seen_at: i64,
+    pub rules: Option<Uuid>,
     pub created_at: i64,
 }
 

@@ -14,7 +14,9 @@ mod m0003_ledger;
 mod m0004_jobs;
 mod m0005_findings;
 mod m0006_rules;
+mod m0007_intel;
 mod m0008_mappings;
+mod m0009_vex;
 
 pub struct Migrator;
 
@@ -28,7 +30,9 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_jobs::Migration),
             Box::new(m0005_findings::Migration),
             Box::new(m0006_rules::Migration),
+            Box::new(m0007_intel::Migration),
             Box::new(m0008_mappings::Migration),
+            Box::new(m0009_vex::Migration),
         ]
     }
 }

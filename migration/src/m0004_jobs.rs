@@ -1,4 +1,8 @@
 //! Long work, and the scans that imports make.
+//!
+//! `series.seen_at` is the time of the newest scan that saw all that is present in the series, and
+//! `series.rules` a digest of the rules that all of that was passed under then. `job.weight` is what
+//! a job is expected to cost, in bytes of a report.
 
 crate::step! {"
 CREATE TABLE job (
@@ -9,6 +13,7 @@ CREATE TABLE job (
     actor $TEXT NOT NULL,
     project_id $UUID,
     params $TEXT NOT NULL,
+    weight BIGINT NOT NULL,
     position $TEXT,
     total BIGINT,
     done BIGINT NOT NULL,
@@ -43,6 +48,8 @@ CREATE TABLE series (
     project_id $UUID NOT NULL REFERENCES project (id),
     scanner $TEXT NOT NULL,
     name $TEXT NOT NULL,
+    seen_at BIGINT NOT NULL,
+    rules $UUID,
     created_at BIGINT NOT NULL,
     UNIQUE (company_id, project_id, scanner, name)
 );
@@ -73,4 +80,5 @@ CREATE TABLE scan (
 );
 CREATE INDEX scan_of_company ON scan (company_id, created_at);
 CREATE INDEX scan_of_project ON scan (project_id, created_at);
+CREATE INDEX scan_of_series ON scan (series_id, scanned_at);
 ", drops "scan", "series", "job_progress", "job"}

@@ -1,8 +1,11 @@
-//! What an import costs, beside a bare multi-row insert of the same rows and audit rows in the same
-//! run, on both databases, without rules and with 100.
+//! What an import costs, beside a bare multi-row insert of the same rows in the same run: of every
+//! table that the import writes to. On both databases, without rules and with 100 and 1,000; then
+//! the same report again, of which nothing is new.
 //!
 //! `cargo bench --workspace --bench import`; `COUNTERSIGN_POSTGRES` names an empty PostgreSQL
-//! database to measure on, `COUNTERSIGN_FINDINGS` how many findings (20,000 if not set).
+//! database to measure on, `COUNTERSIGN_FINDINGS` how many findings (20,000 if not set),
+//! `COUNTERSIGN_RULES` how many rules (`0,100,1000`). With `-- --gigabyte` it imports one report of
+//! 1 GB, twice, and tells the most memory that it took.
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,8 +26,8 @@ use futures_util::StreamExt;
 use metrics::{Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use migration::MigratorTrait;
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement, TransactionTrait,
-    Value, Values,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, QueryResult, Statement,
+    TransactionTrait, Value, Values,
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -66,54 +69,64 @@ impl Recorder for Statements {
 #[tokio::main]
 async fn main() {
     metrics::set_global_recorder(Statements).expect("nothing else records");
-    let findings: usize =
-        std::env::var("COUNTERSIGN_FINDINGS").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000);
-    println!("{findings} findings of 35 fields; both imports of a run are of the same report\n");
+    let postgres = std::env::var_os("COUNTERSIGN_POSTGRES").is_some();
+    let databases: Vec<&str> =
+        ["sqlite", "postgres"].into_iter().filter(|name| *name == "sqlite" || postgres).collect();
+    if !postgres {
+        println!("PostgreSQL is not measured: COUNTERSIGN_POSTGRES is not set");
+    }
     println!(
-        "{:<10} {:>5}  {:>9} {:>12} {:>6}  {:>9} {:>6}  {:>9} {:>9}  {:>8}",
+        "{:<9} {:>5} {:>8}  {:>8} {:>6} {:>5}  {:>7} {:>6}  {:>8} {:>7} {:>5}  {:>5}",
         "database",
         "rules",
+        "findings",
         "first/s",
-        "statements/k",
+        "check",
+        "st/k",
         "bare/s",
         "ratio",
-        "",
         "second/s",
-        "2nd/1st",
-        "peak MiB"
+        "x first",
+        "st/k",
+        "MiB"
     );
-    for rules in [0, 100] {
-        run("sqlite", rules, findings).await;
-        if std::env::var_os("COUNTERSIGN_POSTGRES").is_some() {
-            run("postgres", rules, findings).await;
-        } else {
-            println!("postgres   {rules:>5}  not measured: COUNTERSIGN_POSTGRES is not set");
+    if std::env::args().any(|argument| argument == "--gigabyte") {
+        for database in &databases {
+            run(database, 0, 1_000_000_000 / line(0).len(), false).await;
+        }
+        return;
+    }
+    let findings = number("COUNTERSIGN_FINDINGS", "20000")[0];
+    for rules in number("COUNTERSIGN_RULES", "0,100,1000") {
+        for database in &databases {
+            run(database, rules, findings, true).await;
         }
     }
 }
 
-/// A report of findings with 35 fields each, of realistic skew.
-fn report(findings: usize) -> String {
+fn number(variable: &str, otherwise: &str) -> Vec<usize> {
+    let text = std::env::var(variable).unwrap_or_else(|_| otherwise.to_owned());
+    text.split(',').map(|number| number.trim().parse().expect("a number")).collect()
+}
+
+/// The `n`th line of a report of findings with 35 fields each, of realistic skew.
+fn line(n: usize) -> String {
     let severities = ["info", "low", "medium", "medium", "medium", "high", "high", "critical"];
-    let mut text = String::new();
-    for n in 0..findings {
-        let severity = severities[n % severities.len()];
-        let line = json!({
-            "asset": format!("host-{:03}.example", n % 200), "asset_kind": "host", "title": format!("Weakness {} in package {}", n % 977, n % 131),
-            "description": "A flaw in the parser lets a remote sender read memory past the end of a buffer. ".repeat(3),
-            "severity": severity, "class": "VULNERABILITY", "category": "os-pkgs", "reference": format!("CHECK-{}", n),
-            "type": if n % 3 == 0 { "memory" } else { "logic" }, "cvss_score": (n % 100) as f64 / 10.0,
-            "cvss_vector": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H", "epss_score": (n % 1000) as f64 / 1000.0,
-            "known_exploit": n % 17 == 0, "cve_ids": format!("CVE-2026-{:05}", n % 90_000), "cwe_ids": format!("CWE-{}", n % 900),
-            "endpoint": format!("https://host-{:03}.example/path/{}", n % 200, n % 37), "port": 443,
-            "component_name": format!("package-{}", n % 131), "component_version": "1.2.3", "fixed_version": "1.2.4",
-            "fix_available": n % 2 == 0, "file_path": format!("usr/lib/package-{}/module.so", n % 131), "line": n % 4000,
-            "references": format!("https://example.org/a/{n},https://example.org/b/{n}"), "tags": format!("team-{},env-{}", n % 7, n % 3),
-            "remediation": "Upgrade to the fixed version.", "first_seen_at": "2026-11-01T00:00:00Z",
-        });
-        writeln!(text, "{line}").expect("a string takes any text");
-    }
-    text
+    let severity = severities[n % severities.len()];
+    let line = json!({
+        "asset": format!("host-{:03}.example", n % 200), "asset_kind": "host", "title": format!("Weakness {} in package {}", n % 977, n % 131),
+        "description": "A flaw in the parser lets a remote sender read memory past the end of a buffer. ".repeat(3),
+        "severity": severity, "class": "VULNERABILITY", "category": "os-pkgs", "reference": format!("CHECK-{n}"),
+        "type": if n.is_multiple_of(3) { "memory" } else { "logic" }, "cvss_score": (n % 100) as f64 / 10.0,
+        "cvss_vector": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H", "epss_score": (n % 1000) as f64 / 1000.0,
+        "known_exploit": n.is_multiple_of(17), "cve_ids": format!("CVE-2026-{:05}", n % 90_000), "cwe_ids": format!("CWE-{}", n % 900),
+        "endpoint": format!("https://host-{:03}.example/path/{}", n % 200, n % 37), "port": 443,
+        "component_name": format!("package-{}", n % 131), "component_version": "1.2.3", "fixed_version": "1.2.4",
+        "fix_available": n.is_multiple_of(2), "file_path": format!("usr/lib/package-{}/module.so", n % 131), "line": n % 4000,
+        "references": format!("https://example.org/a/{n},https://example.org/b/{n}"), "tags": format!("team-{},env-{}", n % 7, n % 3),
+        "remediation": "Upgrade to the fixed version.", "first_seen_at": "2026-11-01T00:00:00Z",
+    });
+    format!("{line}\n")
 }
 
 fn mapping() -> serde_json::Value {
@@ -207,7 +220,7 @@ fn rule(n: usize) -> RuleDraft {
     }
 }
 
-async fn run(database: &str, rules: usize, findings: usize) {
+async fn run(database: &str, rules: usize, findings: usize, beside_bare: bool) {
     let folder = tempfile::tempdir().expect("a folder");
     let url = match database {
         "sqlite" => format!("sqlite:{}/bench.db", folder.path().display()),
@@ -237,31 +250,41 @@ async fn run(database: &str, rules: usize, findings: usize) {
         let (domain, stop) = (domain.clone(), stop.clone());
         async move { domain.run_jobs(stop).await }
     });
-    let report = report(findings);
     forget_peak();
-    let before = STATEMENTS.load(Ordering::Relaxed);
-    let first = import(&domain, &actor, project.id, &report).await;
-    let statements = STATEMENTS.load(Ordering::Relaxed) - before;
-    let second = import(&domain, &actor, project.id, &report).await;
+    let first = import(&domain, &actor, project.id, findings).await;
+    let second = import(&domain, &actor, project.id, findings).await;
     let peak = peak_mib();
     stop.cancel();
     workers.await.expect("the workers end").expect("well");
-    let bare = bare(&url, database, folder.path()).await;
     let rate = |time: Duration| findings as f64 / time.as_secs_f64();
+    let per_thousand = |statements: u64| statements as f64 * 1_000.0 / findings as f64;
+    let (bare_rate, ratio) = if beside_bare {
+        let bare = bare(&url, database, folder.path(), findings).await;
+        (format!("{:.0}", rate(bare)), format!("{:.2}", bare.as_secs_f64() / first.time.as_secs_f64()))
+    } else {
+        (String::new(), String::new())
+    };
     println!(
-        "{database:<10} {rules:>5}  {:>9.0} {:>12.1} {:>6}  {:>9.0} {:>6.2}  {:>9.0} {:>9.2}  {peak:>8}",
-        rate(first),
-        statements as f64 * 1_000.0 / findings as f64,
-        "",
-        rate(bare),
-        bare.as_secs_f64() / first.as_secs_f64(),
-        rate(second),
-        first.as_secs_f64() / second.as_secs_f64(),
+        "{database:<9} {rules:>5} {findings:>8}  {:>8.0} {:>5.0}% {:>5.1}  {bare_rate:>7} {ratio:>6}  {:>8.0} {:>7.2} {:>5.1}  {peak:>5}",
+        rate(first.time),
+        first.check.as_secs_f64() * 100.0 / first.time.as_secs_f64(),
+        per_thousand(first.statements),
+        rate(second.time),
+        first.time.as_secs_f64() / second.time.as_secs_f64(),
+        per_thousand(second.statements),
     );
 }
 
-/// From the end of the upload to the end of the import.
-async fn import(domain: &Domain, actor: &Actor, project: uuid::Uuid, report: &str) -> Duration {
+/// What an import took.
+struct Took {
+    /// From the end of the upload to the end of the import.
+    time: Duration,
+    /// Of that, until the first finding could be stored.
+    check: Duration,
+    statements: u64,
+}
+
+async fn import(domain: &Domain, actor: &Actor, project: uuid::Uuid, findings: usize) -> Took {
     let request = ImportRequest {
         project,
         format: Format::parse("JSONL"),
@@ -274,23 +297,33 @@ async fn import(domain: &Domain, actor: &Actor, project: uuid::Uuid, report: &st
     };
     let job = domain.import_start(actor, request).await.expect("an import");
     let mut incoming = domain.import_upload(actor, job.id).await.expect("an upload");
-    incoming.write(report.as_bytes()).await.expect("bytes");
+    for n in 0..findings {
+        incoming.write(line(n).as_bytes()).await.expect("bytes");
+    }
+    let before = STATEMENTS.load(Ordering::Relaxed);
     incoming.finish().await.expect("an end");
     let start = Instant::now();
+    let mut check = None;
     let steps = domain.job_steps(actor, job.id, Some(0)).await.expect("steps");
     let mut steps = std::pin::pin!(steps);
     while let Some(step) = steps.next().await {
-        step.expect("a step");
+        if check.is_none() && step.expect("a step").stage == "storing" {
+            check = Some(start.elapsed());
+        }
     }
     let time = start.elapsed();
+    let statements = STATEMENTS.load(Ordering::Relaxed) - before;
     let ended = domain.job(actor, job.id).await.expect("the job");
     assert_eq!(ended.state, JobState::Completed, "{:?}", ended.error);
-    time
+    Took { time, check: check.unwrap_or(time), statements }
 }
 
-/// The findings and audit entries that are there, inserted again into empty tables of the same
-/// shape: a thousand rows a transaction, in multi-row statements and nothing else.
-async fn bare(url: &str, database: &str, folder: &std::path::Path) -> Duration {
+/// The tables that an import writes rows to.
+const TABLES: [&str; 5] = ["finding", "finding_cve", "audit_entry", "event", "sighting"];
+
+/// The rows that are there, inserted again into empty tables of the same shape: those of a thousand
+/// findings a transaction, in multi-row statements and nothing else.
+async fn bare(url: &str, database: &str, folder: &std::path::Path, findings: usize) -> Duration {
     let source = connect(url.to_owned()).await;
     let backend = source.get_database_backend();
     let target = if database == "sqlite" {
@@ -299,25 +332,29 @@ async fn bare(url: &str, database: &str, folder: &std::path::Path) -> Duration {
         migration::Migrator::up(&target, None).await.expect("tables");
         target
     } else {
-        for table in ["finding", "audit_entry"] {
-            let text = format!("CREATE TABLE bare_{table} (LIKE {table} INCLUDING ALL)");
-            source.execute_unprepared(&text).await.expect("a table");
-        }
         source.clone()
     };
     let mut tables = Vec::new();
-    for table in ["finding", "audit_entry"] {
-        tables.push((table, rows(&source, backend, table).await));
+    for table in TABLES {
+        let columns = columns(&source, backend, table).await;
+        if columns.is_empty() {
+            continue;
+        }
+        if database != "sqlite" {
+            let text = format!("CREATE TABLE bare_{table} (LIKE {table} INCLUDING ALL)");
+            source.execute_unprepared(&text).await.expect("a table");
+        }
+        let rows = rows(&source, backend, table, &columns).await;
+        tables.push((table, columns, rows));
     }
-    let findings = tables[0].1.len();
     let start = Instant::now();
     for from in (0..findings).step_by(1_000) {
         let tx = target.begin().await.expect("a transaction");
-        for (table, rows) in &tables {
+        for (table, columns, rows) in &tables {
             let share = |n: usize| rows.len() * n / findings;
             let chunk = &rows[share(from)..share((from + 1_000).min(findings))];
             let name = if database == "sqlite" { (*table).to_owned() } else { format!("bare_{table}") };
-            insert(&tx, backend, table, &name, chunk).await;
+            insert(&tx, backend, columns, &name, chunk).await;
         }
         tx.commit().await.expect("a commit");
     }
@@ -334,121 +371,64 @@ async fn connect(url: String) -> DatabaseConnection {
     Database::connect(options).await.expect("a connection")
 }
 
-/// The columns and their kinds: u uuid, t text, i integer, l bigint, d double, b bool, y bytes,
-/// j a JSON list.
-fn columns(table: &str) -> &'static [(&'static str, char)] {
-    if table == "audit_entry" {
-        return &[
-            ("company_id", 'u'),
-            ("seq", 'l'),
-            ("at", 'l'),
-            ("action", 't'),
-            ("record_kind", 't'),
-            ("record_id", 'u'),
-            ("actor", 't'),
-            ("before", 't'),
-            ("after", 't'),
-            ("cause", 't'),
-            ("digest", 'y'),
-            ("hash", 'y'),
-        ];
-    }
-    &[
-        ("id", 'u'),
-        ("company_id", 'u'),
-        ("project_id", 'u'),
-        ("asset_id", 'u'),
-        ("fingerprint", 'u'),
-        ("class", 'i'),
-        ("title", 't'),
-        ("description", 't'),
-        ("severity", 'i'),
-        ("status", 'i'),
-        ("vulnerability_type", 't'),
-        ("remediation", 't'),
-        ("scanner_source", 't'),
-        ("scanner_category", 't'),
-        ("scanner_reference", 't'),
-        ("cvss_score", 'd'),
-        ("cvss_vector", 't'),
-        ("epss_score", 'd'),
-        ("known_exploit", 'b'),
-        ("sla_breached", 'b'),
-        ("cve_ids", 'j'),
-        ("cwe_ids", 'j'),
-        ("endpoint", 't'),
-        ("port", 'i'),
-        ("component_name", 't'),
-        ("component_version", 't'),
-        ("component_purl", 't'),
-        ("fixed_version", 't'),
-        ("fix_available", 'b'),
-        ("file_path", 't'),
-        ("line", 'l'),
-        ("reference_urls", 'j'),
-        ("excerpt", 't'),
-        ("tags", 'j'),
-        ("effects", 'j'),
-        ("root_causes", 'j'),
-        ("remediation_techniques", 'j'),
-        ("attack_techniques", 'j'),
-        ("assigned_users", 'j'),
-        ("assigned_teams", 'j'),
-        ("layers", 't'),
-        ("first_seen_at", 'l'),
-        ("last_seen_at", 'l'),
-        ("closed_at", 'l'),
-        ("due_at", 'l'),
-        ("revision", 'l'),
-        ("created_at", 'l'),
-        ("updated_at", 'l'),
-    ]
+/// The columns of a table and their types, as the database tells them; none where it has no such table.
+async fn columns(conn: &DatabaseConnection, backend: DbBackend, table: &str) -> Vec<(String, String)> {
+    let text = match backend {
+        DbBackend::Postgres => format!(
+            "SELECT column_name::text, udt_name::text FROM information_schema.columns \
+             WHERE table_schema = 'public' AND table_name = '{table}' ORDER BY ordinal_position"
+        ),
+        _ => format!("SELECT name, lower(type) FROM pragma_table_info('{table}') ORDER BY cid"),
+    };
+    let rows = conn.query_all_raw(Statement::from_string(backend, text)).await.expect("columns");
+    rows.iter()
+        .map(|row| (row.try_get_by_index(0).expect("a name"), row.try_get_by_index(1).expect("a type")))
+        .collect()
 }
 
-async fn rows(source: &DatabaseConnection, backend: DbBackend, table: &str) -> Vec<Vec<Value>> {
-    let columns = columns(table);
-    let picks: Vec<String> = columns
-        .iter()
-        .map(|(name, kind)| {
-            if *kind == 'j' && backend == DbBackend::Postgres {
-                format!("{name}::text")
-            } else {
-                (*name).to_owned()
-            }
-        })
-        .collect();
-    let order = if table == "finding" { "id" } else { "seq" };
-    let text = format!("SELECT {} FROM {table} ORDER BY {order}", picks.join(", "));
+async fn rows(
+    source: &DatabaseConnection,
+    backend: DbBackend,
+    table: &str,
+    columns: &[(String, String)],
+) -> Vec<Vec<Value>> {
+    let pick = |(name, kind): &(String, String)| match kind.as_str() {
+        "jsonb" => format!("\"{name}\"::text"),
+        _ => format!("\"{name}\""),
+    };
+    let picks: Vec<String> = columns.iter().map(pick).collect();
+    // Findings have ids in the order in which they were made; of the ledger, what is about findings.
+    let (which, order) = match table {
+        "audit_entry" => ("WHERE record_kind = 'finding'", "seq"),
+        "event" => ("WHERE kind LIKE 'finding%'", "seq"),
+        "sighting" | "finding_cve" => ("", "finding_id"),
+        _ => ("", "id"),
+    };
+    let text = format!("SELECT {} FROM {table} {which} ORDER BY {order}", picks.join(", "));
     let found = source.query_all_raw(Statement::from_string(backend, text)).await.expect("rows");
+    let value = |row: &QueryResult, at: usize, kind: &str| match kind {
+        "uuid" => row.try_get_by_index::<Option<uuid::Uuid>>(at).expect("a value").into(),
+        "int4" | "integer" => row.try_get_by_index::<Option<i32>>(at).expect("a value").into(),
+        "int8" | "bigint" => row.try_get_by_index::<Option<i64>>(at).expect("a value").into(),
+        "float8" | "double precision" => row.try_get_by_index::<Option<f64>>(at).expect("a value").into(),
+        "bool" | "boolean" => row.try_get_by_index::<Option<bool>>(at).expect("a value").into(),
+        "bytea" | "blob" => row.try_get_by_index::<Option<Vec<u8>>>(at).expect("a value").into(),
+        _ => row.try_get_by_index::<Option<String>>(at).expect("a value").into(),
+    };
     found
         .iter()
-        .map(|row| {
-            columns
-                .iter()
-                .enumerate()
-                .map(|(at, (_, kind))| match kind {
-                    'u' => row.try_get_by_index::<Option<uuid::Uuid>>(at).expect("a value").into(),
-                    'i' => row.try_get_by_index::<Option<i32>>(at).expect("a value").into(),
-                    'l' => row.try_get_by_index::<Option<i64>>(at).expect("a value").into(),
-                    'd' => row.try_get_by_index::<Option<f64>>(at).expect("a value").into(),
-                    'b' => row.try_get_by_index::<Option<bool>>(at).expect("a value").into(),
-                    'y' => row.try_get_by_index::<Option<Vec<u8>>>(at).expect("a value").into(),
-                    _ => row.try_get_by_index::<Option<String>>(at).expect("a value").into(),
-                })
-                .collect()
-        })
+        .map(|row| columns.iter().enumerate().map(|(at, (_, kind))| value(row, at, kind)).collect())
         .collect()
 }
 
 async fn insert(
     conn: &impl ConnectionTrait,
     backend: DbBackend,
-    table: &str,
+    columns: &[(String, String)],
     name: &str,
     rows: &[Vec<Value>],
 ) {
-    let columns = columns(table);
-    let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+    let names: Vec<String> = columns.iter().map(|(name, _)| format!("\"{name}\"")).collect();
     // As many rows a statement as both databases take binds for, in one size, so that it is prepared once.
     let most = 32_766 / columns.len();
     for part in rows.chunks(most) {
@@ -460,7 +440,7 @@ async fn insert(
                 bound += 1;
                 let comma = if column == 0 { "" } else { ", " };
                 match backend {
-                    DbBackend::Postgres if *kind == 'j' => write!(text, "{comma}${bound}::jsonb"),
+                    DbBackend::Postgres if kind == "jsonb" => write!(text, "{comma}${bound}::jsonb"),
                     DbBackend::Postgres => write!(text, "{comma}${bound}"),
                     _ => write!(text, "{comma}?"),
                 }

@@ -5,6 +5,7 @@
 //! against a model that knows nothing of stacks.
 
 mod history;
+mod matcher;
 mod stories;
 
 use domain::finding::change::Change;
@@ -18,13 +19,22 @@ use proptest::test_runner::TestCaseError;
 use serde_json::Value as Json;
 use support::trees::runner;
 
-use history::{Step, bare_rule, finding_of, history, live, reported};
+use history::{BY, Step, bare_rule, finding_of, history, live, reported};
 
 const CASES: u32 = 2_000;
 
 /// Tries a property on random inputs, and says how many held.
 fn holds<S: Strategy>(property: &str, of: S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) {
-    let mut runner = runner(CASES);
+    holds_for(CASES, property, of, test);
+}
+
+fn holds_for<S: Strategy>(
+    cases: u32,
+    property: &str,
+    of: S,
+    test: impl Fn(S::Value) -> Result<(), TestCaseError>,
+) {
+    let mut runner = runner(cases);
     if let Err(fault) = runner.run(&of, test) {
         panic!("{property}: {fault}");
     }
@@ -95,6 +105,7 @@ fn the_same_report_twice_is_nothing() {
                 evidence: Box::new(again.evidence.clone()),
                 facts: scanner_statements(&report),
                 seen_at,
+                by: BY,
             };
             let entries = again.change(sighted, &Json::Null).expect("a sighting is always allowed");
             prop_assert!(entries.is_empty(), "{:?}", entries);

@@ -10,7 +10,9 @@ use domain::error::Code;
 use domain::finding::edit::Edit;
 use domain::finding::facts::{Facts, Finding};
 use domain::finding::query::{Count, FindingOrder};
+use domain::intel::feed::Feed;
 use domain::inventory::asset::{Asset, AssetChange};
+use domain::job::JobState;
 use domain::page::PageArgs;
 use domain::vocabulary::criteria::{Compiled, Criteria};
 use domain::vocabulary::field::Field;
@@ -24,7 +26,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Map, Value as Json, json};
 use support::trees::{NUMBERS, TEXTS, TIMES, runner, tree};
-use support::{NOW, World, on_both};
+use support::{NOW, World, finished, on_both};
 use uuid::Uuid;
 
 /// How many trees each database is asked, unless `COUNTERSIGN_TREES` says.
@@ -72,6 +74,7 @@ fn line(dice: &mut Dice, at: usize) -> Json {
         "file_path",
         "component_name",
         "component_version",
+        "component_purl",
     ] {
         // An empty text is missing too.
         let word = dice.maybe(TEXTS).unwrap_or_default();
@@ -90,6 +93,24 @@ fn line(dice: &mut Dice, at: usize) -> Json {
     Json::Object(line)
 }
 
+/// Feeds say what only they can.
+async fn inform(world: &World) {
+    let kev = r#"{ "vulnerabilities": [
+        { "cveID": "CVE-2021-44228", "dueDate": "2021-12-24", "knownRansomwareCampaignUse": "Known" },
+        { "cveID": "CVE-2022-0778", "dueDate": "2026-12-01" } ] }"#;
+    let epss = "cve,epss,percentile\nCVE-2021-44228,0.25,0.5\nCVE-2022-0778,0.125,0.25\n";
+    for (feed, file) in [(Feed::Kev, kev), (Feed::Epss, epss)] {
+        let admin = world.acme.admin();
+        let job = world.domain.intel_load_start(admin, feed, "feed").await.expect("the load is in order");
+        let mut incoming =
+            world.domain.import_upload(admin, job.id).await.expect("the load waits for its file");
+        incoming.write(file.as_bytes()).await.expect("the file is small enough");
+        incoming.finish().await.expect("the file was received");
+        let ended = finished(&world.domain, admin, job.id).await;
+        assert_eq!(ended.state, JobState::Completed, "{:?}", ended.error);
+    }
+}
+
 /// Findings with everything that the product can write of them, in both projects.
 async fn populate(world: &World, dice: &mut Dice) {
     for project in [world.acme.project, world.acme.other_project] {
@@ -99,6 +120,7 @@ async fn populate(world: &World, dice: &mut Dice) {
         let outcome = world.import(world.acme.analyst(), request, &lines.join("\n")).await;
         assert_eq!(outcome.counts(), [FINDINGS as i64 / 2, 0, 0, 0]);
     }
+    inform(world).await;
     let actor = world.acme.analyst();
     let mut assets: BTreeSet<Uuid> = BTreeSet::new();
     for finding in world.findings(actor, None).await {

@@ -3,13 +3,17 @@
 // The types of the schema's resolvers nest deeper than the compiler expects by itself.
 #![recursion_limit = "256"]
 
+mod again;
 mod algebra;
 mod crash;
+mod fairness;
 mod filters;
 mod graph;
 mod ground;
 mod hostile;
+mod intel;
 mod inventory;
+mod issues;
 mod mappings;
 mod paging;
 mod people;
@@ -18,4 +22,5 @@ mod stories;
 mod tenancy;
 mod tidy;
 mod triage;
+mod vex;
 mod wire;

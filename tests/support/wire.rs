@@ -75,6 +75,7 @@ impl Wire {
 
     /// The way to a server that somebody else runs.
     pub fn to(address: SocketAddr) -> Self {
+        domain::gateway::http::ready();
         let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client is made");
         Self { address, token: None, http, _serving: None }
     }

@@ -1,6 +1,6 @@
 //! `countersign import`: a report out of a file, without a server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -53,19 +53,7 @@ impl Import {
         let actor = operator::of(company.id);
         let request = self.request(&domain, &actor).await?;
         let job = domain.import_start(&actor, request).await?;
-        let mut incoming = domain.import_upload(&actor, job.id).await?;
-        let mut file =
-            tokio::fs::File::open(&self.file).await.map_err(|e| Error::invalid("file", e.to_string()))?;
-        let mut buffer = vec![0; 256 * 1_024];
-        loop {
-            let read = file.read(&mut buffer).await.map_err(Error::internal)?;
-            if read == 0 {
-                break;
-            }
-            incoming.write(&buffer[..read]).await?;
-        }
-        incoming.finish().await?;
-        let ended = work(&domain, &actor, &job).await?;
+        let ended = upload(&domain, &actor, &job, &self.file).await?;
         drop(folder);
         Ok(if ended.state == JobState::Completed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -106,6 +94,22 @@ async fn project(domain: &Domain, actor: &Actor, name: &str) -> Result<Project> 
         Some(project) => Ok(project),
         None => domain.project_create(actor, NewProject { name: name.to_owned(), description: None }).await,
     }
+}
+
+/// Gives a job that waits for it the file, and sees the job to its end.
+pub(super) async fn upload(domain: &Domain, actor: &Actor, job: &Job, file: &Path) -> Result<Job> {
+    let mut incoming = domain.import_upload(actor, job.id).await?;
+    let mut file = tokio::fs::File::open(file).await.map_err(|e| Error::invalid("file", e.to_string()))?;
+    let mut buffer = vec![0; 256 * 1_024];
+    loop {
+        let read = file.read(&mut buffer).await.map_err(Error::internal)?;
+        if read == 0 {
+            break;
+        }
+        incoming.write(&buffer[..read]).await?;
+    }
+    incoming.finish().await?;
+    work(domain, actor, job).await
 }
 
 /// Works until the job has ended, and prints its steps.

@@ -67,6 +67,10 @@ impl Serve {
             let (domain, stopping) = (domain.clone(), stopping.clone());
             async move { domain.keep_house(stopping).await }
         });
+        tokio::spawn({
+            let (domain, plan, stopping) = (domain.clone(), config.fetches()?, stopping.clone());
+            async move { domain.run_fetches(plan, stopping).await }
+        });
         tokio::spawn(health::upkeep(metrics, stopping.clone()));
         tokio::spawn(stop_on_signal(stopping.clone()));
         tokio::spawn({

@@ -5,7 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use async_graphql::{Context, ID, Object, SimpleObject};
 use domain::finding::edit::Comment;
 use domain::finding::facts::Finding;
+use domain::finding::issue::Issue;
 use domain::finding::layers::SetField;
+use domain::intel::start::References;
 use domain::ledger::audit::AuditFilter;
 use domain::rule::Rule;
 use domain::rule::pass::{badge, badges};
@@ -24,10 +26,12 @@ use super::team::TeamNode;
 use super::user::UserNode;
 use super::words::Allowed;
 use super::{actor, domain};
+use issue::IssueNode;
 use layers::FieldLayers;
 use words::{FindingClass, FindingStatus, Severity};
 
 pub mod bulk;
+pub mod issue;
 pub mod layers;
 pub mod mutation;
 pub mod query;
@@ -100,7 +104,7 @@ impl FindingNode {
 
     /// The CVSS vector that the score is of.
     async fn cvss_vector(&self) -> Option<&str> {
-        self.0.evidence.cvss_vector.as_deref()
+        self.0.shown.cvss_vector.as_deref()
     }
 
     /// The probability of exploitation in the next 30 days, 0 to 1.
@@ -108,9 +112,24 @@ impl FindingNode {
         self.0.shown.epss_score
     }
 
+    /// The share of all scored CVEs with the same or a lower probability, 0 to 1.
+    async fn epss_percentile(&self) -> Option<f64> {
+        self.0.shown.epss_percentile
+    }
+
     /// Whether an exploit is known; null if nobody said.
     async fn known_exploit(&self) -> Option<bool> {
         self.0.shown.known_exploit
+    }
+
+    /// When CISA's catalogue of known exploited vulnerabilities wants it mended; null if it is not in it.
+    async fn kev_due_at(&self) -> Option<DateTime> {
+        self.0.shown.kev_due_at.map(DateTime)
+    }
+
+    /// Whether ransomware is known to use it; null if it is not in that catalogue.
+    async fn ransomware_use(&self) -> Option<bool> {
+        self.0.shown.ransomware_use
     }
 
     /// Whether the due date has passed unmet; null without a due date.
@@ -178,9 +197,13 @@ impl FindingNode {
         self.0.evidence.line.map(i64::from)
     }
 
-    /// Where to read more.
-    async fn references(&self) -> &[String] {
-        &self.0.evidence.references
+    /// Where to read more: what the scanner gave, or else what feeds say of its CVEs.
+    async fn references(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<String>> {
+        if !self.0.evidence.references.is_empty() || self.0.shown.set(SetField::CveIds).is_empty() {
+            return Ok(self.0.evidence.references.clone());
+        }
+        let said: Option<References> = one(&loaders(ctx)?.references, self.0.id).await?;
+        Ok(said.map(|References(references)| references).unwrap_or_default())
     }
 
     /// The beginning of what the report says of it, as evidence.
@@ -263,6 +286,13 @@ impl FindingNode {
             Some(Badge { rule: rule.clone().into(), field, before, after: Json(after), message })
         };
         Ok(shown.into_iter().filter_map(badge).collect())
+    }
+
+    /// The issue that it is of: the same weakness on the same asset, whoever reports it, or what people
+    /// linked by hand.
+    async fn issue(&self, ctx: &Context<'_>) -> async_graphql::Result<IssueNode> {
+        let issue: Option<Issue> = one(&loaders(ctx)?.issues, self.0.issue).await?;
+        Ok(IssueNode { issue: issue.unwrap_or_else(|| Issue::alone(&self.0)), by: self.0.issue_by })
     }
 
     /// What people said to each other about it, the oldest first; at most 100.

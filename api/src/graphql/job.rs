@@ -9,6 +9,7 @@ use futures_util::{Stream, TryStreamExt};
 
 use super::cursor;
 use super::id::Noun;
+use super::intel::IntelFeedKey;
 use super::loaders::{loaders, one};
 use super::page::{Counter, args, connection};
 use super::payload::{mutate, payload};
@@ -32,6 +33,8 @@ pub enum JobKind {
     BulkChange,
     /// It takes findings out.
     Export,
+    /// It loads what a feed says of CVEs.
+    IntelLoad,
 }
 
 /// Where a job stands.
@@ -243,6 +246,22 @@ job_type! {
     }
 }
 
+job_type! {
+    "A load of what a feed says of CVEs, and of the findings that hear of it."
+    IntelLoadJob {
+        /// The feed.
+        async fn feed(&self) -> Option<IntelFeedKey> {
+            self.0.feed().map(Into::into)
+        }
+
+        /// The path on this server that takes the file by `PUT`, with a bearer token; null once it has
+        /// been taken.
+        async fn upload_url(&self) -> Option<String> {
+            (self.0.state == job::JobState::Waiting).then(|| upload_path(self.0.id))
+        }
+    }
+}
+
 /// A piece of long work.
 #[derive(Interface)]
 #[expect(clippy::duplicated_attributes, reason = "several of the fields are of one type")]
@@ -267,6 +286,7 @@ pub enum Job {
     Sweep(SweepJob),
     BulkChange(BulkChangeJob),
     Export(ExportJob),
+    IntelLoad(IntelLoadJob),
 }
 
 impl From<job::Job> for Job {
@@ -276,6 +296,7 @@ impl From<job::Job> for Job {
             job::JobKind::Sweep => Self::Sweep(job.into()),
             job::JobKind::BulkChange => Self::BulkChange(job.into()),
             job::JobKind::Export => Self::Export(job.into()),
+            job::JobKind::IntelLoad => Self::IntelLoad(job.into()),
         }
     }
 }
@@ -380,7 +401,8 @@ pub struct JobProgress {
     at: DateTime,
     /// Where the job stood.
     state: JobState,
-    /// What it was doing, in a word: `waiting`, `checking`, `storing`, `closing`, `finished`.
+    /// What it was doing, in a word: `waiting`, `checking`, `storing`, `closing`,
+    /// `loading`, `telling`, `finished`.
     stage: String,
     /// How much it had to do; null while that was not known.
     total: Option<i64>,

@@ -14,6 +14,9 @@ use domain::Domain;
 use domain::access::Actor;
 use domain::error::{Code, Error, Result};
 use domain::finding::edit::Comment;
+use domain::finding::issue::Issue;
+use domain::intel::start::References;
+use domain::intel::vex::query::Newest;
 use domain::inventory::asset::Asset;
 use domain::inventory::membership::Membership;
 use domain::inventory::project::Project;
@@ -69,8 +72,12 @@ pub struct Loaders {
     pub projects: DataLoader<Batch<Project>>,
     pub assets: DataLoader<Batch<Asset>>,
     pub scans: DataLoader<Batch<Scan>>,
+    /// By the id of their series.
+    pub newest: DataLoader<Batch<Newest>>,
     pub rules: DataLoader<Batch<Rule>>,
     pub comments: DataLoader<Batch<Vec<Comment>>>,
+    pub issues: DataLoader<Batch<Issue>>,
+    pub references: DataLoader<Batch<References>>,
     pub jobs: DataLoader<Batch<Job>>,
 }
 
@@ -86,8 +93,11 @@ impl Loaders {
             projects: batch.loader(),
             assets: batch.loader(),
             scans: batch.loader(),
+            newest: batch.loader(),
             rules: batch.loader(),
             comments: batch.loader(),
+            issues: batch.loader(),
+            references: batch.loader(),
             jobs: batch.loader(),
         }
     }
@@ -150,6 +160,7 @@ macro_rules! batch {
 }
 
 batch! {
+    Issue = issues;
     User = users_by_id;
     Membership = memberships_of;
     Team = teams_by_id;
@@ -158,8 +169,10 @@ batch! {
     Project = projects_by_id;
     Asset = assets_by_id;
     Scan = scans_by_id;
+    Newest = newest_scans;
     Rule = rules_by_id;
     Vec<Comment> = comments_on;
+    References = intel_references;
     Job = jobs_by_id;
 }
 

@@ -7,7 +7,7 @@ use super::audit::AuditEntryNode;
 use super::company::CompanyNode;
 use super::finding::{CommentNode, FindingNode};
 use super::id::{Key, Noun, key};
-use super::job::{BulkChangeJob, ExportJob, ImportJob, Job, SweepJob};
+use super::job::{BulkChangeJob, ExportJob, ImportJob, IntelLoadJob, Job, SweepJob};
 use super::membership::MembershipNode;
 use super::project::ProjectNode;
 use super::rule::RuleNode;
@@ -40,6 +40,7 @@ pub enum Node {
     Comment(CommentNode),
     Rule(RuleNode),
     ImportJob(ImportJob),
+    IntelLoadJob(IntelLoadJob),
     SweepJob(SweepJob),
     BulkChangeJob(BulkChangeJob),
     ExportJob(ExportJob),
@@ -49,6 +50,7 @@ impl From<Job> for Node {
     fn from(job: Job) -> Self {
         match job {
             Job::Import(job) => Self::ImportJob(job),
+            Job::IntelLoad(job) => Self::IntelLoadJob(job),
             Job::Sweep(job) => Self::SweepJob(job),
             Job::BulkChange(job) => Self::BulkChangeJob(job),
             Job::Export(job) => Self::ExportJob(job),

@@ -2,6 +2,7 @@
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use domain::error::Error;
+use domain::intel::vex::query::Newest;
 use domain::inventory::scan::{NewScan, Scan, ScanFilter};
 use domain::vocabulary::terms::Severity;
 
@@ -49,6 +50,12 @@ pub struct SeverityTotals {
 }
 
 pub struct ScanNode(Scan);
+
+impl From<Newest> for ScanNode {
+    fn from(newest: Newest) -> Self {
+        Self(newest.0)
+    }
+}
 
 impl From<Scan> for ScanNode {
     fn from(scan: Scan) -> Self {

@@ -82,6 +82,11 @@ fn describe() {
     metrics::describe_gauge!("graphql_streams", "Subscriptions that are open");
     metrics::describe_gauge!("websockets", "WebSockets that are open");
     metrics::describe_counter!("websocket_closed_total", "WebSockets that ended, by close code");
+    metrics::describe_gauge!("countersign_intel_feed_age_seconds", "Age of a feed of all companies, by feed");
+    metrics::describe_counter!(
+        "countersign_intel_fetch_failures_total",
+        "Fetches of feeds that failed, by feed"
+    );
     metrics::describe_gauge!("connections", "TCP connections that are open");
 }
 

@@ -3,6 +3,8 @@
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
+use crate::ledger::Document;
+
 /// An event as a transaction emits it; its number comes with the commit.
 #[derive(Clone, Debug)]
 pub struct Event {
@@ -10,21 +12,21 @@ pub struct Event {
     /// What it is about: events of one subject are delivered in order.
     pub subject: Uuid,
     /// The rule, run or job it came from.
-    pub cause: Option<Json>,
+    pub cause: Option<Document>,
     /// How many automations stand between this and a person or a scanner.
     pub depth: i32,
-    pub payload: Json,
+    pub payload: Document,
 }
 
 impl Event {
-    pub fn new(kind: EventKind, subject: Uuid, payload: Json) -> Self {
-        Self { kind, subject, cause: None, depth: 0, payload }
+    pub fn new(kind: EventKind, subject: Uuid, payload: impl Into<Document>) -> Self {
+        Self { kind, subject, cause: None, depth: 0, payload: payload.into() }
     }
 
     /// The event as the doing of an automation.
     #[must_use]
-    pub fn caused_by(mut self, cause: Json, depth: i32) -> Self {
-        self.cause = Some(cause);
+    pub fn caused_by(mut self, cause: impl Into<Document>, depth: i32) -> Self {
+        self.cause = Some(cause.into());
         self.depth = depth;
         self
     }

@@ -1,94 +1,219 @@
 //! Many findings changed together: what a chunk of an import, a sweep or a bulk change writes.
+//!
+//! Findings are put in, new ones and changed ones; then all are passed at once, and what came out
+//! is written.
+
+use std::sync::Arc;
 
 use serde_json::Value as Json;
+use uuid::Uuid;
 
 use super::change::{Change, Told};
-use super::facts::Finding;
+use super::facts::{Finding, Shown};
 use crate::error::Result;
+use crate::finding::store::Written;
+use crate::intel::fact::Known;
 use crate::inventory::asset::Asset;
-use crate::rule::live::RuleSet;
-use crate::rule::pass::pass;
+use crate::ledger::AuditEntry;
+use crate::ledger::store::Pending;
+use crate::rule::matcher::Matcher;
+use crate::rule::pass::Passed;
 use crate::store::Tx;
 use crate::vocabulary::time::Timestamp;
 
-/// Findings in memory, changed and passed, with all that is to be told of them.
-pub(crate) struct Batch {
+/// Findings in memory, some new, some changed.
+pub struct Batch<'a> {
     now: Timestamp,
-    new: Vec<Finding>,
-    changed: Vec<Finding>,
-    told: Told,
+    cause: &'a Json,
+    /// Whether a scan saw all of these: then what that says of when and by whom is written too.
+    sighted: bool,
+    items: Vec<Item<'a>>,
 }
 
-impl Batch {
-    pub fn new(now: Timestamp) -> Self {
-        Self { now, new: Vec::new(), changed: Vec::new(), told: Told::default() }
+struct Item<'a> {
+    finding: Finding,
+    asset: &'a Asset,
+    /// Whether it is not kept yet.
+    new: bool,
+    /// What it showed before, where it may have changed since.
+    before: Option<Shown>,
+    /// Which issue it was of before.
+    issue: Uuid,
+    /// The names that its vulnerability had before.
+    names: Vec<String>,
+    /// What was done to it.
+    entries: Vec<AuditEntry>,
+}
+
+/// What a batch came to, with all that is to be told of it.
+pub struct Outcome {
+    now: Timestamp,
+    sighted: bool,
+    new: Vec<Finding>,
+    changed: Vec<Finding>,
+    unchanged: Vec<Uuid>,
+    told: Told,
+    /// The names of vulnerabilities that findings came to have, and those that they no longer do.
+    named: Vec<(String, Uuid)>,
+    unnamed: Vec<(String, Uuid)>,
+}
+
+impl<'a> Batch<'a> {
+    /// `cause` is told of everything that happens in it.
+    pub fn new(now: Timestamp, cause: &'a Json) -> Self {
+        Self { now, cause, sighted: false, items: Vec::new() }
     }
 
-    /// A finding that is not kept yet. It is passed at once.
-    pub fn create(&mut self, mut finding: Finding, asset: &Asset, rules: &RuleSet, cause: &Json) {
-        self.told.created(&finding, cause);
-        if let Some(passed) = pass(&finding, asset, &rules.rules, self.now) {
-            finding.take(passed, &rules.rules, &mut self.told, cause);
-        }
-        self.told.born(&finding, cause);
-        self.new.push(finding);
+    /// What a scan makes of findings.
+    pub fn of_scan(now: Timestamp, cause: &'a Json) -> Self {
+        Self { sighted: true, ..Self::new(now, cause) }
     }
 
-    /// Makes `changes` to a finding that is kept, and passes it where `rules` are given. Returns
-    /// whether anything is to be written. When the finding was seen last is not: that alone is
-    /// neither audited nor told.
+    /// Puts in a finding that is not kept yet, once it has heard of what is known.
     ///
     /// # Errors
     ///
     /// Those of [`Finding::change`].
-    pub fn change(
+    pub fn create(
         &mut self,
         mut finding: Finding,
-        asset: &Asset,
-        changes: Vec<Change>,
-        rules: Option<&RuleSet>,
-        cause: &Json,
-    ) -> Result<bool> {
-        let before = finding.shown.clone();
-        let layers = finding.layers.clone();
-        let mut entries = Vec::new();
-        for change in changes {
-            entries.extend(finding.change(change, cause)?);
+        asset: &'a Asset,
+        known: Option<&Arc<Known>>,
+    ) -> Result<()> {
+        let issue = finding.issue;
+        let mut entries = vec![finding.created(self.cause)];
+        if let Some(known) = known {
+            let informed = Change::Informed { known: Arc::clone(known), asset: asset.reported() };
+            entries.append(&mut finding.change(informed, self.cause)?);
         }
-        let mut changed = !entries.is_empty();
-        self.told.entries.append(&mut entries);
-        if let Some(rules) = rules
-            && let Some(passed) = pass(&finding, asset, &rules.rules, self.now)
-        {
-            changed |= passed.layers != layers;
-            finding.take(passed, &rules.rules, &mut self.told, cause);
-        }
-        if changed {
-            self.told.shown(finding.id, &before, &finding.shown, cause);
-            self.changed.push(finding);
-        }
-        Ok(changed)
+        let item = Item { finding, asset, new: true, before: None, issue, names: Vec::new(), entries };
+        self.items.push(item);
+        Ok(())
     }
 
-    /// How many findings are to be written.
-    pub fn len(&self) -> usize {
-        self.new.len() + self.changed.len()
+    /// Makes `changes` to a finding that is kept, and puts it in.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Finding::change`]; then the finding is left out.
+    pub fn change(&mut self, mut finding: Finding, asset: &'a Asset, changes: Vec<Change>) -> Result<()> {
+        let names = finding.vulnerabilities();
+        let (before, issue) = ((!changes.is_empty()).then(|| finding.shown.clone()), finding.issue);
+        let mut entries = Vec::new();
+        for change in changes {
+            entries.append(&mut finding.change(change, self.cause)?);
+        }
+        self.items.push(Item { finding, asset, new: false, before, issue, names, entries });
+        Ok(())
+    }
+
+    /// Lets the rules, where there are any, have their say on every finding.
+    pub fn pass(self, rules: Option<&Matcher>) -> Outcome {
+        let passed: Vec<Option<Passed>> = match rules {
+            Some(rules) => {
+                let findings: Vec<(&Finding, &Asset)> =
+                    self.items.iter().map(|item| (&item.finding, item.asset)).collect();
+                rules.pass(&findings, self.now)
+            }
+            None => self.items.iter().map(|_| None).collect(),
+        };
+        let rules = rules.map_or(&[][..], Matcher::rules);
+        let mut outcome = Outcome::new(self.now, self.sighted, Told::new(self.cause.clone()));
+        for (item, passed) in self.items.into_iter().zip(passed) {
+            let Item { mut finding, new, mut before, issue, names, mut entries, .. } = item;
+            let mut differs = new || !entries.is_empty();
+            outcome.told.entries.append(&mut entries);
+            if let Some(passed) = passed {
+                differs |= passed.layers != finding.layers;
+                let shown = finding.take(passed, rules, &mut outcome.told);
+                before.get_or_insert(shown);
+            }
+            if new {
+                outcome.create(finding);
+            } else if let Some(before) = before.filter(|_| differs) {
+                outcome.told.linked(&finding, issue);
+                outcome.change(finding, &before, &names);
+            } else {
+                // When it was seen last is neither audited nor told.
+                outcome.unchanged.push(finding.id);
+            }
+        }
+        outcome
+    }
+}
+
+impl Outcome {
+    fn new(now: Timestamp, sighted: bool, told: Told) -> Self {
+        Self {
+            now,
+            sighted,
+            new: Vec::new(),
+            changed: Vec::new(),
+            unchanged: Vec::new(),
+            told,
+            named: Vec::new(),
+            unnamed: Vec::new(),
+        }
+    }
+
+    fn create(&mut self, finding: Finding) {
+        self.told.born(&finding);
+        self.named.extend(finding.vulnerabilities().into_iter().map(|name| (name, finding.id)));
+        self.new.push(finding);
+    }
+
+    fn change(&mut self, finding: Finding, before: &Shown, names: &[String]) {
+        self.told.shown(finding.id, before, &finding.shown);
+        let now = finding.vulnerabilities();
+        let only = |these: &[String], others: &[String]| -> Vec<(String, Uuid)> {
+            let new = these.iter().filter(|name| !others.contains(name));
+            new.map(|name| (name.clone(), finding.id)).collect()
+        };
+        self.named.extend(only(&now, names));
+        self.unnamed.extend(only(names, &now));
+        self.changed.push(finding);
+    }
+
+    /// How many findings are new.
+    pub fn created(&self) -> i64 {
+        count(&self.new)
+    }
+
+    /// How many of the findings that are kept are to be written.
+    pub fn changed(&self) -> i64 {
+        count(&self.changed)
+    }
+
+    /// The findings of which nothing is to be written.
+    pub fn unchanged(&self) -> &[Uuid] {
+        &self.unchanged
+    }
+
+    pub fn told(&self) -> &Told {
+        &self.told
+    }
+
+    /// Brings everything into the form in which it is written, and tells `pending` what happened.
+    pub fn encode(mut self, pending: &mut Pending) -> Written {
+        self.new.sort_unstable_by_key(|finding| finding.fingerprint);
+        self.changed.sort_unstable_by_key(|finding| finding.id);
+        for finding in &mut self.changed {
+            finding.revision += 1;
+            finding.updated_at = self.now;
+        }
+        self.told.entries.into_iter().for_each(|entry| pending.audit(entry));
+        self.told.events.into_iter().for_each(|event| pending.emit(event));
+        Written::new(&self.new, &self.changed, self.sighted, (self.named, self.unnamed))
     }
 
     /// Writes everything into `tx`. `false`: a finding was written by somebody else meanwhile, and
     /// nothing of the transaction may be kept.
-    pub async fn write(mut self, tx: &mut Tx) -> Result<bool> {
-        if !self.new.is_empty() {
-            self.new.sort_unstable_by_key(|finding| finding.fingerprint);
-            if !tx.insert_findings(&self.new).await? {
-                return Ok(false);
-            }
-        }
-        if !self.changed.is_empty() && !tx.update_findings(&mut self.changed).await? {
-            return Ok(false);
-        }
-        self.told.entries.into_iter().for_each(|entry| tx.audit(entry));
-        self.told.events.into_iter().for_each(|event| tx.emit(event));
-        Ok(true)
+    pub async fn write(self, tx: &mut Tx) -> Result<bool> {
+        let written = self.encode(tx.pending());
+        tx.write_findings(written).await
     }
+}
+
+fn count<T>(of: &[T]) -> i64 {
+    i64::try_from(of.len()).unwrap_or(i64::MAX)
 }

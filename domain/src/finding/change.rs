@@ -4,16 +4,23 @@
 //! adds and withdraws entries of the layers, and answers with what the audit has to know; a change
 //! that changes nothing answers with nothing.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
-use super::facts::{Evidence, Finding, Shown};
-use super::layers::{Layers, ScalarField, SetField, Source, Statement};
+use super::facts::{Evidence, Finding, Shown, Sighting};
+use super::issue;
+use super::layers::{Layer, Layers, ScalarField, SetField, Source, Statement};
 use super::lifecycle;
 use crate::error::{Code, Error, Result};
 use crate::event::catalogue::{Event, EventKind};
-use crate::ledger::AuditEntry;
-use crate::rule::pass::{Application, LiveRule, Passed};
+use crate::intake::report::ReportedAsset;
+use crate::intel::fact::Known;
+use crate::ledger::{AuditEntry, Document};
+use crate::rule::pass::{Application, LiveRule, Passed, Values};
 use crate::vocabulary::terms::{Status, Term};
 use crate::vocabulary::time::Timestamp;
 
@@ -21,18 +28,35 @@ use crate::vocabulary::time::Timestamp;
 #[derive(Clone, Debug)]
 pub enum Change {
     /// A scan saw it.
-    Sighted { evidence: Box<Evidence>, facts: Vec<Statement>, seen_at: Timestamp },
+    Sighted { evidence: Box<Evidence>, facts: Vec<Statement>, seen_at: Timestamp, by: Sighting },
     /// A complete report of its series did not name it any more.
     Gone { at: Timestamp },
+    /// Feeds and VEX documents say anew what is known of its vulnerability on this asset.
+    Informed { known: Arc<Known>, asset: ReportedAsset },
     /// Somebody says what it is.
     Said { source: Source, statements: Vec<Statement> },
+    /// Somebody says which issue it is of: one of its own, for none.
+    Linked { by: Uuid, issue: Option<Uuid> },
     /// Somebody moves its lifecycle.
     Moved { source: Source, status: Status, at: Timestamp },
     /// What people said of these fields is dropped.
-    Released { scalars: Vec<ScalarField>, sets: Vec<SetField>, status: bool },
+    Released { scalars: Vec<ScalarField>, sets: Vec<SetField>, status: bool, issue: bool },
 }
 
 impl Finding {
+    /// A new finding for the audit, as its scanner or the person who entered it gave it.
+    pub fn created(&self, cause: &Json) -> AuditEntry {
+        let mut after = Map::new();
+        after.insert("project".to_owned(), json!(self.project));
+        after.insert("asset".to_owned(), json!(self.asset));
+        after.insert("class".to_owned(), json!(self.evidence.class));
+        after.insert("scanner_source".to_owned(), json!(self.evidence.scanner_source));
+        after.insert("status".to_owned(), json!(self.shown.status));
+        after.extend(values_of(&self.layers, Layer::Scanner));
+        let entry = AuditEntry::new("finding.created", self.id).after(Json::from(after));
+        if cause.is_null() { entry } else { entry.because(cause.clone()) }
+    }
+
     /// Makes the change, and says what happened for the audit: nothing, if nothing did. `cause` is
     /// written into each entry.
     ///
@@ -41,22 +65,23 @@ impl Finding {
     /// `ILLEGAL_STATE` where the lifecycle does not allow a move.
     pub fn change(&mut self, change: Change, cause: &Json) -> Result<Vec<AuditEntry>> {
         let entry = |action, before: Map<String, Json>, after: Map<String, Json>| {
-            let entry = AuditEntry::new(action, self.id).before(before.into()).after(after.into());
+            let entry = AuditEntry::new(action, self.id).before(Json::from(before)).after(Json::from(after));
             if cause.is_null() { entry } else { entry.because(cause.clone()) }
         };
         let before = self.shown.clone();
         let mut entries = Vec::new();
         match change {
-            Change::Sighted { evidence, facts, seen_at } => {
+            Change::Sighted { evidence, facts, seen_at, by } => {
                 if seen_at < self.last_seen_at {
                     return Ok(entries);
                 }
                 self.last_seen_at = seen_at;
+                self.sighting = Some(by);
                 let (mut was, mut is) = (Map::new(), Map::new());
                 evidence_differences(&self.evidence, &evidence, &mut was, &mut is);
-                let said = scanner_values(&self.layers);
+                let said = values_of(&self.layers, Layer::Scanner);
                 self.layers.refresh(facts);
-                map_differences(said, scanner_values(&self.layers), &mut was, &mut is);
+                map_differences(said, values_of(&self.layers, Layer::Scanner), &mut was, &mut is);
                 self.evidence = *evidence;
                 if !was.is_empty() || !is.is_empty() {
                     entries.push(entry("finding.refreshed", was, is));
@@ -71,6 +96,7 @@ impl Finding {
                 }
             }
             Change::Gone { at } => {
+                self.sighting = self.sighting.map(|sighting| Sighting { present: false, ..sighting });
                 let status = self.layers.status().lifecycle.value;
                 if let Some(next) = lifecycle::gone(status) {
                     self.layers.move_to(Source::SCANNER, next);
@@ -82,6 +108,21 @@ impl Finding {
                     ));
                 }
             }
+            Change::Informed { known, asset } => {
+                let mut said = known.statements(&self.layers);
+                said.extend(known.vex.judge(self, &asset));
+                if said.is_empty() && !self.layers.has_intel() {
+                    return Ok(entries);
+                }
+                let layers = self.layers.clone();
+                self.layers.inform(said);
+                if self.layers != layers {
+                    let (mut was, mut is) = (Map::new(), Map::new());
+                    let [before, after] = [&layers, &self.layers].map(|l| values_of(l, Layer::Intel));
+                    map_differences(before, after, &mut was, &mut is);
+                    entries.push(entry("finding.informed", was, is));
+                }
+            }
             Change::Said { source, statements } => {
                 let layers = self.layers.clone();
                 for statement in statements {
@@ -91,6 +132,14 @@ impl Finding {
                     let (was, is) = shown_differences(&before, &Shown::of(&self.layers));
                     entries.push(entry("finding.updated", was, is));
                 }
+            }
+            Change::Linked { by, issue } => {
+                let (was, is) = (self.issue, issue.unwrap_or(self.id));
+                if was == is && self.issue_by.is_some() {
+                    return Ok(entries);
+                }
+                (self.issue, self.issue_by) = (is, Some(by));
+                entries.push(entry("finding.linked", issue_map(was), issue_map(is)));
             }
             Change::Moved { source, status, at } => {
                 let lifecycle = &self.layers.status().lifecycle;
@@ -111,7 +160,11 @@ impl Finding {
                     status_map(self.layers.status().shown()),
                 ));
             }
-            Change::Released { scalars, sets, status } => {
+            Change::Released { scalars, sets, status, issue } => {
+                if issue && self.issue_by.take().is_some() {
+                    let is = issue::by_rule(self.id, self.asset, &self.evidence, &self.shown);
+                    entries.push(entry("finding.linked", issue_map(self.issue), issue_map(is)));
+                }
                 let layers = self.layers.clone();
                 self.layers.release(&scalars, &sets, status);
                 if self.layers != layers {
@@ -121,60 +174,92 @@ impl Finding {
             }
         }
         self.shown = Shown::of(&self.layers);
+        self.correlate();
         Ok(entries)
     }
 
-    /// Takes over what a pass made of the finding, and says so for the audit and the events.
-    pub fn take(&mut self, passed: Passed, rules: &[LiveRule], told: &mut Told, cause: &Json) {
+    /// Puts the finding in the issue that the rule says, unless a person said which.
+    pub(crate) fn correlate(&mut self) {
+        if self.issue_by.is_none() {
+            self.issue = issue::by_rule(self.id, self.asset, &self.evidence, &self.shown);
+        }
+    }
+
+    /// Takes over what a pass made of the finding, and says so for the audit and the events. Returns
+    /// what it showed until then.
+    pub fn take(&mut self, passed: Passed, rules: &[LiveRule], told: &mut Told) -> Shown {
         self.layers = passed.layers;
-        self.shown = passed.shown;
         for application in passed.applications {
-            told.application(self.id, &rules[application.rule], application, cause);
+            told.application(self.id, &rules[application.rule], &application);
         }
         for (rule, error) in passed.errors {
             let rule = &rules[rule];
             tracing::warn!(rule = %rule.id, finding = %self.id, error, "a rule could not be decided");
         }
+        std::mem::replace(&mut self.shown, passed.shown)
     }
 }
 
-/// What a change has to tell: its audit entries and its events.
-#[derive(Debug, Default)]
+/// What changes of one cause have to tell: their audit entries and their events.
+#[derive(Debug)]
 pub struct Told {
+    cause: Json,
     pub entries: Vec<AuditEntry>,
     pub events: Vec<Event>,
+    /// Because of what a rule's entries turned, by the rule and the word of the turn: the same on
+    /// every finding.
+    turns: HashMap<(Uuid, &'static str), Document>,
+}
+
+/// What the event of a rule's application tells.
+#[derive(Serialize)]
+struct Applied<'a> {
+    after: &'a Values,
+    before: &'a Values,
+    change: &'static str,
+    rule: Uuid,
+    version: i64,
+}
+
+/// What that event came from.
+#[derive(Serialize)]
+struct Because {
+    rule: Uuid,
 }
 
 impl Told {
-    /// A new finding, as its scanner or the person who entered it gave it.
-    pub fn created(&mut self, finding: &Finding, cause: &Json) {
-        let mut after = Map::new();
-        after.insert("project".to_owned(), json!(finding.project));
-        after.insert("asset".to_owned(), json!(finding.asset));
-        after.insert("class".to_owned(), json!(finding.evidence.class));
-        after.insert("scanner_source".to_owned(), json!(finding.evidence.scanner_source));
-        after.insert("status".to_owned(), json!(finding.shown.status));
-        after.extend(scanner_values(&finding.layers));
-        let entry = AuditEntry::new("finding.created", finding.id).after(after.into());
-        self.entries.push(if cause.is_null() { entry } else { entry.because(cause.clone()) });
+    pub fn new(cause: Json) -> Self {
+        Self { cause, entries: Vec::new(), events: Vec::new(), turns: HashMap::new() }
     }
 
     /// The event of a new finding, told once the rules have had their say.
-    pub fn born(&mut self, finding: &Finding, cause: &Json) {
+    pub fn born(&mut self, finding: &Finding) {
         let payload = json!({
             "project": finding.project, "asset": finding.asset,
             "severity": finding.shown.severity, "status": finding.shown.status,
-            "scan": cause.get("scan"),
+            "scan": self.cause.get("scan"),
         });
         self.events.push(Event::new(EventKind::FindingCreated, finding.id, payload));
     }
 
+    /// The event of a finding that came to be of another issue.
+    pub fn linked(&mut self, finding: &Finding, before: Uuid) {
+        if finding.issue != before {
+            let payload = json!({ "changed": ["issue"], "before": issue_map(before), "after": issue_map(finding.issue) });
+            self.events.push(Event::new(EventKind::FindingUpdated, finding.id, payload));
+        }
+    }
+
     /// The events of what a finding shows differently.
-    pub fn shown(&mut self, finding: Uuid, before: &Shown, after: &Shown, cause: &Json) {
+    pub fn shown(&mut self, finding: Uuid, before: &Shown, after: &Shown) {
         let mut changed = before.differences(after);
-        let mut tell = |kind, payload| {
+        let mut tell = |kind, payload: Json| {
             let event = Event::new(kind, finding, payload);
-            self.events.push(if cause.is_null() { event } else { event.caused_by(cause.clone(), 0) });
+            let cause = (!self.cause.is_null()).then(|| self.cause.clone());
+            self.events.push(match cause {
+                Some(cause) => event.caused_by(cause, 0),
+                None => event,
+            });
         };
         if before.status != after.status {
             tell(EventKind::FindingStatusChanged, json!({ "before": before.status, "after": after.status }));
@@ -194,52 +279,54 @@ impl Told {
         }
     }
 
-    fn application(&mut self, finding: Uuid, rule: &LiveRule, application: Application, cause: &Json) {
-        let mut because = json!({
-            "rule": rule.id, "version": rule.version, "hash": rule.content_hash,
-            "change": application.turn.word(),
-        });
-        if let (Some(because), Some(cause)) = (because.as_object_mut(), cause.as_object()) {
-            because.extend(cause.clone());
-        }
-        let action = if application.observed { "finding.rule_observed" } else { "finding.rule_applied" };
-        if !application.observed {
-            let payload = json!({
-                "rule": rule.id, "version": rule.version, "change": application.turn.word(),
-                "before": application.before, "after": application.after,
+    fn application(&mut self, finding: Uuid, rule: &LiveRule, application: &Application) {
+        let Application { before, after, observed, .. } = application;
+        let change = application.turn.word();
+        let because = self.turns.entry((rule.id, change)).or_insert_with(|| {
+            let mut because = json!({
+                "rule": rule.id, "version": rule.version, "hash": rule.content_hash, "change": change,
             });
-            let event = Event::new(EventKind::FindingRuleApplied, finding, payload);
-            self.events.push(event.caused_by(json!({ "rule": rule.id }), 1));
+            if let (Some(because), Some(cause)) = (because.as_object_mut(), self.cause.as_object()) {
+                because.extend(cause.clone());
+            }
+            because.into()
+        });
+        let action = if *observed { "finding.rule_observed" } else { "finding.rule_applied" };
+        let entry = AuditEntry::new(action, finding).before(Document::of(before)).after(Document::of(after));
+        self.entries.push(entry.because(because.clone()));
+        if !observed {
+            let told = Applied { after, before, change, rule: rule.id, version: rule.version };
+            let event = Event::new(EventKind::FindingRuleApplied, finding, Document::of(&told));
+            self.events.push(event.caused_by(Document::of(&Because { rule: rule.id }), 1));
         }
-        self.entries.push(
-            AuditEntry::new(action, finding)
-                .before(application.before.into())
-                .after(application.after.into())
-                .because(because),
-        );
     }
+}
+
+fn issue_map(issue: Uuid) -> Map<String, Json> {
+    Map::from_iter([("issue".to_owned(), json!(issue))])
 }
 
 fn status_map(status: Status) -> Map<String, Json> {
     Map::from_iter([("status".to_owned(), json!(status))])
 }
 
-/// What the scanner says, by field.
-fn scanner_values(layers: &Layers) -> Map<String, Json> {
+/// What a layer says, by field: of a scalar its last word.
+fn values_of(layers: &Layers, layer: Layer) -> Map<String, Json> {
+    let says = |source: Source| source.layer == layer;
     let scalars = ScalarField::ALL.iter().filter_map(|field| {
-        let said = layers.stack(*field).iter().find(|entry| entry.source == Source::SCANNER)?;
+        let said = layers.stack(*field).iter().rfind(|entry| says(entry.source))?;
         Some((field.word().to_owned(), said.value.as_ref()?.json()))
     });
     let sets = SetField::ALL.iter().filter_map(|field| {
         let said: Vec<&str> = layers
             .elements(*field)
-            .filter(|(_, stack)| stack.iter().any(|entry| entry.source == Source::SCANNER && entry.value))
+            .filter(|(_, stack)| stack.iter().any(|entry| says(entry.source) && entry.value))
             .map(|(element, _)| element)
             .collect();
         (!said.is_empty()).then(|| (field.word().to_owned(), json!(said)))
     });
     let verdicts = layers.status().verdicts.entries().iter();
-    let verdict = verdicts.filter(|entry| entry.source == Source::SCANNER);
+    let verdict = verdicts.filter(|entry| says(entry.source));
     let verdict = verdict.map(|entry| ("verdict".to_owned(), json!(entry.value)));
     scalars.chain(sets).chain(verdict).collect()
 }
@@ -293,7 +380,7 @@ impl Evidence {
         let all = json!({
             "class": self.class, "description": self.description, "scanner_source": self.scanner_source,
             "scanner_category": self.scanner_category, "scanner_reference": self.scanner_reference,
-            "cvss_vector": self.cvss_vector, "endpoint": self.endpoint, "port": self.port,
+            "endpoint": self.endpoint, "port": self.port,
             "component_name": self.component_name, "component_version": self.component_version,
             "component_purl": self.component_purl,
             "fixed_version": self.fixed_version, "fix_available": self.fix_available,

@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::batch::Batch;
+use super::batch::{Batch, Outcome};
 use super::change::Change;
 use super::facts::{Evidence, Finding, Shown, scanner_statements};
 use super::layers::{Layers, Scalar, ScalarField, SetField, Source, Statement};
@@ -43,11 +43,31 @@ const TRIES: usize = 20;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Edit {
-    SetStatus { status: Status, reason: Option<String> },
-    SetSeverity { severity: Severity, reason: Option<String> },
-    Tag { add: Vec<String>, remove: Vec<String> },
-    Assign { add_users: Vec<Uuid>, add_teams: Vec<Uuid>, remove_users: Vec<Uuid>, remove_teams: Vec<Uuid> },
-    Release { fields: Vec<String> },
+    SetStatus {
+        status: Status,
+        reason: Option<String>,
+    },
+    SetSeverity {
+        severity: Severity,
+        reason: Option<String>,
+    },
+    Tag {
+        add: Vec<String>,
+        remove: Vec<String>,
+    },
+    Assign {
+        add_users: Vec<Uuid>,
+        add_teams: Vec<Uuid>,
+        remove_users: Vec<Uuid>,
+        remove_teams: Vec<Uuid>,
+    },
+    Release {
+        fields: Vec<String>,
+    },
+    /// Says which issue it is of; one of its own, for none.
+    Link {
+        issue: Option<Uuid>,
+    },
 }
 
 /// Which findings a change of many means.
@@ -116,7 +136,7 @@ impl Edit {
             }
             Self::Release { fields } => {
                 let known = |field: &&String| {
-                    *field == "status"
+                    ["status", "issue"].contains(&field.as_str())
                         || ScalarField::parse(field).is_some()
                         || SetField::parse(field).is_some()
                 };
@@ -131,7 +151,7 @@ impl Edit {
                 }
                 Self::Release { fields }
             }
-            edit @ Self::Assign { .. } => edit,
+            edit @ (Self::Assign { .. } | Self::Link { .. }) => edit,
         })
     }
 
@@ -168,10 +188,12 @@ impl Edit {
                 ]
                 .concat(),
             ),
+            Self::Link { issue } => vec![Change::Linked { by: source.by, issue: *issue }],
             Self::Release { fields } => vec![Change::Released {
                 scalars: fields.iter().filter_map(|field| ScalarField::parse(field)).collect(),
                 sets: fields.iter().filter_map(|field| SetField::parse(field)).collect(),
                 status: fields.iter().any(|field| field == "status"),
+                issue: fields.iter().any(|field| field == "issue"),
             }],
         }
     }
@@ -195,7 +217,7 @@ impl Finding {
     /// Whether the actor may drop what people said of this finding: whether anybody said anything.
     pub fn may_release(&self, actor: &Actor) -> Result<()> {
         self.may_edit(actor)?;
-        if self.layers.has_human() {
+        if self.layers.has_human() || self.issue_by.is_some() {
             return Ok(());
         }
         Err(Error::new(
@@ -232,12 +254,13 @@ impl Domain {
             tx.require_assignable(users, teams).await?;
             let asset =
                 assets.get(&finding.asset).ok_or_else(|| Error::internal("a finding has no asset"))?;
-            let mut batch = Batch::new(now);
-            let changes = edit.changes(Source::human(actor.id), now);
-            if !batch.change(finding.clone(), asset, changes, None, &cause)? {
+            let mut batch = Batch::new(now, &cause);
+            batch.change(finding.clone(), asset, edit.changes(Source::human(actor.id), now))?;
+            let outcome = batch.pass(None);
+            if !outcome.unchanged().is_empty() {
                 return Ok(finding);
             }
-            if batch.write(&mut tx).await? {
+            if outcome.write(&mut tx).await? {
                 tx.answer(id);
                 tx.commit().await?;
                 let finding = self.db().findings_by_id(&scope.whole(), &[id]).await?.pop();
@@ -289,9 +312,9 @@ impl Domain {
         let cause = edit.cause();
         let params = json!({ "ids": ids, "edit": edit });
         for _ in 0..TRIES {
-            let (batch, tally) = self.edited(actor, &scope, &ids, &edit, &cause, now).await?;
+            let (outcome, tally) = self.edited(actor, &scope, &ids, &edit, &cause, now).await?;
             let mut tx = self.db().begin(actor, &scope, now).await?;
-            if batch.write(&mut tx).await? {
+            if outcome.write(&mut tx).await? {
                 tx.insert_job(id, JobKind::BulkChange, JobState::Running, &principal, None, &params).await?;
                 tx.step_job_at(id, 0, &tally.step("finished", Some((JobState::Completed, None)))).await?;
                 tally.tell(&mut tx, id);
@@ -304,7 +327,7 @@ impl Domain {
     }
 
     /// The findings of `ids` that are in scope, edited.
-    async fn edited(
+    pub(super) async fn edited(
         &self,
         actor: &Actor,
         scope: &Scope,
@@ -312,21 +335,23 @@ impl Domain {
         edit: &Edit,
         cause: &Json,
         now: Timestamp,
-    ) -> Result<(Batch, Tally)> {
+    ) -> Result<(Outcome, Tally)> {
         let findings = self.db().findings_by_id(scope, ids).await?;
         let assets = self.db().assets_on(scope, &findings).await?;
-        let mut batch = Batch::new(now);
+        let mut batch = Batch::new(now, cause);
         let mut tally = Tally::default();
         for finding in findings {
             let Some(asset) = assets.get(&finding.asset) else { continue };
-            match batch.change(finding, asset, edit.changes(Source::human(actor.id), now), None, cause) {
-                Ok(true) => tally.changed += 1,
-                Ok(false) => tally.unchanged += 1,
+            match batch.change(finding, asset, edit.changes(Source::human(actor.id), now)) {
+                Ok(()) => {}
                 Err(error) if error.code == Code::IllegalState => tally.refused += 1,
                 Err(error) => return Err(error),
             }
         }
-        Ok((batch, tally))
+        let outcome = batch.pass(None);
+        tally.changed = outcome.changed();
+        tally.unchanged = i64::try_from(outcome.unchanged().len()).unwrap_or(i64::MAX);
+        Ok((outcome, tally))
     }
 
     pub(crate) async fn run_bulk_change(&self, job: &Job, stop: &CancellationToken) -> Result<Left> {
@@ -346,9 +371,9 @@ impl Domain {
         let filter = match job.params.get("filter") {
             Some(criteria) => {
                 let tree = Criteria::parse(&FINDING, criteria).map_err(Error::from)?;
-                FindingFilter { criteria: Some(Compiled::new(&tree)), now: job.created_at }
+                FindingFilter::new(Some(Compiled::new(&tree)), job.created_at)
             }
-            None => FindingFilter { criteria: None, now: job.created_at },
+            None => FindingFilter::new(None, job.created_at),
         };
         let mut tally = Tally::read(job);
         let cause = edit.cause();
@@ -363,7 +388,7 @@ impl Domain {
                 return self.finish_bulk(job, &actor, &scope, &tally).await;
             };
             let now = self.clock().now();
-            let (batch, chunk) = self.edited(&actor, &scope, &ids, &edit, &cause, now).await?;
+            let (outcome, chunk) = self.edited(&actor, &scope, &ids, &edit, &cause, now).await?;
             let next = Tally {
                 after: last,
                 changed: tally.changed + chunk.changed,
@@ -371,7 +396,7 @@ impl Domain {
                 refused: tally.refused + chunk.refused,
             };
             let mut tx = self.db().begin(&actor, &scope, now).await?;
-            let written = match batch.write(&mut tx).await {
+            let written = match outcome.write(&mut tx).await {
                 Ok(written) => written,
                 Err(error) if is_transient(&error) => false,
                 Err(error) => return Err(error),
@@ -427,17 +452,20 @@ impl Domain {
             let rules = self.live_rules(&scope, now).await?;
             let mut layers = Layers::new();
             layers.refresh(scanner_statements(&reported));
-            let finding = Finding {
+            let mut finding = Finding {
                 id,
                 company: scope.company()?,
                 project: new.project,
                 asset: asset.id,
                 fingerprint,
+                issue: id,
+                issue_by: None,
                 evidence: Evidence::of(&scanner, &reported),
                 shown: Shown::of(&layers),
                 layers,
                 first_seen_at: reported.first_seen_at.unwrap_or(now).min(now),
                 last_seen_at: now,
+                sighting: None,
                 closed_at: None,
                 sla_breached: None,
                 due_at: None,
@@ -445,10 +473,14 @@ impl Domain {
                 created_at: now,
                 updated_at: now,
             };
-            let mut batch = Batch::new(now);
-            batch.create(finding, &asset, &rules, &Json::Null);
+            finding.correlate();
+            let named = finding.vulnerabilities().into_iter().map(|name| (new.project, name));
+            let known = self.known(&scope, &rules, named).await?;
+            let mut batch = Batch::new(now, &Json::Null);
+            batch.create(finding, &asset, known.as_ref())?;
+            let outcome = batch.pass(Some(&rules.matcher));
             let mut tx = self.db().begin(actor, &scope, now).await?;
-            if !batch.write(&mut tx).await? {
+            if !outcome.write(&mut tx).await? {
                 return Err(Error::new(Code::Taken, "There is already a finding with this identity."));
             }
             tx.answer(id);
@@ -508,7 +540,7 @@ impl Domain {
 
 /// How far a change of many is.
 #[derive(Default)]
-struct Tally {
+pub(super) struct Tally {
     after: Uuid,
     changed: i64,
     unchanged: i64,

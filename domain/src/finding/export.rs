@@ -82,7 +82,7 @@ impl Domain {
             actor: actor.clone(),
             job,
             fields,
-            filter: FindingFilter { criteria, now },
+            filter: FindingFilter::new(criteria, now),
             after: None,
             rows: 0,
         };

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::finding::layers::{Layers, Scalar, ScalarField, SetField, Statement};
 use crate::intake::report::{Fingerprint, Reported};
+use crate::intake::text;
 use crate::inventory::asset::Asset;
 use crate::vocabulary::criteria::{ReadFault, Subject, Value};
 use crate::vocabulary::field::finding::FindingField;
@@ -19,7 +20,6 @@ pub struct Evidence {
     pub scanner_source: String,
     pub scanner_category: Option<String>,
     pub scanner_reference: Option<String>,
-    pub cvss_vector: Option<String>,
     pub endpoint: Option<String>,
     pub port: Option<u16>,
     pub component_name: Option<String>,
@@ -42,9 +42,26 @@ pub struct Shown {
     pub vulnerability_type: Option<String>,
     pub remediation: Option<String>,
     pub cvss_score: Option<f64>,
+    pub cvss_vector: Option<String>,
     pub epss_score: Option<f64>,
+    pub epss_percentile: Option<f64>,
     pub known_exploit: Option<bool>,
+    /// When the catalogue of known exploited vulnerabilities wants it mended.
+    pub kev_due_at: Option<Timestamp>,
+    pub ransomware_use: Option<bool>,
     sets: [Vec<String>; SetField::ALL.len()],
+}
+
+/// The last that a scan had to do with a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// The series of the scan that saw it last.
+    pub series: Uuid,
+    /// Whether all later scans of the series saw it too.
+    pub present: bool,
+    /// A digest of what the scanner said; none once somebody else wrote the finding, so that its
+    /// next sighting looks at all of it.
+    pub said: Option<i64>,
 }
 
 /// A finding as it is kept.
@@ -55,11 +72,17 @@ pub struct Finding {
     pub project: Uuid,
     pub asset: Uuid,
     pub fingerprint: Fingerprint,
+    /// What it is counted with where a list counts issues; by the rule, or by what a person said.
+    pub issue: Uuid,
+    /// Who said which issue it is of, if somebody did.
+    pub issue_by: Option<Uuid>,
     pub evidence: Evidence,
     pub shown: Shown,
     pub layers: Layers,
     pub first_seen_at: Timestamp,
     pub last_seen_at: Timestamp,
+    /// None: no scan ever saw it.
+    pub sighting: Option<Sighting>,
     /// When the lifecycle last left the active states; only a newer sighting opens it again.
     pub closed_at: Option<Timestamp>,
     pub sla_breached: Option<bool>,
@@ -70,12 +93,26 @@ pub struct Finding {
     pub updated_at: Timestamp,
 }
 
+impl Finding {
+    /// The names of its vulnerability: the CVE ids that it shows, and the scanner's own id where it is
+    /// of a component.
+    pub fn vulnerabilities(&self) -> Vec<String> {
+        let own = self.evidence.scanner_reference.as_deref();
+        let of_component = own.filter(|_| self.evidence.component_name.is_some()).map(text::vulnerability);
+        let mut names = self.shown.set(SetField::CveIds).to_vec();
+        names.extend(of_component.filter(|name| !names.contains(name)));
+        names
+    }
+}
+
 impl Shown {
     /// The values as the columns of a row give them; `sets` in the order of [`SetField::ALL`].
     pub(crate) fn new(
         (title, severity, status): (String, Severity, Status),
         (vulnerability_type, remediation): (Option<String>, Option<String>),
-        (cvss_score, epss_score, known_exploit): (Option<f64>, Option<f64>, Option<bool>),
+        (cvss_score, cvss_vector): (Option<f64>, Option<String>),
+        (epss_score, epss_percentile): (Option<f64>, Option<f64>),
+        (known_exploit, kev_due_at, ransomware_use): (Option<bool>, Option<Timestamp>, Option<bool>),
         sets: [Vec<String>; SetField::ALL.len()],
     ) -> Self {
         Self {
@@ -85,8 +122,12 @@ impl Shown {
             vulnerability_type,
             remediation,
             cvss_score,
+            cvss_vector,
             epss_score,
+            epss_percentile,
             known_exploit,
+            kev_due_at,
+            ransomware_use,
             sets,
         }
     }
@@ -101,6 +142,10 @@ impl Shown {
             Some(Scalar::Number(number)) => Some(*number),
             _ => None,
         };
+        let flag = |field| match layers.scalar(field) {
+            Some(Scalar::Flag(flag)) => Some(*flag),
+            _ => None,
+        };
         Self {
             title: text(ScalarField::Title).unwrap_or_default(),
             severity: match layers.scalar(ScalarField::Severity) {
@@ -111,11 +156,15 @@ impl Shown {
             vulnerability_type: text(ScalarField::VulnerabilityType),
             remediation: text(ScalarField::Remediation),
             cvss_score: number(ScalarField::CvssScore),
+            cvss_vector: text(ScalarField::CvssVector),
             epss_score: number(ScalarField::EpssScore),
-            known_exploit: match layers.scalar(ScalarField::KnownExploit) {
-                Some(Scalar::Flag(flag)) => Some(*flag),
+            epss_percentile: number(ScalarField::EpssPercentile),
+            known_exploit: flag(ScalarField::KnownExploit),
+            kev_due_at: match layers.scalar(ScalarField::KevDueAt) {
+                Some(Scalar::Time(at)) => Some(*at),
                 _ => None,
             },
+            ransomware_use: flag(ScalarField::RansomwareUse),
             sets: std::array::from_fn(|at| layers.set(SetField::ALL[at]).map(str::to_owned).collect()),
         }
     }
@@ -132,8 +181,12 @@ impl Shown {
             ScalarField::VulnerabilityType => text(&self.vulnerability_type),
             ScalarField::Remediation => text(&self.remediation),
             ScalarField::CvssScore => self.cvss_score.map(Scalar::Number),
+            ScalarField::CvssVector => text(&self.cvss_vector),
             ScalarField::EpssScore => self.epss_score.map(Scalar::Number),
+            ScalarField::EpssPercentile => self.epss_percentile.map(Scalar::Number),
             ScalarField::KnownExploit => self.known_exploit.map(Scalar::Flag),
+            ScalarField::KevDueAt => self.kev_due_at.map(Scalar::Time),
+            ScalarField::RansomwareUse => self.ransomware_use.map(Scalar::Flag),
         }
     }
 
@@ -184,6 +237,10 @@ impl Shown {
             Some(Scalar::Number(number)) => Some(*number),
             _ => None,
         };
+        let flag = match &value {
+            Some(Scalar::Flag(flag)) => Some(*flag),
+            _ => None,
+        };
         match field {
             ScalarField::Title => self.title = text.unwrap_or_default(),
             ScalarField::Severity => {
@@ -194,13 +251,17 @@ impl Shown {
             ScalarField::VulnerabilityType => self.vulnerability_type = text,
             ScalarField::Remediation => self.remediation = text,
             ScalarField::CvssScore => self.cvss_score = number,
+            ScalarField::CvssVector => self.cvss_vector = text,
             ScalarField::EpssScore => self.epss_score = number,
-            ScalarField::KnownExploit => {
-                self.known_exploit = match value {
-                    Some(Scalar::Flag(flag)) => Some(flag),
+            ScalarField::EpssPercentile => self.epss_percentile = number,
+            ScalarField::KnownExploit => self.known_exploit = flag,
+            ScalarField::KevDueAt => {
+                self.kev_due_at = match value {
+                    Some(Scalar::Time(at)) => Some(at),
                     _ => None,
                 }
             }
+            ScalarField::RansomwareUse => self.ransomware_use = flag,
         }
     }
 
@@ -231,6 +292,7 @@ impl Scalar {
             Self::Flag(flag) => json!(flag),
             Self::Number(number) => json!(number),
             Self::Text(text) => json!(text),
+            Self::Time(at) => json!(at),
         }
     }
 }
@@ -244,7 +306,6 @@ impl Evidence {
             scanner_source: scanner.to_owned(),
             scanner_category: reported.scanner_category.clone(),
             scanner_reference: reported.scanner_reference.clone(),
-            cvss_vector: reported.cvss_vector.clone(),
             endpoint: reported.endpoint.clone(),
             port: reported.port,
             component_name: reported.component_name.clone(),
@@ -269,6 +330,7 @@ pub fn scanner_statements(reported: &Reported) -> Vec<Statement> {
         (ScalarField::VulnerabilityType, text(&reported.vulnerability_type)),
         (ScalarField::Remediation, text(&reported.remediation)),
         (ScalarField::CvssScore, reported.cvss_score.map(Scalar::Number)),
+        (ScalarField::CvssVector, text(&reported.cvss_vector)),
         (ScalarField::EpssScore, reported.epss_score.map(Scalar::Number)),
         (ScalarField::KnownExploit, reported.known_exploit.map(Scalar::Flag)),
     ];
@@ -297,38 +359,49 @@ pub struct Facts<'a> {
 
 impl Subject for Facts<'_> {
     fn read(&self, field: usize) -> Result<Value<'_>, ReadFault> {
+        Ok(self.value(FindingField::ALL[field]))
+    }
+}
+
+impl<'a> Facts<'a> {
+    /// What a field of the catalogue is now.
+    pub fn value(&self, field: FindingField) -> Value<'a> {
         use FindingField as F;
 
-        let evidence = &self.finding.evidence;
-        let set = |field| Value::List(self.shown.set(field));
-        Ok(match F::ALL[field] {
-            F::Severity => Value::Code(self.shown.severity.code()),
-            F::Status => Value::Code(self.shown.status.code()),
+        let Self { finding, asset, shown } = *self;
+        let evidence = &finding.evidence;
+        let set = |field| Value::List(shown.set(field));
+        match field {
+            F::Severity => Value::Code(shown.severity.code()),
+            F::Status => Value::Code(shown.status.code()),
             F::Class => Value::Code(evidence.class.code()),
-            F::CvssScore => number(self.shown.cvss_score),
-            F::EpssScore => number(self.shown.epss_score),
-            F::KnownExploit => flag(self.shown.known_exploit),
-            F::SlaBreached => flag(self.finding.sla_breached),
-            F::VulnerabilityType => text(&self.shown.vulnerability_type),
+            F::CvssScore => number(shown.cvss_score),
+            F::EpssScore => number(shown.epss_score),
+            F::EpssPercentile => number(shown.epss_percentile),
+            F::KnownExploit => flag(shown.known_exploit),
+            F::KevDueAt => time(shown.kev_due_at),
+            F::RansomwareUse => flag(shown.ransomware_use),
+            F::SlaBreached => flag(finding.sla_breached),
+            F::VulnerabilityType => text(&shown.vulnerability_type),
             F::ScannerSource => Value::Text(&evidence.scanner_source),
             F::ScannerCategory => text(&evidence.scanner_category),
             F::ScannerReference => text(&evidence.scanner_reference),
-            F::AssetName => Value::Text(&self.asset.name),
-            F::AssetType => text(&self.asset.kind),
-            F::AssetClass => text(&self.asset.class),
-            F::AssetGroups => Value::List(&self.asset.groups),
-            F::AssetCriticality => code(self.asset.criticality),
-            F::AssetEnvironment => code(self.asset.environment),
-            F::AssetTags => Value::List(&self.asset.tags),
-            F::InternetExposed => flag(self.asset.internet_exposed),
+            F::AssetName => Value::Text(&asset.name),
+            F::AssetType => text(&asset.kind),
+            F::AssetClass => text(&asset.class),
+            F::AssetGroups => Value::List(&asset.groups),
+            F::AssetCriticality => code(asset.criticality),
+            F::AssetEnvironment => code(asset.environment),
+            F::AssetTags => Value::List(&asset.tags),
+            F::InternetExposed => flag(asset.internet_exposed),
             F::Tags => set(SetField::Tags),
             F::Effects => set(SetField::Effects),
             F::RootCauses => set(SetField::RootCauses),
             F::RemediationTechniques => set(SetField::RemediationTechniques),
             F::AttackTechniques => set(SetField::AttackTechniques),
-            F::Project => Value::Uuid(self.finding.project),
-            F::Company => Value::Uuid(self.finding.company),
-            F::Title => Value::Text(&self.shown.title),
+            F::Project => Value::Uuid(finding.project),
+            F::Company => Value::Uuid(finding.company),
+            F::Title => Value::Text(&shown.title),
             F::Description => text(&evidence.description),
             F::CveIds => set(SetField::CveIds),
             F::CweIds => set(SetField::CweIds),
@@ -339,12 +412,12 @@ impl Subject for Facts<'_> {
             F::FixAvailable => flag(evidence.fix_available),
             F::AssignedUsers => set(SetField::AssignedUsers),
             F::AssignedTeams => set(SetField::AssignedTeams),
-            F::FirstSeenAt => Value::Time(self.finding.first_seen_at),
-            F::LastSeenAt => Value::Time(self.finding.last_seen_at),
-            F::DueAt => time(self.finding.due_at),
+            F::FirstSeenAt => Value::Time(finding.first_seen_at),
+            F::LastSeenAt => Value::Time(finding.last_seen_at),
+            F::DueAt => time(finding.due_at),
             F::FilePath => text(&evidence.file_path),
             F::Port => number(evidence.port.map(f64::from)),
-        })
+        }
     }
 }
 

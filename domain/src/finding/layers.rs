@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::vocabulary::terms::{Severity, Status, Term, terms};
+use crate::vocabulary::time::Timestamp;
 
 terms! {
     /// Who speaks, the weakest first.
@@ -22,8 +23,9 @@ terms! {
     /// The layered fields that hold one value.
     ScalarField {
         Title = "title", Severity = "severity", VulnerabilityType = "vulnerability_type",
-        Remediation = "remediation", CvssScore = "cvss_score", EpssScore = "epss_score",
-        KnownExploit = "known_exploit",
+        Remediation = "remediation", CvssScore = "cvss_score", CvssVector = "cvss_vector",
+        EpssScore = "epss_score", EpssPercentile = "epss_percentile", KnownExploit = "known_exploit",
+        KevDueAt = "kev_due_at", RansomwareUse = "ransomware_use",
     }
 
     /// The layered fields that hold a set, each element with entries of its own.
@@ -35,7 +37,8 @@ terms! {
     }
 }
 
-/// Who said something: the layer, and which rule, run, feed or person in it (nil for the scanner).
+/// Who said something: the layer, and which rule, run, feed, series of documents or person in it (nil
+/// for the scanner).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Source {
     pub layer: Layer,
@@ -47,6 +50,11 @@ impl Source {
 
     pub fn rule(rule: Uuid) -> Self {
         Self { layer: Layer::Rule, by: rule }
+    }
+
+    /// A feed, or a series of VEX documents.
+    pub fn intel(by: Uuid) -> Self {
+        Self { layer: Layer::Intel, by }
     }
 
     pub fn human(person: Uuid) -> Self {
@@ -69,6 +77,7 @@ pub enum Scalar {
     Flag(bool),
     Number(f64),
     Text(String),
+    Time(Timestamp),
 }
 
 /// What one speaker says of a field or element.
@@ -192,6 +201,17 @@ pub enum Statement {
     /// What the finding comes to though it is still seen: people and runbooks move the lifecycle
     /// instead.
     Judge(Verdict),
+}
+
+impl Statement {
+    /// The field that it speaks of.
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::Set(field, _) => field.word(),
+            Self::Element(field, _, _) => field.word(),
+            Self::Judge(_) => "status",
+        }
+    }
 }
 
 /// All that is said of one finding.
@@ -320,6 +340,39 @@ impl Layers {
         self.prune();
     }
 
+    /// Puts what feeds and VEX documents now say in the place of all they said before.
+    pub fn inform(&mut self, said: impl IntoIterator<Item = (Uuid, Statement)>) {
+        self.retain(|source| source.layer != Layer::Intel);
+        for (by, statement) in said {
+            self.say(Source::intel(by), statement);
+        }
+        self.prune();
+    }
+
+    /// Whether anything is said by intelligence.
+    pub fn has_intel(&self) -> bool {
+        let verdicts = self.status.verdicts.0.iter().map(|entry| entry.source);
+        self.sources().chain(verdicts).any(|source| source.layer == Layer::Intel)
+    }
+
+    /// Whether the scanner has a value for this field.
+    pub fn scanned(&self, field: ScalarField) -> bool {
+        self.stack(field).iter().any(|entry| entry.source == Source::SCANNER && entry.value.is_some())
+    }
+
+    /// Whether the scanner named any element of this set.
+    pub fn scanned_set(&self, field: SetField) -> bool {
+        let set = self.sets.get(&field).into_iter().flat_map(BTreeMap::values);
+        set.flat_map(Stack::entries).any(|entry| entry.source == Source::SCANNER && entry.value)
+    }
+
+    /// Who says anything of a field or element.
+    fn sources(&self) -> impl Iterator<Item = Source> {
+        let scalars = self.scalars.values().flat_map(|stack| stack.0.iter().map(|entry| entry.source));
+        let sets = self.sets.values().flat_map(BTreeMap::values);
+        scalars.chain(sets.flat_map(|stack| stack.0.iter().map(|entry| entry.source)))
+    }
+
     /// Drops what people said of these fields; a lifecycle that a person moved stays where it is,
     /// but as if a scan had moved it, so that rules may speak again.
     pub fn release(&mut self, scalars: &[ScalarField], sets: &[SetField], status: bool) {
@@ -376,12 +429,9 @@ impl Layers {
 
     /// Every rule that has an entry.
     pub fn rules(&self) -> Vec<Uuid> {
-        let scalars = self.scalars.values().flat_map(|stack| stack.0.iter().map(|entry| entry.source));
-        let sets = self.sets.values().flat_map(BTreeMap::values);
-        let elements = sets.flat_map(|stack| stack.0.iter().map(|entry| entry.source));
         let verdicts = self.status.verdicts.0.iter().map(|entry| entry.source);
-        let mut rules: Vec<Uuid> = scalars
-            .chain(elements)
+        let mut rules: Vec<Uuid> = self
+            .sources()
             .chain(verdicts)
             .filter(|source| source.layer == Layer::Rule)
             .map(|source| source.by)

@@ -16,6 +16,7 @@ use crate::error::{Code, Error, Result};
 use crate::inventory::asset::Asset;
 use crate::page::{Key, KeyKind, Page, PageArgs, Sort};
 use crate::vocabulary::criteria::{Compiled, Criteria};
+use crate::vocabulary::field::LAST_SEEN;
 use crate::vocabulary::field::finding::{FINDING, FindingField};
 use crate::vocabulary::terms::terms;
 use crate::vocabulary::time::Timestamp;
@@ -44,7 +45,7 @@ impl FindingOrder {
                 Sort::new("severity", const { &[Key::new("f.severity", KeyKind::Int).descending(), ID] })
             }
             Self::LastSeen => {
-                Sort::new("last_seen", const { &[Key::new("f.last_seen_at", KeyKind::Int).descending(), ID] })
+                Sort::new("last_seen", const { &[Key::new(LAST_SEEN, KeyKind::Int).descending(), ID] })
             }
             Self::FirstSeen => Sort::new(
                 "first_seen",
@@ -72,9 +73,21 @@ impl FindingOrder {
 pub struct FindingFilter {
     pub(crate) criteria: Option<Compiled>,
     pub(crate) now: Timestamp,
+    /// Each issue once, by the worst of its findings that pass.
+    pub(crate) per_issue: bool,
 }
 
 impl FindingFilter {
+    pub(crate) fn new(criteria: Option<Compiled>, now: Timestamp) -> Self {
+        Self { criteria, now, per_issue: false }
+    }
+
+    /// The same, with each issue once if `per_issue`: by the worst of its findings that pass.
+    #[must_use]
+    pub fn per_issue(self, per_issue: bool) -> Self {
+        Self { per_issue, ..self }
+    }
+
     /// Whether a finding passes.
     pub(crate) fn holds(&self, finding: &Finding, asset: &Asset) -> bool {
         let facts = Facts { finding, asset, shown: &finding.shown };
@@ -108,7 +121,7 @@ impl Domain {
             .map(|json| Criteria::parse(&FINDING, json).map(|tree| Compiled::new(&tree)))
             .transpose()
             .map_err(|faults| Error::from(faults).at("filter"))?;
-        Ok(FindingFilter { criteria, now: self.clock().now() })
+        Ok(FindingFilter::new(criteria, self.clock().now()))
     }
 
     pub async fn finding(&self, actor: &Actor, id: Uuid) -> Result<Finding> {
@@ -173,7 +186,7 @@ impl Domain {
         if !(1..=GROUPS).contains(&first) {
             return Err(Error::invalid("first", format!("Between 1 and {GROUPS}.")));
         }
-        let all = FindingFilter { criteria: None, now: self.clock().now() };
+        let all = FindingFilter::new(None, self.clock().now());
         let query = query.map(str::trim).filter(|query| !query.is_empty());
         let mut groups = self.db().finding_groups(&scope, &all, &[field], query, first).await?;
         groups.retain(|group| !group.values.iter().all(Json::is_null));

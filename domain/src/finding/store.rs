@@ -7,7 +7,7 @@ use sea_orm::{ActiveValue, EntityTrait, QueryResult, Value};
 use uuid::Uuid;
 
 use super::edit::Comment;
-use super::facts::{Evidence, Finding, Shown};
+use super::facts::{Evidence, Finding, Shown, Sighting};
 use super::layers::{Layers, SetField};
 use crate::access::Scope;
 use crate::error::{Code, Error, Result};
@@ -18,6 +18,7 @@ use crate::store::column::read_term;
 use crate::store::sql::Sql;
 use crate::store::{Db, Tx};
 use crate::vocabulary::criteria::sql::Dialect;
+use crate::vocabulary::field::LAST_SEEN;
 use crate::vocabulary::terms::Term;
 use crate::vocabulary::time::Timestamp;
 
@@ -28,6 +29,11 @@ const COLUMNS: &[Column] = &[
     ("project_id", Type::Uuid),
     ("asset_id", Type::Uuid),
     ("fingerprint", Type::Uuid),
+    ("issue_id", Type::Uuid),
+    ("issue_by", Type::Uuid),
+    ("series_id", Type::Uuid),
+    ("present", Type::Bool),
+    ("said", Type::BigInt),
     ("class", Type::Int),
     ("title", Type::Text),
     ("description", Type::Text),
@@ -41,7 +47,10 @@ const COLUMNS: &[Column] = &[
     ("cvss_score", Type::Double),
     ("cvss_vector", Type::Text),
     ("epss_score", Type::Double),
+    ("epss_percentile", Type::Double),
     ("known_exploit", Type::Bool),
+    ("kev_due_at", Type::BigInt),
+    ("ransomware_use", Type::Bool),
     ("sla_breached", Type::Bool),
     ("endpoint", Type::Text),
     ("port", Type::Int),
@@ -76,17 +85,14 @@ const COLUMNS: &[Column] = &[
 /// What a write of a present finding may change: not who and what it is.
 const KEPT: &[&str] = &["id", "company_id", "project_id", "asset_id", "fingerprint", "created_at"];
 
-const SIGHTING: &[Column] = &[
-    ("series_id", Type::Uuid),
-    ("finding_id", Type::Uuid),
-    ("scan_id", Type::Uuid),
-    ("seen_at", Type::BigInt),
-];
+/// What only a scan writes of a present finding.
+const SEEN: &[&str] = &["series_id", "present", "last_seen_at"];
 
 /// The list of columns to select, from the table called `f`. Lists come as text on both databases.
 pub(crate) fn selection(dialect: Dialect) -> String {
     let column = |(name, kind): &Column| match (kind, dialect) {
         (Type::List, Dialect::Postgres) => format!("f.{name}::text"),
+        _ if *name == "last_seen_at" => LAST_SEEN.to_owned(),
         _ => format!("f.{name}"),
     };
     COLUMNS.iter().map(column).collect::<Vec<_>>().join(", ")
@@ -104,7 +110,7 @@ fn list(elements: &[String]) -> Value {
     serde_json::to_string(elements).expect("texts encode").into()
 }
 
-fn row(finding: &Finding) -> [Value; 48] {
+fn row(finding: &Finding, said: Option<i64>) -> [Value; COLUMNS.len()] {
     let evidence = &finding.evidence;
     let shown = &finding.shown;
     let set = |field| list(shown.set(field));
@@ -115,6 +121,11 @@ fn row(finding: &Finding) -> [Value; 48] {
         finding.project.into(),
         finding.asset.into(),
         finding.fingerprint.into(),
+        finding.issue.into(),
+        finding.issue_by.into(),
+        finding.sighting.map(|sighting| sighting.series).into(),
+        finding.sighting.is_some_and(|sighting| sighting.present).into(),
+        said.into(),
         i32::from(evidence.class.code()).into(),
         shown.title.as_str().into(),
         evidence.description.clone().into(),
@@ -126,9 +137,12 @@ fn row(finding: &Finding) -> [Value; 48] {
         evidence.scanner_category.clone().into(),
         evidence.scanner_reference.clone().into(),
         shown.cvss_score.into(),
-        evidence.cvss_vector.clone().into(),
+        shown.cvss_vector.clone().into(),
         shown.epss_score.into(),
+        shown.epss_percentile.into(),
         shown.known_exploit.into(),
+        micros(shown.kev_due_at),
+        shown.ransomware_use.into(),
         finding.sla_breached.into(),
         evidence.endpoint.clone().into(),
         evidence.port.map(i32::from).into(),
@@ -195,6 +209,8 @@ impl Reader<'_> {
 pub(crate) fn read(row: &QueryResult) -> Result<Finding> {
     let r = &mut Reader { row, at: 0 };
     let (id, company, project, asset, fingerprint) = (r.next()?, r.next()?, r.next()?, r.next()?, r.next()?);
+    let (issue, issue_by) = (r.next()?, r.next()?);
+    let (series, present, said) = (r.next::<Option<Uuid>>()?, r.next()?, r.next()?);
     let class = r.term()?;
     let title = r.next()?;
     let description = r.next()?;
@@ -202,8 +218,10 @@ pub(crate) fn read(row: &QueryResult) -> Result<Finding> {
     let status = r.term()?;
     let (vulnerability_type, remediation) = (r.next()?, r.next()?);
     let (scanner_source, scanner_category, scanner_reference) = (r.next()?, r.next()?, r.next()?);
-    let (cvss_score, cvss_vector, epss_score) = (r.next()?, r.next()?, r.next()?);
-    let (known_exploit, sla_breached) = (r.next()?, r.next()?);
+    let cvss = (r.next()?, r.next()?);
+    let epss = (r.next()?, r.next()?);
+    let exploit = (r.next()?, r.time()?, r.next()?);
+    let sla_breached = r.next()?;
     let endpoint = r.next()?;
     let port = r.next::<Option<i32>>()?.and_then(|port| u16::try_from(port).ok());
     let (component_name, component_version, component_purl) = (r.next()?, r.next()?, r.next()?);
@@ -216,12 +234,8 @@ pub(crate) fn read(row: &QueryResult) -> Result<Finding> {
         *set = r.list()?;
     }
     let stored: String = r.next()?;
-    let shown = Shown::new(
-        (title, severity, status),
-        (vulnerability_type, remediation),
-        (cvss_score, epss_score, known_exploit),
-        sets,
-    );
+    let shown =
+        Shown::new((title, severity, status), (vulnerability_type, remediation), cvss, epss, exploit, sets);
     let layers = Layers::decode(&stored, status, shown.statements()).map_err(Error::internal)?;
     Ok(Finding {
         id,
@@ -229,13 +243,14 @@ pub(crate) fn read(row: &QueryResult) -> Result<Finding> {
         project,
         asset,
         fingerprint,
+        issue,
+        issue_by,
         evidence: Evidence {
             class,
             description,
             scanner_source,
             scanner_category,
             scanner_reference,
-            cvss_vector,
             endpoint,
             port,
             component_name,
@@ -252,6 +267,7 @@ pub(crate) fn read(row: &QueryResult) -> Result<Finding> {
         layers,
         first_seen_at: Timestamp(r.next()?),
         last_seen_at: Timestamp(r.next()?),
+        sighting: series.map(|series| Sighting { series, present, said }),
         closed_at: r.time()?,
         due_at: r.time()?,
         sla_breached,
@@ -318,37 +334,6 @@ impl Db {
             .push(" ORDER BY f.id LIMIT ")
             .bind(most);
         sql.all(self.read()).await?.iter().map(read).collect()
-    }
-
-    /// The next findings, after `after`, that `series` saw last, before `at`, and that its scan
-    /// `scan` did not see: what a complete report closes. Only those whose lifecycle can be closed.
-    pub(crate) async fn findings_gone(
-        &self,
-        scope: &Scope,
-        (series, scan, at): (Uuid, Uuid, Timestamp),
-        after: Uuid,
-        most: i64,
-    ) -> Result<Vec<Finding>> {
-        let columns = selection(self.dialect);
-        let rows = Sql::new(self.dialect, &format!("SELECT {columns} FROM sighting AS s "))
-            .push("JOIN finding AS f ON f.id = s.finding_id WHERE s.series_id = ")
-            .bind(series)
-            .push(" AND s.finding_id > ")
-            .bind(after)
-            .push(" AND s.scan_id <> ")
-            .bind(scan)
-            .push(" AND s.seen_at < ")
-            .bind(at.0)
-            .push(" AND f.status IN (0, 1, 3) AND f.company_id = ")
-            .bind(scope.company()?)
-            .push(
-                " AND NOT EXISTS (SELECT 1 FROM sighting AS o WHERE o.finding_id = s.finding_id \
-                 AND o.series_id <> s.series_id AND o.seen_at > s.seen_at) ORDER BY s.finding_id LIMIT ",
-            )
-            .bind(most)
-            .all(self.read())
-            .await?;
-        rows.iter().map(read).collect()
     }
 }
 
@@ -419,70 +404,57 @@ fn to_sweep(sql: Sql, scope: &Scope, asset: Option<Uuid>) -> Result<Sql> {
     })
 }
 
+/// Findings in the form in which they are written.
+pub(crate) struct Written {
+    new: Rows,
+    changed: Rows,
+    sighted: bool,
+    /// The CVE ids that findings came to show, and those that they no longer do.
+    cves: (Vec<(String, Uuid)>, Vec<(String, Uuid)>),
+}
+
+impl Written {
+    /// `new` ones, and `changed` ones in the order of their ids, each one write after the revision
+    /// at which it was read.
+    pub fn new(
+        new: &[Finding],
+        changed: &[Finding],
+        sighted: bool,
+        cves: (Vec<(String, Uuid)>, Vec<(String, Uuid)>),
+    ) -> Self {
+        let rows = |findings: &[Finding], scanned: bool| {
+            let mut rows = Rows::new(COLUMNS, findings.len());
+            for finding in findings {
+                rows.push(row(finding, finding.sighting.filter(|_| scanned).and_then(|seen| seen.said)));
+            }
+            rows
+        };
+        Self { new: rows(new, true), changed: rows(changed, sighted), sighted, cves }
+    }
+}
+
 impl Tx {
-    /// Writes new findings. `false`: another writer made one of them first, and nothing of this
-    /// transaction may be kept.
-    pub(crate) async fn insert_findings(&self, findings: &[Finding]) -> Result<bool> {
-        let mut rows = Rows::new(COLUMNS, findings.len());
-        for finding in findings {
-            rows.push(row(finding));
-        }
+    /// Writes findings. `false`: another writer made a new one of them first, or wrote a present
+    /// one meanwhile, and nothing of this transaction may be kept.
+    pub(crate) async fn write_findings(&self, written: Written) -> Result<bool> {
+        let Written { new, changed, sighted, cves: (named, unnamed) } = written;
         // Not ON CONFLICT DO NOTHING: a conflict is rare, and guarding against it costs each row.
-        match rows.insert(self.conn(), self.dialect, "finding", "").await.map_err(Error::from) {
-            Ok(_) => Ok(true),
-            Err(error) if error.code == Code::Taken => Ok(false),
-            Err(error) => Err(error),
+        match new.insert(self.conn(), self.dialect, "finding", "").await.map_err(Error::from) {
+            Ok(_) => {}
+            Err(error) if error.code == Code::Taken => return Ok(false),
+            Err(error) => return Err(error),
         }
-    }
-
-    /// Writes changed findings, each read at the revision it carries, in the order of their ids.
-    /// `false`: one of them was written meanwhile, and nothing of this transaction may be kept.
-    pub(crate) async fn update_findings(&self, findings: &mut [Finding]) -> Result<bool> {
-        findings.sort_unstable_by_key(|finding| finding.id);
-        let mut rows = Rows::new(COLUMNS, findings.len());
-        for finding in findings.iter_mut() {
-            finding.revision += 1;
-            finding.updated_at = self.now();
-            rows.push(row(finding));
+        let writes = |name: &&str| !KEPT.contains(name) && (sighted || !SEEN.contains(name));
+        let set: Vec<&str> = COLUMNS.iter().map(|(name, _)| *name).filter(writes).collect();
+        let then = match sighted {
+            true => "AND finding.revision = new.revision - 1 AND finding.last_seen_at <= new.last_seen_at",
+            false => "AND finding.revision = new.revision - 1",
+        };
+        let count = changed.len();
+        if changed.update(self.conn(), self.dialect, "finding", &set, then).await? < count {
+            return Ok(false);
         }
-        let set: Vec<&str> =
-            COLUMNS.iter().map(|(name, _)| *name).filter(|name| !KEPT.contains(name)).collect();
-        let then = "AND finding.revision = new.revision - 1";
-        let updated = rows.update(self.conn(), self.dialect, "finding", &set, then).await?;
-        Ok(updated == findings.len())
-    }
-
-    /// Notes that a scan saw these findings, and nothing else new of them.
-    pub(crate) async fn touch_findings(&self, seen: &[Uuid], at: Timestamp) -> Result<()> {
-        if seen.is_empty() {
-            return Ok(());
-        }
-        Sql::new(self.dialect, "UPDATE finding SET last_seen_at = ")
-            .bind(at.0)
-            .push(" WHERE last_seen_at < ")
-            .bind(at.0)
-            .push(" AND ")
-            .one_of("id", seen.iter().copied())
-            .run(self.conn())
-            .await?;
-        Ok(())
-    }
-
-    /// Notes which findings a scan of `series` saw.
-    pub(crate) async fn record_sightings(
-        &self,
-        series: Uuid,
-        scan: Uuid,
-        at: Timestamp,
-        findings: &[Uuid],
-    ) -> Result<()> {
-        let mut rows = Rows::new(SIGHTING, findings.len());
-        for finding in findings {
-            rows.push([series.into(), (*finding).into(), scan.into(), at.0.into()]);
-        }
-        let then = "ON CONFLICT (series_id, finding_id) DO UPDATE SET scan_id = excluded.scan_id, \
-                    seen_at = excluded.seen_at WHERE sighting.seen_at <= excluded.seen_at";
-        rows.insert(self.conn(), self.dialect, "sighting", then).await?;
-        Ok(())
+        self.index_cves(named, unnamed).await?;
+        Ok(true)
     }
 }

@@ -29,6 +29,23 @@ pub fn fingerprint(version: u32, scanner: &str, reported: &Reported) -> Fingerpr
     custom(&hash.finalize())
 }
 
+/// A digest of all that an entry says, to be held against what it said the last time. `room` is used
+/// again from call to call. Its recipe may change freely: then everything is looked at once more.
+pub fn said(scanner: &str, reported: &Reported, room: &mut Vec<u8>) -> i64 {
+    room.clear();
+    serde_json::to_writer(&mut *room, &(scanner, reported)).expect("texts and numbers encode");
+    number(&Sha256::digest(&room))
+}
+
+/// The digest of two entries that are one finding, the one before the other.
+pub fn both(first: i64, second: i64) -> i64 {
+    number(&Sha256::new().chain_update(first.to_le_bytes()).chain_update(second.to_le_bytes()).finalize())
+}
+
+fn number(digest: &[u8]) -> i64 {
+    i64::from_le_bytes(digest[..8].try_into().expect("a digest has more than eight bytes"))
+}
+
 /// A name for a set of assets: of reports that name the same ones, whatever their order.
 pub fn of_assets<'a>(sorted: impl IntoIterator<Item = &'a str>) -> Uuid {
     let mut hash = Sha256::new();

@@ -40,6 +40,8 @@ pub struct Entry {
     pub fields: &'static [(&'static str, &'static str)],
     /// Whether it is read through a [`Mapping`]. Such a format cannot be detected.
     pub mapped: bool,
+    /// Which of its findings are VEX statements too, which hold for the findings of other reports.
+    pub vex: Option<&'static str>,
     /// Whether a report that begins like this is of the format.
     pub sniff: fn(&Head) -> bool,
     /// A reader for one report.

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::format::Format;
 use super::mapping::Mapping;
+use super::packing;
 use crate::Domain;
 use crate::access::{Actor, Permission};
 use crate::error::{Code, Error, Result};
@@ -21,6 +22,9 @@ use crate::event::catalogue::{Event, EventKind};
 use crate::inventory::scan::{Scan, ScanStatus, SeverityTotals};
 use crate::job::{Job, JobKind, JobState, Principal};
 use crate::ledger::AuditEntry;
+
+/// How many times larger packed reports usually are than they look.
+const UNPACKED: u64 = 16;
 
 /// What the caller of an import says about the report.
 #[derive(Clone, Debug)]
@@ -136,14 +140,17 @@ impl Domain {
         self.db().job(&scope, id).await?.ok_or_else(|| Error::not_found("job"))
     }
 
-    /// Opens the file that an import's report is written to. Only the import's own company, and only
-    /// while it waits for the report.
+    /// Opens the file that an import's report, or what a feed says, is written to. Only for the job's
+    /// own company, and only while it waits for the file.
     pub async fn import_upload(&self, actor: &Actor, id: Uuid) -> Result<Incoming> {
-        let scope = actor.allow(Permission::Import)?;
-        let job = self.db().job_of(&scope, actor.id, id).await?.filter(|job| job.kind == JobKind::Import);
-        let job = job.ok_or_else(|| Error::not_found("import"))?;
+        const READERS: [JobKind; 2] = [JobKind::Import, JobKind::IntelLoad];
+        let any = READERS.iter().find_map(|kind| actor.allow(kind.right()).ok());
+        let scope = any.map_or_else(|| actor.allow(Permission::Import), Ok)?;
+        let job = self.db().job_of(&scope, actor.id, id).await?;
+        let job = job.filter(|job| READERS.contains(&job.kind)).ok_or_else(|| Error::not_found("import"))?;
+        actor.allow(job.kind.right())?;
         if job.state != JobState::Waiting {
-            return Err(Error::new(Code::IllegalState, "This import does not wait for a report."));
+            return Err(Error::new(Code::IllegalState, NOT_WAITING));
         }
         let spool = self.spool();
         tokio::fs::create_dir_all(spool).await.map_err(Error::internal)?;
@@ -157,6 +164,7 @@ impl Domain {
             partial: Partial(partial),
             file: tokio::io::BufWriter::with_capacity(256 * 1_024, file),
             bytes: 0,
+            head: Vec::new(),
         };
         Ok(incoming)
     }
@@ -197,8 +205,10 @@ impl Domain {
     }
 }
 
+const NOT_WAITING: &str = "This import does not wait for a report.";
+
 /// Removes a file that may be gone already.
-pub(super) async fn remove(path: &Path) {
+pub(crate) async fn remove(path: &Path) {
     if let Err(error) = tokio::fs::remove_file(path).await
         && error.kind() != std::io::ErrorKind::NotFound
     {
@@ -214,6 +224,8 @@ pub struct Incoming {
     partial: Partial,
     file: tokio::io::BufWriter<tokio::fs::File>,
     bytes: u64,
+    /// The first of them.
+    head: Vec<u8>,
 }
 
 /// A file that is removed unless it was renamed.
@@ -237,6 +249,8 @@ impl Incoming {
     /// `REPORT_TOO_LARGE` past the size limit.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.bytes += bytes.len() as u64;
+        let missing = packing::MAGIC.saturating_sub(self.head.len());
+        self.head.extend_from_slice(&bytes[..missing.min(bytes.len())]);
         let most = self.domain.settings().limits.bytes;
         if self.bytes > most {
             return Err(Error::new(Code::ReportTooLarge, format!("A report has at most {most} bytes."))
@@ -252,20 +266,25 @@ impl Incoming {
         self.file.get_ref().sync_all().await.map_err(Error::internal)?;
         let domain = &self.domain;
         let now = domain.clock().now();
-        let scope = self.actor.allow(Permission::Import)?;
-        let mut params = ImportParams::of(&self.job)?;
-        params.upload = Some(Upload { bytes: self.bytes, at: now });
+        let scope = self.actor.allow(self.job.kind.right())?;
+        let mut params = self.job.params.clone();
+        params["upload"] = json!(Upload { bytes: self.bytes, at: now });
         let mut tx = domain.db().begin(&self.actor, &scope, now).await?;
-        let value = serde_json::to_value(&params).map_err(Error::internal)?;
-        if !tx.ready_job(self.job.id, domain.worker(), &value).await? {
-            return Err(Error::new(Code::IllegalState, "This import does not wait for a report."));
+        let unpacked = if packing::is_packed(&self.head) { UNPACKED } else { 1 };
+        let weight = i64::try_from(self.bytes.saturating_mul(unpacked)).unwrap_or(i64::MAX);
+        if !tx.ready_job(self.job.id, domain.worker(), &params, weight).await? {
+            return Err(Error::new(Code::IllegalState, NOT_WAITING));
         }
         // The job is held by now: of two uploads that end at once, only one puts its file in place.
         tokio::fs::rename(&self.partial.0, domain.spooled(self.job.id)).await.map_err(Error::internal)?;
         sync_folder(domain.spool()).await?;
-        tx.audit(AuditEntry::new("import.uploaded", self.job.id).after(json!({ "bytes": self.bytes })));
-        let told = json!({ "project": params.project, "format": params.format });
-        tx.emit(Event::new(EventKind::ScanStarted, params.scan, told));
+        let action = if self.job.kind == JobKind::Import { "import.uploaded" } else { "intel.uploaded" };
+        tx.audit(AuditEntry::new(action, self.job.id).after(json!({ "bytes": self.bytes })));
+        if self.job.kind == JobKind::Import {
+            let params = ImportParams::of(&self.job)?;
+            let told = json!({ "project": params.project, "format": params.format });
+            tx.emit(Event::new(EventKind::ScanStarted, params.scan, told));
+        }
         tx.commit().await?;
         domain.wake_jobs();
         domain.db().job(&scope, self.job.id).await?.ok_or_else(|| Error::not_found("job"))

@@ -56,6 +56,7 @@ pub fn merge(first: Reported, second: Reported, list: usize) -> Reported {
         },
         excerpt: first.excerpt.or(second.excerpt),
         verdict: second.verdict.and(first.verdict),
+        vex: first.vex.or(second.vex),
     }
 }
 

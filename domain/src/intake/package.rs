@@ -8,7 +8,31 @@ pub struct Package {
     pub version: Option<String>,
     /// The package URL without version, qualifiers and path: the package, whichever version.
     pub key: String,
+    /// The type, such as `npm`.
+    pub kind: String,
+    /// Namespace and name, decoded.
+    pub path: String,
+    qualifiers: Vec<(String, String)>,
+    subpath: String,
 }
+
+/// The types whose namespaces and names are compared in any case.
+const CASELESS: [&str; 14] = [
+    "alpm",
+    "apk",
+    "bitbucket",
+    "composer",
+    "deb",
+    "docker",
+    "github",
+    "golang",
+    "hex",
+    "npm",
+    "nuget",
+    "oci",
+    "pypi",
+    "rpm",
+];
 
 impl Package {
     /// `None` for what is not a package URL.
@@ -16,7 +40,8 @@ impl Package {
         let text = text.trim();
         let rest = text.get(..4).filter(|scheme| scheme.eq_ignore_ascii_case("pkg:")).and(text.get(4..))?;
         let rest = rest.trim_start_matches('/');
-        let rest = rest.split(['?', '#']).next().unwrap_or_default();
+        let (rest, subpath) = rest.split_once('#').unwrap_or((rest, ""));
+        let (rest, qualifiers) = rest.split_once('?').unwrap_or((rest, ""));
         let (kind, path) = rest.split_once('/')?;
         let kind = kind.to_ascii_lowercase();
         // An at sign before the last slash is of a scope that somebody left as it is.
@@ -31,15 +56,51 @@ impl Package {
         }
         let (namespace, name) = path.rsplit_once('/').unwrap_or(("", path));
         let (namespace, name) = (decoded(namespace), decoded(name));
+        let joined = if namespace.is_empty() { name.clone() } else { format!("{namespace}/{name}") };
         let full = match kind.as_str() {
             // Of packages of a system the namespace is the distribution.
             "deb" | "rpm" | "apk" | "alpm" | "oci" | "docker" => name,
-            _ if namespace.is_empty() => name,
-            "maven" => format!("{namespace}:{name}"),
-            _ => format!("{namespace}/{name}"),
+            "maven" if !namespace.is_empty() => format!("{namespace}:{name}"),
+            _ => joined.clone(),
         };
-        let version = version.filter(|version| !version.is_empty());
-        Some(Self { name: full, version, key: format!("pkg:{kind}/{path}") })
+        let pair = |pair: &str| {
+            let (key, value) = pair.split_once('=')?;
+            (!value.is_empty()).then(|| (key.to_ascii_lowercase(), decoded(value)))
+        };
+        Some(Self {
+            name: full,
+            version: version.filter(|version| !version.is_empty()),
+            key: format!("pkg:{kind}/{path}"),
+            kind,
+            path: joined,
+            qualifiers: qualifiers.split('&').filter_map(pair).collect(),
+            subpath: decoded(subpath.trim_matches('/')),
+        })
+    }
+
+    pub fn qualifier(&self, key: &str) -> Option<&str> {
+        self.qualifiers.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether `self` speaks of `other`, but for the version: the same type, namespace and name, and of
+    /// qualifiers and subpath whatever `self` has.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.is_same_package(other)
+            && self.qualifiers.iter().all(|(key, value)| other.qualifier(key) == Some(value))
+            && (self.subpath.is_empty() || self.subpath == other.subpath)
+    }
+
+    /// Whether both have the same type, namespace and name.
+    pub fn is_same_package(&self, other: &Self) -> bool {
+        let path = |package: &Self| {
+            let path = package.path.as_str();
+            match package.kind.as_str() {
+                "pypi" => path.to_ascii_lowercase().replace(['_', '.'], "-"),
+                kind if CASELESS.contains(&kind) => path.to_ascii_lowercase(),
+                _ => path.to_owned(),
+            }
+        };
+        self.kind == other.kind && path(self) == path(other)
     }
 }
 

@@ -41,6 +41,11 @@ const DIRECTORY: u64 = 4 << 20;
 /// How far from the end of an archive its directory is looked for.
 const BUFFER: usize = 64 << 10;
 
+/// Whether a file that begins with `head` is packed.
+pub fn is_packed(head: &[u8]) -> bool {
+    kind(head).is_some()
+}
+
 /// The bytes of the report in `file`, which begins with `head`; packed reports are decoded.
 ///
 /// # Errors

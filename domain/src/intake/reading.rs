@@ -1,7 +1,7 @@
 //! The two readings of a report: one that checks and counts, one that hands over each finding.
 //!
 //! Nothing of a report is stored before the first reading has gone through all of it. What that
-//! keeps is small: 16 bytes for each entry, the names of the assets, and what entries refer to
+//! keeps is small: 32 bytes for each entry, the names of the assets, and what entries refer to
 //! where a report writes it after them (then it goes through the report a second time).
 //!
 //! The second reading hands over every finding once. Findings with one entry pass as they stream;
@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::error::{Code, Error, Result};
 use crate::intake::aside::Aside;
-use crate::intake::census::{Census, Repeated, SeverityCounts};
+use crate::intake::census::{Census, Named, SeverityCounts};
 use crate::intake::fingerprint::{self, fingerprint};
 use crate::intake::format::{Format, Pass, Plan, Reader};
 use crate::intake::limits::{Limits, Spread, too_large};
@@ -42,8 +42,8 @@ pub struct Checked {
     pub assets: Vec<String>,
     /// A name for this set of assets, by which a series without a name is known.
     pub assets_digest: Uuid,
-    /// The findings that have several entries.
-    pub repeated: Repeated,
+    /// All findings, by their fingerprints.
+    pub named: Named,
     reader: Box<dyn Reader>,
 }
 
@@ -96,7 +96,7 @@ pub fn check_watched(
         source = Source::open(path, limits)?;
         (_, tally) = count(reader.as_mut(), source, limits, watch)?;
     }
-    let (counts, repeated) = tally.census.finish();
+    let (counts, named) = tally.census.finish();
     let assets: Vec<String> = tally.assets.into_iter().collect();
     Ok(Checked {
         format,
@@ -106,7 +106,7 @@ pub fn check_watched(
         counts,
         assets_digest: fingerprint::of_assets(assets.iter().map(String::as_str)),
         assets,
-        repeated,
+        named,
         reader,
     })
 }
@@ -115,6 +115,7 @@ pub fn check_watched(
 struct Tally {
     entries: u64,
     census: Census,
+    room: Vec<u8>,
     spread: Spread,
     assets: BTreeSet<String>,
     asset_bytes: usize,
@@ -139,7 +140,8 @@ fn count(
             return Err(too_large(limits.over_items(), meter.place()));
         }
         watch(tally.entries)?;
-        tally.census.add(fingerprint, reported.severity);
+        let said = fingerprint::said(scanner, &reported, &mut tally.room);
+        tally.census.add(fingerprint, reported.severity, said);
         if !tally.assets.contains(&reported.asset.name) {
             tally.asset_bytes += reported.asset.name.len() + NAME;
             if tally.asset_bytes > limits.collected {
@@ -166,6 +168,13 @@ pub(super) fn settle(scanner: &str, mut reported: Reported, limits: &Limits) -> 
     (reported, fingerprint)
 }
 
+/// A finding as the second reading hands it over, and its place among those that the report names.
+pub struct Handed {
+    pub reported: Reported,
+    pub fingerprint: Fingerprint,
+    pub named: usize,
+}
+
 /// Hands each finding of the report at `path` to `sink` once, merged, in an order that depends on
 /// the report alone. Entries to be merged are set aside in files under `scratch`, a folder of this
 /// import's own; they are gone when this returns.
@@ -177,26 +186,25 @@ pub fn read(
     checked: &Checked,
     limits: &Limits,
     scratch: &Path,
-    sink: &mut dyn FnMut(Reported, Fingerprint) -> Result<()>,
+    sink: &mut dyn FnMut(Handed) -> Result<()>,
 ) -> Result<()> {
-    let mut aside = Aside::new(scratch, checked.repeated.len());
+    let another = || Error::new(Code::Internal, "The report is not the one that was checked.");
+    let mut aside = Aside::new(scratch, checked.named.repeated());
     let mut found = 0;
     let mut reader = checked.reader.fork();
     reader.pass(Source::open(path, limits)?, &mut |scanner, reported| {
         let (reported, fingerprint) = settle(scanner, reported, limits);
-        if checked.repeated.contains(fingerprint) {
+        let named = checked.named.find(fingerprint).ok_or_else(another)?;
+        if checked.named.is_repeated(named) {
             return aside.put(reported, fingerprint);
         }
         found += 1;
-        sink(reported, fingerprint)
+        sink(Handed { reported, fingerprint, named })
     })?;
     aside.merged(limits.list, &mut |reported, fingerprint| {
         found += 1;
-        sink(reported, fingerprint)
+        let named = checked.named.find(fingerprint).ok_or_else(another)?;
+        sink(Handed { reported, fingerprint, named })
     })?;
-    if found == checked.findings {
-        Ok(())
-    } else {
-        Err(Error::new(Code::Internal, "The report is not the one that was checked."))
-    }
+    if found == checked.findings { Ok(()) } else { Err(another()) }
 }

@@ -63,6 +63,34 @@ pub struct Reported {
     pub excerpt: Option<String>,
     /// What the report says of its own finding: a VEX analysis, a suppression.
     pub verdict: Option<Verdict>,
+    /// What a VEX document says, beside this finding, of the findings of others.
+    pub vex: Option<Box<Vex>>,
+}
+
+/// A VEX statement, beyond what the finding that is made of it says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vex {
+    /// The names of the vulnerability, in the form of [`crate::intake::text::vulnerability`].
+    pub vulnerabilities: Vec<String>,
+    /// The state in the format's word: `not_affected`.
+    pub state: String,
+    pub product: Product,
+    /// Whether it is about a component of the product, and not about the product itself.
+    pub part: bool,
+    /// Whether the asset was named by whoever uploaded the document.
+    pub by_caller: bool,
+    /// When it was said, where the document says so.
+    pub said_at: Option<Timestamp>,
+}
+
+/// A product as a VEX document names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Product {
+    /// The name that it has as an asset; empty where none is given.
+    pub name: String,
+    /// Its package URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purl: Option<String>,
 }
 
 impl Default for Reported {
@@ -98,6 +126,7 @@ impl Default for Reported {
             first_seen_at: None,
             excerpt: None,
             verdict: None,
+            vex: None,
         }
     }
 }
@@ -129,7 +158,11 @@ impl Reported {
         let texts = texts.into_iter().chain(said).flatten().map(String::len);
         let lists = [&self.identity, &self.cve_ids, &self.cwe_ids, &self.references, &self.tags];
         let lists = lists.into_iter().flatten().map(|value| value.len() + ELEMENT);
-        lines.into_iter().chain(texts).chain(lists).sum()
+        let vex = self.vex.iter().flat_map(|vex| {
+            vex.vulnerabilities.iter().chain([&vex.product.name]).chain(&vex.product.purl)
+        });
+        let vex = vex.map(|name| name.len() + ELEMENT);
+        lines.into_iter().chain(texts).chain(lists).chain(vex).sum()
     }
 }
 

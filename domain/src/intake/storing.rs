@@ -1,75 +1,62 @@
-//! The worker's side of an import: check, store in chunks, close what is gone.
+//! The worker's side of an import: check, tell what is the same, store the rest in chunks, close
+//! what is gone, tell what VEX says.
 
 use std::collections::HashMap;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
+use super::chunk::{Attempt, Chunk, Prepared};
+use super::closing::End;
 use super::format::{Format, Plan};
-use super::import::{ImportParams, remove};
+use super::import::ImportParams;
+use super::proof::{Proof, prove, rules_digest};
 use super::reading::{self, Checked};
-use super::report::{Fingerprint, Reported};
+use super::stored::{Counts, Stored};
 use crate::Domain;
 use crate::access::Scope;
 use crate::error::{Code, Error, Result};
-use crate::event::catalogue::{Event, EventKind};
-use crate::finding::batch::Batch;
-use crate::finding::change::Change;
-use crate::finding::facts::{Evidence, Finding, Shown, scanner_statements};
-use crate::finding::layers::Layers;
-use crate::inventory::asset::{self, Asset, store as assets};
-use crate::inventory::scan::ScanStatus;
+use crate::finding::sighting::store::Series;
+use crate::inventory::asset::Asset;
+use crate::job::Job;
 use crate::job::runner::Left;
 use crate::job::store::Step;
-use crate::job::{Job, JobState};
-use crate::ledger::AuditEntry;
-use crate::rule::live::RuleSet;
-use crate::store::{RulesVersion, is_transient};
+use crate::store::is_transient;
+use crate::vocabulary::criteria::sql::Dialect;
 use crate::vocabulary::time::Timestamp;
 
-/// How many findings a chunk holds: few enough that a writer of SQLite is not held for long.
-const CHUNK: usize = 500;
+/// How many findings a chunk holds on SQLite: few enough that its writer is not held for long.
+pub(super) const CHUNK: usize = 500;
+/// And on PostgreSQL, where others write meanwhile: few enough that progress is told often.
+const LARGE_CHUNK: usize = 1_000;
+/// How many findings of which there is nothing to do a chunk holds at most beside those.
+const SAME: i64 = 20_000;
 /// How often a chunk is tried again after others wrote its findings or rules meanwhile.
-const TRIES: usize = 50;
-/// How often a long check gives a sign of life.
-const HEARTBEAT: Duration = Duration::from_secs(5);
-
-type Chunk = Vec<(Reported, Fingerprint)>;
+pub(super) const TRIES: usize = 50;
+/// How often what other scans come in the way of is stored again before nothing is relied on.
+const ROUNDS: i64 = 3;
+/// How often a worker tells of itself while nothing is stored.
+const BEAT: Duration = Duration::from_millis(400);
 
 /// What does not change while one import is stored.
-struct Import {
-    domain: Domain,
-    job: Job,
-    params: ImportParams,
-    scope: Scope,
-    checked: Arc<Checked>,
-    series: Uuid,
-    scanned_at: Timestamp,
-    cause: Json,
-}
-
-/// How far an import is: its job's position and counts.
-#[derive(Clone, Default)]
-struct Stored {
-    /// Findings stored, in the order of the second reading.
-    findings: i64,
-    /// The last finding looked at for closing; `None` while storing.
-    closed_after: Option<Uuid>,
-    counts: Counts,
-}
-
-/// What became of the findings so far.
-#[derive(Clone, Default)]
-struct Counts {
-    created: i64,
-    changed: i64,
-    unchanged: i64,
-    closed: i64,
+pub(super) struct Import {
+    pub domain: Domain,
+    pub job: Job,
+    pub params: ImportParams,
+    pub scope: Scope,
+    pub checked: Arc<Checked>,
+    pub series: Series,
+    pub scanned_at: Timestamp,
+    pub cause: Json,
+    /// What is the same as the last time, looked up before this round.
+    pub proof: Proof,
 }
 
 impl Domain {
@@ -80,29 +67,43 @@ impl Domain {
             let message = "The report is not on the server that took the import over: upload it again.";
             return Err(Error::new(Code::IllegalState, message));
         }
-        let Some(checked) = self.check_report(job, &params, stop).await? else { return Ok(Left::Stopped) };
-        let checked = Arc::new(checked);
         let mut stored = Stored::read(job);
-        let Some((series, scanned_at)) = self.open_scan(job, &params, &checked, &stored).await? else {
+        let Some(checked) = self.check_report(job, &params, &stored, stop).await? else {
             return Ok(Left::Stopped);
         };
-        let import = Arc::new(Import {
-            domain: self.clone(),
-            job: job.clone(),
-            scope: job.scope(),
-            cause: json!({ "job": job.id, "scan": params.scan }),
-            params,
-            checked,
-            series,
-            scanned_at,
-        });
-        if stored.closed_after.is_none() && !import.store(&mut stored, stop).await? {
-            return Ok(Left::Stopped);
+        let checked = Arc::new(checked);
+        loop {
+            let Some((series, scanned_at)) = self.open_scan(job, &params, &checked, &stored).await? else {
+                return Ok(Left::Stopped);
+            };
+            let mut import = Import {
+                domain: self.clone(),
+                job: job.clone(),
+                scope: job.scope(),
+                cause: json!({ "job": job.id, "scan": params.scan }),
+                params: params.clone(),
+                checked: Arc::clone(&checked),
+                series,
+                scanned_at,
+                proof: Proof::default(),
+            };
+            if !import.prove(&mut stored).await? {
+                return Ok(Left::Stopped);
+            }
+            let import = Arc::new(import);
+            if !stored.closing && !import.store(&mut stored, stop).await? {
+                return Ok(Left::Stopped);
+            }
+            let Some(rest) = import.close(&mut stored, stop).await? else { return Ok(Left::Stopped) };
+            if import.is_vex() && !import.tell(&mut stored, stop).await? {
+                return Ok(Left::Stopped);
+            }
+            match import.finish(&stored, &rest).await? {
+                End::Finished => return Ok(Left::Ended),
+                End::Lost => return Ok(Left::Stopped),
+                End::Again => stored.begin_again(),
+            }
         }
-        if import.params.complete && !import.close(&mut stored, stop).await? {
-            return Ok(Left::Stopped);
-        }
-        import.finish(&stored).await
     }
 
     /// The first reading, off the async threads, with signs of life. `None`: the job is no longer ours.
@@ -110,24 +111,62 @@ impl Domain {
         &self,
         job: &Job,
         params: &ImportParams,
+        stored: &Stored,
         stop: &CancellationToken,
     ) -> Result<Option<Checked>> {
         let path = self.spooled(job.id);
         let limits = self.settings().limits.clone();
         let named = params.format.as_deref().and_then(Format::parse);
         let (mapping, asset) = (params.mapping.clone(), params.asset.clone());
-        let mut reading = tokio::task::spawn_blocking(move || {
-            let plan = Plan { mapping: mapping.as_ref(), asset: asset.as_deref() };
-            reading::check(&path, named, &plan, &limits)
+        let entries = Arc::new(AtomicI64::new(0));
+        // Dropped with this future, so that a reading that nobody waits for ends.
+        let gone = CancellationToken::new();
+        let _reading = gone.clone().drop_guard();
+        let reading = tokio::task::spawn_blocking({
+            let entries = Arc::clone(&entries);
+            move || {
+                let plan = Plan { mapping: mapping.as_ref(), asset: asset.as_deref() };
+                reading::check_watched(&path, named, &plan, &limits, &mut |count| {
+                    entries.store(i64::try_from(count).unwrap_or(i64::MAX), Ordering::Relaxed);
+                    if gone.is_cancelled() {
+                        Err(Error::internal("nobody waits for the check"))
+                    } else {
+                        Ok(())
+                    }
+                })
+            }
         });
+        let step = || {
+            let mut counts = stored.counts.json();
+            counts.insert("read".to_owned(), json!(entries.load(Ordering::Relaxed)));
+            let (position, total) = (job.position.clone(), job.total);
+            Step { stage: "checking", position, total, done: job.done, counts, end: None }
+        };
+        let checked = tokio::select! {
+            checked = self.telling(job, step, reading) => checked?,
+            () = stop.cancelled() => return Ok(None),
+        };
+        checked.map(|checked| checked.map_err(Error::internal)?).transpose()
+    }
+
+    /// Waits for `work`, and tells now and then how far it is. `None`: the job is no longer ours.
+    async fn telling<T>(
+        &self,
+        job: &Job,
+        step: impl Fn() -> Step<'static>,
+        work: impl Future<Output = T>,
+    ) -> Result<Option<T>> {
+        let mut work = pin!(work);
         loop {
             tokio::select! {
-                checked = &mut reading => return checked.map_err(Error::internal)?.map(Some),
-                () = stop.cancelled() => return Ok(None),
-                () = tokio::time::sleep(HEARTBEAT) => {
-                    if !self.db().renew_lease(&Scope::System, job, self.clock().now()).await? {
+                done = &mut work => return Ok(Some(done)),
+                () = tokio::time::sleep(BEAT) => {
+                    let actor = job.principal.actor(job.company);
+                    let tx = self.db().begin(&actor, &job.scope(), self.clock().now()).await?;
+                    if !tx.step_job(job, &step()).await? {
                         return Ok(None);
                     }
+                    tx.commit().await?;
                 }
             }
         }
@@ -140,7 +179,7 @@ impl Domain {
         params: &ImportParams,
         checked: &Checked,
         stored: &Stored,
-    ) -> Result<Option<(Uuid, Timestamp)>> {
+    ) -> Result<Option<(Series, Timestamp)>> {
         let actor = job.principal.actor(job.company);
         let uploaded = params.upload.as_ref().map(|upload| upload.at);
         let scanned_at = checked.head.scanned_at.or(uploaded).unwrap_or(job.created_at);
@@ -152,7 +191,7 @@ impl Domain {
         let scanner = checked.head.scanner.as_str();
         let series = tx.ensure_series(self.clock().id(), params.project, scanner, &series_name).await?;
         let told = (scanner, checked.format.key());
-        tx.open_scan(params.scan, series, told, scanned_at, &checked.counts).await?;
+        tx.open_scan(params.scan, series.id, told, scanned_at, &checked.counts).await?;
         if !tx.step_job(job, &stored.step(checked, "storing", None)).await? {
             return Ok(None);
         }
@@ -162,17 +201,56 @@ impl Domain {
 }
 
 impl Import {
+    fn is_vex(&self) -> bool {
+        self.checked.format.entry().vex.is_some()
+    }
+
+    /// Finds out what is the same as the last time. `false`: the job is no longer ours.
+    async fn prove(&mut self, stored: &mut Stored) -> Result<bool> {
+        let db = self.domain.db();
+        let since = db.ledger_head(&self.scope).await?.audit_seq;
+        let rules = self.domain.live_rules(&self.scope, self.domain.clock().now()).await?;
+        let rules = rules_digest(&rules);
+        let passed = rules.is_some() && self.series.rules == rules;
+        let scan = (self.scanned_at, self.params.complete);
+        let proof = prove(db, &self.scope, &self.checked.named, self.series, scan, passed);
+        let told = stored.clone();
+        let checked = Arc::clone(&self.checked);
+        let step = || Step { stage: "storing", ..told.step(&checked, "storing", None) };
+        let Some(proof) = self.domain.telling(&self.job, step, proof).await? else { return Ok(false) };
+        self.proof = proof?;
+        // A VEX document is taken at its word whole: what it no longer says is withdrawn.
+        if stored.rounds >= ROUNDS || self.is_vex() {
+            self.proof = Proof::default();
+        }
+        // What was stored before this worker took over relied on the series for more than it can tell.
+        if stored.covers == Some(true) && !self.proof.covers {
+            stored.begin_again();
+        }
+        stored.covers = Some(self.proof.covers);
+        stored.since.get_or_insert(since);
+        if self.proof.count > 0 {
+            stored.passed_under(rules);
+        }
+        Ok(true)
+    }
+
     /// The second reading. Parsing runs ahead of storing, and while one chunk is written the next is
-    /// made ready.
+    /// made ready. Where everything is the same there is nothing to read.
     async fn store(self: &Arc<Self>, stored: &mut Stored, stop: &CancellationToken) -> Result<bool> {
+        let all = i64::try_from(self.checked.findings).unwrap_or(i64::MAX);
+        if self.proof.count as u64 == self.checked.findings {
+            stored.add(
+                all - stored.findings,
+                &Counts { unchanged: all - stored.findings, ..Counts::default() },
+            );
+            return Ok(true);
+        }
         let (send, mut receive) = mpsc::channel::<Chunk>(2);
-        let done = usize::try_from(stored.findings).unwrap_or(0);
         let reading = tokio::task::spawn_blocking({
-            let path = self.domain.spooled(self.job.id);
-            let scratch = self.domain.spool().join(format!("{}.aside", self.job.id));
-            let checked = Arc::clone(&self.checked);
-            let limits = self.domain.settings().limits.clone();
-            move || read_chunks(&path, &checked, &limits, &scratch, done, &send)
+            let import = Arc::clone(self);
+            let done = stored.findings;
+            move || import.read_chunks(done, &send)
         });
         let mut next = receive.recv().await.map(|chunk| self.ready(chunk, HashMap::new()));
         while let Some(ready) = next.take() {
@@ -248,357 +326,34 @@ impl Import {
         Err(Error::internal("a chunk of an import was written by others every time it was tried"))
     }
 
-    /// Reads what is kept of a chunk, and works out in memory all that is to be written.
-    async fn prepare(&self, chunk: &Chunk, ahead: &HashMap<String, Asset>) -> Result<Prepared> {
-        let now = self.domain.clock().now();
-        let rules = self.domain.live_rules(&self.scope, now).await?;
-        let fingerprints = chunk.iter().map(|(_, fingerprint)| *fingerprint);
-        let db = self.domain.db();
-        let mut known = db.findings_by_fingerprint(&self.scope, self.params.project, fingerprints).await?;
-        let assets = self.assets(chunk, &known, ahead, now).await?;
-        let mut prepared = Prepared {
-            now,
-            rules: rules.version,
-            batch: Batch::new(now),
-            assets: Vec::new(),
-            seen: Vec::with_capacity(chunk.len()),
-            only_seen: Vec::new(),
-            findings: i64::try_from(chunk.len()).unwrap_or(i64::MAX),
-            counts: Counts::default(),
+    /// Reads the report a second time and sends it on in chunks, but for the first `done` findings
+    /// and for those of which there is nothing to do.
+    fn read_chunks(&self, done: i64, send: &mpsc::Sender<Chunk>) -> Result<()> {
+        let path = self.domain.spooled(self.job.id);
+        let scratch = self.domain.spool().join(format!("{}.aside", self.job.id));
+        let send =
+            |chunk| send.blocking_send(chunk).map_err(|_| Error::internal("nobody stores what is read"));
+        let full = match self.domain.db().dialect {
+            Dialect::Sqlite => CHUNK,
+            Dialect::Postgres => LARGE_CHUNK,
         };
-        for (reported, fingerprint) in chunk {
-            match known.remove(fingerprint) {
-                Some(finding) if finding.last_seen_at > self.scanned_at => prepared.counts.unchanged += 1,
-                Some(finding) => {
-                    let id = finding.id;
-                    prepared.seen.push(id);
-                    if self.see(&mut prepared.batch, finding, reported, &assets, &rules)? {
-                        prepared.counts.changed += 1;
-                    } else {
-                        prepared.counts.unchanged += 1;
-                        prepared.only_seen.push(id);
-                    }
-                }
-                None => {
-                    let asset = assets.named(&reported.asset.name)?;
-                    let finding = self.found(reported, *fingerprint, asset, now);
-                    prepared.seen.push(finding.id);
-                    prepared.batch.create(finding, asset, &rules, &self.cause);
-                    prepared.counts.created += 1;
-                }
+        let mut skip = done;
+        let mut chunk = Chunk::default();
+        reading::read(&path, &self.checked, &self.domain.settings().limits, &scratch, &mut |handed| {
+            if skip > 0 {
+                skip -= 1;
+                return Ok(());
             }
-        }
-        prepared.assets = assets.new;
-        Ok(prepared)
-    }
-
-    /// Writes what was prepared.
-    async fn keep(&self, prepared: Prepared, stored: &Stored) -> Result<Attempt> {
-        let actor = self.job.principal.actor(self.job.company);
-        let mut tx = self.domain.db().begin(&actor, &self.scope, prepared.now).await?;
-        if !asset::insert_new(&mut tx, &prepared.assets).await? || !prepared.batch.write(&mut tx).await? {
-            return Ok(Attempt::Again);
-        }
-        tx.touch_findings(&prepared.only_seen, self.scanned_at).await?;
-        tx.record_sightings(self.series, self.params.scan, self.scanned_at, &prepared.seen).await?;
-        let mut after = stored.clone();
-        after.findings += prepared.findings;
-        after.counts.add(&prepared.counts);
-        if !tx.step_job(&self.job, &after.step(&self.checked, "storing", None)).await? {
-            return Ok(Attempt::Lost);
-        }
-        Ok(if tx.commit_under(prepared.rules).await?.is_some() {
-            Attempt::Kept(after)
-        } else {
-            Attempt::Again
-        })
-    }
-
-    /// A finding that is kept was seen again. Returns whether anything of it is to be written.
-    fn see(
-        &self,
-        batch: &mut Batch,
-        finding: Finding,
-        reported: &Reported,
-        assets: &Assets,
-        rules: &RuleSet,
-    ) -> Result<bool> {
-        let asset = assets.with_id(finding.asset)?;
-        let sighted = Change::Sighted {
-            evidence: Box::new(Evidence::of(&self.checked.head.scanner, reported)),
-            facts: scanner_statements(reported),
-            seen_at: self.scanned_at,
-        };
-        batch.change(finding, asset, vec![sighted], Some(rules), &self.cause)
-    }
-
-    /// A finding that was not known.
-    fn found(&self, reported: &Reported, fingerprint: Fingerprint, asset: &Asset, now: Timestamp) -> Finding {
-        let mut layers = Layers::new();
-        layers.refresh(scanner_statements(reported));
-        Finding {
-            id: self.domain.clock().id(),
-            company: self.job.company,
-            project: self.params.project,
-            asset: asset.id,
-            fingerprint,
-            evidence: Evidence::of(&self.checked.head.scanner, reported),
-            shown: Shown::of(&layers),
-            layers,
-            first_seen_at: reported.first_seen_at.unwrap_or(self.scanned_at).min(self.scanned_at),
-            last_seen_at: self.scanned_at,
-            closed_at: None,
-            sla_breached: None,
-            due_at: None,
-            revision: 1,
-            created_at: now,
-            updated_at: now,
-        }
-    }
-
-    /// The assets that a chunk is on: those that are kept, and new ones for names that are not.
-    async fn assets(
-        &self,
-        chunk: &Chunk,
-        known: &HashMap<Fingerprint, Finding>,
-        ahead: &HashMap<String, Asset>,
-        now: Timestamp,
-    ) -> Result<Assets> {
-        let mut ids: Vec<Uuid> = known.values().map(|finding| finding.asset).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let mut names: Vec<&Reported> = chunk
-            .iter()
-            .filter(|(_, fingerprint)| !known.contains_key(fingerprint))
-            .map(|(reported, _)| reported)
-            .collect();
-        names.sort_unstable_by(|a, b| a.asset.cmp(&b.asset));
-        names.dedup_by(|a, b| a.asset.name == b.asset.name);
-        let db = self.domain.db();
-        let by_id = assets::by_id(db.read(), db.dialect, &self.scope, &ids).await?;
-        let by_name: Vec<&str> = names.iter().map(|reported| reported.asset.name.as_str()).collect();
-        let by_name = assets::by_name(db.read(), db.dialect, &self.scope, &by_name).await?;
-        let mut assets = Assets { by_id, by_name, new: Vec::new() };
-        for reported in names {
-            if assets.by_name.contains_key(&reported.asset.name) {
-                continue;
+            if self.proof.is_same(handed.named) {
+                chunk.same += 1;
+            } else {
+                chunk.findings.push(handed);
             }
-            if let Some(asset) = ahead.get(&reported.asset.name) {
-                assets.by_name.insert(asset.name.clone(), asset.clone());
-                continue;
+            if chunk.findings.len() == full || chunk.same == SAME {
+                send(std::mem::take(&mut chunk))?;
             }
-            let asset = Asset {
-                id: self.domain.clock().id(),
-                company: self.job.company,
-                name: reported.asset.name.clone(),
-                kind: reported.asset.kind.clone(),
-                class: None,
-                groups: Vec::new(),
-                criticality: None,
-                environment: None,
-                internet_exposed: None,
-                owner_team: None,
-                tags: Vec::new(),
-                archived_at: None,
-                created_at: now,
-                updated_at: now,
-                version: 1,
-            };
-            assets.new.push(asset.clone());
-            assets.by_name.insert(asset.name.clone(), asset);
-        }
-        Ok(assets)
+            Ok(())
+        })?;
+        if chunk.findings.is_empty() && chunk.same == 0 { Ok(()) } else { send(chunk) }
     }
-
-    /// Closes what the series saw before and this report does not name. `false`: no longer ours.
-    async fn close(&self, stored: &mut Stored, stop: &CancellationToken) -> Result<bool> {
-        let most = i64::try_from(CHUNK).unwrap_or(i64::MAX);
-        let mut tries = 0;
-        while !stop.is_cancelled() {
-            let after = stored.closed_after.unwrap_or_default();
-            let series = (self.series, self.params.scan, self.scanned_at);
-            let gone = self.domain.db().findings_gone(&self.scope, series, after, most).await?;
-            let Some(last) = gone.last().map(|finding| finding.id) else { return Ok(true) };
-            match self.close_chunk(gone, last, stored).await {
-                Ok(Attempt::Kept(after)) => {
-                    *stored = after;
-                    tries = 0;
-                    continue;
-                }
-                Ok(Attempt::Lost) => return Ok(false),
-                Ok(Attempt::Again) => {}
-                Err(error) if is_transient(&error) => {}
-                Err(error) => return Err(error),
-            }
-            tries += 1;
-            if tries == TRIES {
-                return Err(Error::internal("what is gone was written by others every time it was tried"));
-            }
-        }
-        Ok(false)
-    }
-
-    async fn close_chunk(&self, gone: Vec<Finding>, last: Uuid, stored: &Stored) -> Result<Attempt> {
-        let now = self.domain.clock().now();
-        let assets = self.domain.db().assets_on(&self.scope, &gone).await?;
-        let mut batch = Batch::new(now);
-        for finding in gone {
-            if let Some(asset) = assets.get(&finding.asset) {
-                let change = Change::Gone { at: self.scanned_at };
-                batch.change(finding, asset, vec![change], None, &self.cause)?;
-            }
-        }
-        let mut after = stored.clone();
-        after.closed_after = Some(last);
-        after.counts.closed += i64::try_from(batch.len()).unwrap_or(i64::MAX);
-        let actor = self.job.principal.actor(self.job.company);
-        let mut tx = self.domain.db().begin(&actor, &self.scope, now).await?;
-        if !batch.write(&mut tx).await? {
-            return Ok(Attempt::Again);
-        }
-        if !tx.step_job(&self.job, &after.step(&self.checked, "closing", None)).await? {
-            return Ok(Attempt::Lost);
-        }
-        tx.commit().await?;
-        Ok(Attempt::Kept(after))
-    }
-
-    async fn finish(&self, stored: &Stored) -> Result<Left> {
-        let actor = self.job.principal.actor(self.job.company);
-        let mut tx = self.domain.db().begin(&actor, &self.scope, self.domain.clock().now()).await?;
-        let end = Some((JobState::Completed, None));
-        if !tx.step_job(&self.job, &stored.step(&self.checked, "finished", end)).await? {
-            return Ok(Left::Stopped);
-        }
-        tx.end_scan(self.params.scan, ScanStatus::Finished, None).await?;
-        let counts = &self.checked.counts;
-        let totals: Map<String, Json> = counts
-            .iter()
-            .map(|(severity, count)| (severity.to_string(), json!(count)))
-            .chain([("total".to_owned(), json!(counts.total()))])
-            .collect();
-        let mut entry = totals.clone();
-        entry.extend(stored.counts.json());
-        tx.audit(AuditEntry::new("import.finished", self.job.id).after(entry.into()));
-        tx.emit(Event::new(EventKind::ScanFinished, self.params.scan, totals.into()));
-        tx.commit().await?;
-        remove(&self.domain.spooled(self.job.id)).await;
-        Ok(Left::Ended)
-    }
-}
-
-/// How a chunk came out.
-enum Attempt {
-    Kept(Stored),
-    /// Others wrote the same findings or the rules meanwhile.
-    Again,
-    /// The job is no longer ours.
-    Lost,
-}
-
-/// All that is to be written of a chunk, and under which rules it was worked out.
-struct Prepared {
-    now: Timestamp,
-    rules: RulesVersion,
-    batch: Batch,
-    assets: Vec<Asset>,
-    /// The findings that the scan saw, and of those the ones of which nothing else is new.
-    seen: Vec<Uuid>,
-    only_seen: Vec<Uuid>,
-    findings: i64,
-    counts: Counts,
-}
-
-#[derive(Default)]
-struct Assets {
-    by_id: HashMap<Uuid, Asset>,
-    by_name: HashMap<String, Asset>,
-    /// Those of `by_name` that are not kept yet.
-    new: Vec<Asset>,
-}
-
-impl Assets {
-    fn with_id(&self, id: Uuid) -> Result<&Asset> {
-        self.by_id.get(&id).ok_or_else(|| Error::internal("a finding is on an asset that is not there"))
-    }
-
-    fn named(&self, name: &str) -> Result<&Asset> {
-        self.by_name.get(name).ok_or_else(|| Error::internal("an asset was neither found nor made"))
-    }
-}
-
-impl Stored {
-    fn read(job: &Job) -> Self {
-        let count = |name| job.counts.get(name).and_then(Json::as_i64).unwrap_or(0);
-        let position = job.position.as_ref();
-        Self {
-            findings: position.and_then(|at| at.get("findings")?.as_i64()).unwrap_or(0),
-            closed_after: position.and_then(|at| at.get("closedAfter")?.as_str()?.parse().ok()),
-            counts: Counts {
-                created: count("created"),
-                changed: count("changed"),
-                unchanged: count("unchanged"),
-                closed: count("closed"),
-            },
-        }
-    }
-
-    fn step<'a>(&self, checked: &Checked, stage: &'a str, end: Option<(JobState, Option<Json>)>) -> Step<'a> {
-        Step {
-            stage,
-            position: Some(json!({ "findings": self.findings, "closedAfter": self.closed_after })),
-            total: i64::try_from(checked.findings).ok(),
-            done: self.findings,
-            counts: self.counts.json(),
-            end,
-        }
-    }
-}
-
-impl Counts {
-    fn add(&mut self, more: &Self) {
-        self.created += more.created;
-        self.changed += more.changed;
-        self.unchanged += more.unchanged;
-        self.closed += more.closed;
-    }
-
-    fn json(&self) -> Map<String, Json> {
-        Map::from_iter([
-            ("created".to_owned(), json!(self.created)),
-            ("changed".to_owned(), json!(self.changed)),
-            ("unchanged".to_owned(), json!(self.unchanged)),
-            ("closed".to_owned(), json!(self.closed)),
-        ])
-    }
-}
-
-/// Reads the report a second time and sends it on in chunks, but for the first `done` findings.
-fn read_chunks(
-    path: &std::path::Path,
-    checked: &Checked,
-    limits: &super::limits::Limits,
-    scratch: &std::path::Path,
-    done: usize,
-    send: &mpsc::Sender<Chunk>,
-) -> Result<()> {
-    let gone = || Error::internal("nobody stores what is read");
-    let mut skip = done;
-    let mut chunk = Vec::with_capacity(CHUNK);
-    reading::read(path, checked, limits, scratch, &mut |reported, fingerprint| {
-        if skip > 0 {
-            skip -= 1;
-            return Ok(());
-        }
-        chunk.push((reported, fingerprint));
-        if chunk.len() == CHUNK {
-            let full = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK));
-            send.blocking_send(full).map_err(|_| gone())?;
-        }
-        Ok(())
-    })?;
-    if !chunk.is_empty() {
-        send.blocking_send(chunk).map_err(|_| gone())?;
-    }
-    Ok(())
 }

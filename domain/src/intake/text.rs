@@ -52,6 +52,7 @@ pub fn tidy(reported: &mut Reported, list: usize) {
         first_seen_at: _,
         excerpt,
         verdict,
+        vex,
     } = reported;
     for text in [name, title] {
         clean(text);
@@ -79,6 +80,14 @@ pub fn tidy(reported: &mut Reported, list: usize) {
         optional(&mut verdict.justification, |text| cut_chars(text, LINE));
         optional(&mut verdict.author, |text| cut_chars(text, LINE));
         optional(&mut verdict.statement, |text| cut_bytes(text, PAGE));
+    }
+    if let Some(vex) = vex {
+        for text in [&mut vex.product.name, &mut vex.state] {
+            clean(text);
+            cut_chars(text, LINE);
+        }
+        optional(&mut vex.product.purl, |text| cut_chars(text, LINE));
+        distinct(&mut vex.vulnerabilities, list);
     }
     identity.iter_mut().for_each(clean);
     for values in [cve_ids, cwe_ids, references, tags] {
@@ -193,6 +202,11 @@ pub fn cve(text: &str) -> Option<String> {
     (digits(year, 4) && year.len() == 4 && digits(number, 4)).then(|| format!("CVE-{year}-{number}"))
 }
 
+/// The name of a vulnerability in the form in which names are compared: a CVE id, or else upper case.
+pub fn vulnerability(name: &str) -> String {
+    cve(name).unwrap_or_else(|| name.trim().to_ascii_uppercase())
+}
+
 /// Every CVE id in a text, in order.
 pub fn cves(text: &str) -> Vec<String> {
     text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).filter_map(cve).collect()
@@ -233,6 +247,7 @@ pub fn time(text: &str) -> Option<Timestamp> {
     if let Some(at) = Timestamp::parse(text) {
         return Some(at);
     }
+    // ISO 8601 without the colon of RFC 3339 in its offset.
     if let Ok(at) = DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z") {
         return Timestamp::of(at.to_utc());
     }

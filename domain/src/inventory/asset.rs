@@ -9,10 +9,13 @@ use crate::Domain;
 use crate::access::{Actor, Permission, Portfolio, Scope};
 use crate::error::{Code, Error, Result};
 use crate::event::catalogue::{Event, EventKind};
+use crate::intake::report::ReportedAsset;
 use crate::inventory::input;
 use crate::inventory::record::{Record, taken};
 use crate::inventory::team;
 use crate::job::Principal;
+use crate::ledger::AuditEntry;
+use crate::ledger::store::Pending;
 use crate::page::{OrderBy, Page, PageArgs, Window};
 use crate::store::Tx;
 use crate::vocabulary::terms::{Criticality, Environment, terms};
@@ -40,6 +43,13 @@ pub struct Asset {
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub version: i64,
+}
+
+impl Asset {
+    /// The asset as reports name it.
+    pub fn reported(&self) -> ReportedAsset {
+        ReportedAsset { name: self.name.clone(), kind: self.kind.clone() }
+    }
 }
 
 /// What a caller says of a new asset.
@@ -227,7 +237,7 @@ impl Domain {
         AssetChange::of(new).apply(&mut asset)?;
         check_owner(&tx, &scope, &asset).await?;
         store::insert(&tx, &asset).await.map_err(|error| taken(error, "name", TAKEN))?;
-        created(&mut tx, &asset);
+        tell_new(tx.pending(), std::slice::from_ref(&asset));
         tx.commit().await?;
         Ok(asset)
     }
@@ -294,11 +304,13 @@ impl Domain {
 
 const TAKEN: &str = "an asset of this name";
 
-/// Tells of a new asset.
-fn created(tx: &mut Tx, asset: &Asset) {
-    tx.audit_created("asset.created", asset);
-    let told = json!({ "name": asset.name, "type": asset.kind });
-    tx.emit(Event::new(EventKind::AssetCreated, asset.id, told));
+/// Tells of new assets.
+pub(crate) fn tell_new(pending: &mut Pending, assets: &[Asset]) {
+    for asset in assets {
+        pending.audit(AuditEntry::new("asset.created", asset.id).after(asset.facts()));
+        let told = json!({ "name": asset.name, "type": asset.kind });
+        pending.emit(Event::new(EventKind::AssetCreated, asset.id, told));
+    }
 }
 
 /// The owner team is one of the company, and of the portfolio where that is narrow: what one makes
@@ -321,15 +333,6 @@ async fn check_owner(tx: &Tx, scope: &Scope, asset: &Asset) -> Result<()> {
 
 /// Writes assets that intake found named for the first time. `false`: another writer made one of
 /// them first, and nothing of this transaction may be kept.
-pub(crate) async fn insert_new(tx: &mut Tx, assets: &[Asset]) -> Result<bool> {
-    if assets.is_empty() {
-        return Ok(true);
-    }
-    if store::insert_missing(tx, assets).await? < assets.len() {
-        return Ok(false);
-    }
-    for asset in assets {
-        created(tx, asset);
-    }
-    Ok(true)
+pub(crate) async fn insert_new(tx: &Tx, assets: &[Asset]) -> Result<bool> {
+    Ok(assets.is_empty() || store::insert_missing(tx, assets).await? == assets.len())
 }

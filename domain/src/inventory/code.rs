@@ -62,7 +62,7 @@ impl Domain {
         store::set(&tx, &entry).await?;
         let told = |label: &str| json!({ "list": list, "code": entry.code, "label": label });
         let mut audit = AuditEntry::new("code.set", tx.company).after(told(&entry.label));
-        audit.before = before.as_deref().map(told);
+        audit.before = before.as_deref().map(|label| told(label).into());
         tx.audit(audit);
         tx.commit().await?;
         Ok(entry)

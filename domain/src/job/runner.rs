@@ -16,8 +16,12 @@ use crate::access::Scope;
 use crate::error::{Class, Error, Result};
 use crate::ledger::AuditEntry;
 
-/// How many jobs one server works on at a time.
+/// How many jobs of any weight one server works on at a time.
 const WORKERS: usize = 3;
+/// How many light ones beside them, so that none waits for a heavy one to end.
+const LIGHT_WORKERS: usize = 3;
+/// The most that a light job weighs: some thousand findings.
+const LIGHT: i64 = 8 << 20;
 /// How long a worker waits for news before it looks by itself: other servers do not tell it.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -36,38 +40,43 @@ impl Domain {
         self.db().release_leases(&Scope::System, self.worker()).await?;
         self.tidy_spool().await?;
         let places = Arc::new(Semaphore::new(WORKERS));
-        loop {
-            let place = tokio::select! {
-                () = stop.cancelled() => break,
-                place = Arc::clone(&places).acquire_owned() => place.map_err(Error::internal)?,
+        let light_places = Arc::new(Semaphore::new(LIGHT_WORKERS));
+        while !stop.is_cancelled() {
+            let place = Arc::clone(&places).try_acquire_owned().ok();
+            let light = Arc::clone(&light_places).try_acquire_owned().ok();
+            let claimed = match (&place, &light) {
+                (None, None) => Ok(None),
+                (place, _) => {
+                    let most = if place.is_some() { i64::MAX } else { LIGHT };
+                    self.db().claim_job(&Scope::System, self.worker(), most, self.clock().now()).await
+                }
             };
-            let claimed = self.db().claim_job(&Scope::System, self.worker(), self.clock().now()).await;
             match claimed {
                 Ok(Some(job)) => {
+                    // A light job leaves the place to others where it can.
+                    let place = if job.weight <= LIGHT { light.or(place) } else { place };
                     let domain = self.clone();
                     let stop = stop.clone();
                     tokio::spawn(async move {
                         domain.run_job(job, &stop).await;
                         drop(place);
+                        domain.wake_jobs();
                     });
+                    continue;
                 }
-                Ok(None) => {
-                    drop(place);
-                    tokio::select! {
-                        () = stop.cancelled() => break,
-                        () = self.jobs_woken() => {}
-                        () = tokio::time::sleep(LOOK) => {}
-                    }
-                }
-                Err(error) => {
-                    drop(place);
-                    tracing::error!(%error, "jobs cannot be claimed");
-                    tokio::time::sleep(LOOK).await;
-                }
+                Ok(None) => {}
+                Err(error) => tracing::error!(%error, "jobs cannot be claimed"),
+            }
+            drop((place, light));
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.jobs_woken() => {}
+                () = tokio::time::sleep(LOOK) => {}
             }
         }
         // Every place back means that every job has left its chunk.
         let _all = places.acquire_many(u32::try_from(WORKERS).unwrap_or(u32::MAX)).await;
+        let _light = light_places.acquire_many(u32::try_from(LIGHT_WORKERS).unwrap_or(u32::MAX)).await;
         Ok(())
     }
 
@@ -91,7 +100,6 @@ impl Domain {
             Ok(()) => tracing::info!(job = %job.id, "a job was left"),
             Err(error) => tracing::error!(job = %job.id, %error, "a job's end could not be recorded"),
         }
-        self.wake_jobs();
     }
 
     async fn work(&self, job: &Job, stop: &CancellationToken) -> Result<Left> {
@@ -100,6 +108,7 @@ impl Domain {
             JobKind::Sweep => self.run_sweep(job, stop).await,
             JobKind::BulkChange => self.run_bulk_change(job, stop).await,
             JobKind::Export => self.run_export(job).await,
+            JobKind::IntelLoad => self.run_intel_load(job, stop).await,
         }
     }
 
@@ -149,6 +158,9 @@ impl Domain {
         }
         if job.kind == JobKind::Import {
             self.end_scan_of(&mut tx, job, error.as_ref()).await?;
+        }
+        if job.kind == JobKind::IntelLoad {
+            self.end_load_of(&tx, job, error.as_ref()).await?;
         }
         let entry =
             AuditEntry::new(if state == JobState::Failed { "job.failed" } else { "job.ended" }, job.id);

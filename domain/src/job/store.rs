@@ -15,7 +15,7 @@ use crate::vocabulary::criteria::sql::Dialect;
 use crate::vocabulary::terms::Term;
 use crate::vocabulary::time::Timestamp;
 
-const COLUMNS: &str = "SELECT j.id, j.company_id, j.kind, j.state, j.actor, j.project_id, j.params, j.position, \
+const COLUMNS: &str = "SELECT j.id, j.company_id, j.kind, j.state, j.actor, j.project_id, j.params, j.weight, j.position, \
                        j.total, j.done, j.counts, j.error, j.cancel_requested, j.fence, j.created_at, \
                        j.started_at, j.finished_at, j.updated_at";
 
@@ -65,6 +65,7 @@ pub(crate) fn read(row: &QueryResult) -> Result<Job> {
         principal: serde_json::from_str::<Principal>(&actor).map_err(Error::internal)?,
         project: row.try_get("", "project_id")?,
         params: parse(&row.try_get::<String>("", "params")?)?,
+        weight: row.try_get("", "weight")?,
         position: position.as_deref().map(parse).transpose()?,
         total: row.try_get("", "total")?,
         done: row.try_get("", "done")?,
@@ -191,8 +192,15 @@ impl Db {
         sql.one(self.read()).await?.as_ref().map(read_step).transpose()
     }
 
-    /// Takes the oldest job that waits for a worker or whose worker gave no sign of life.
-    pub(crate) async fn claim_job(&self, scope: &Scope, worker: Uuid, now: Timestamp) -> Result<Option<Job>> {
+    /// Takes a job of at most `weight` that waits for a worker or whose worker gave no sign of life:
+    /// of the company on whose jobs the fewest workers are, the oldest.
+    pub(crate) async fn claim_job(
+        &self,
+        scope: &Scope,
+        worker: Uuid,
+        weight: i64,
+        now: Timestamp,
+    ) -> Result<Option<Job>> {
         debug_assert_eq!(*scope, Scope::System);
         let skip = if self.dialect == Dialect::Postgres { " FOR UPDATE SKIP LOCKED" } else { "" };
         let conn = self.transaction().await?;
@@ -204,7 +212,9 @@ impl Db {
             .bind(now.plus(LEASE).0)
             .push(", started_at = COALESCE(started_at, ")
             .bind(now.0)
-            .push(") WHERE id = (SELECT id FROM job WHERE (state = ")
+            .push(") WHERE id = (SELECT id FROM job AS j WHERE weight <= ")
+            .bind(weight)
+            .push(" AND ((state = ")
             .bind(i32::from(JobState::Pending.code()))
             // What an import needs lies on the server that took it: the others wait for that one.
             .push(" AND (lease_owner IS NULL OR lease_owner = ")
@@ -215,7 +225,13 @@ impl Db {
             .bind(i32::from(JobState::Running.code()))
             .push(" AND lease_until < ")
             .bind(now.0)
-            .push(") ORDER BY created_at, id LIMIT 1")
+            .push(
+                ")) ORDER BY (SELECT COUNT(*) FROM job AS r WHERE r.company_id = j.company_id AND r.state = ",
+            )
+            .bind(i32::from(JobState::Running.code()))
+            .push(" AND r.lease_until >= ")
+            .bind(now.0)
+            .push("), created_at, id LIMIT 1")
             .push(skip)
             .push(") RETURNING id")
             .one(&conn)
@@ -282,7 +298,7 @@ impl Tx {
         let now = self.now().0;
         Sql::new(
             self.dialect,
-            "INSERT INTO job (id, company_id, kind, state, actor, project_id, params, done, counts, \
+            "INSERT INTO job (id, company_id, kind, state, actor, project_id, params, weight, done, counts, \
              cancel_requested, fence, created_at, updated_at) VALUES (",
         )
         .bind(id)
@@ -298,6 +314,8 @@ impl Tx {
         .bind(project)
         .push(", ")
         .bind(params.to_string())
+        .push(", ")
+        .bind(kind.weight(params))
         .push(", 0, '{}', FALSE, 0, ")
         .bind(now)
         .push(", ")
@@ -341,14 +359,16 @@ impl Tx {
         Ok(Cancelled::Ended)
     }
 
-    /// Makes a waiting job ready, with what it now knows, for `worker` before others.
-    pub(crate) async fn ready_job(&self, id: Uuid, worker: Uuid, params: &Json) -> Result<bool> {
+    /// Makes a waiting job ready, with what it now knows and weighs, for `worker` before others.
+    pub(crate) async fn ready_job(&self, id: Uuid, worker: Uuid, params: &Json, weight: i64) -> Result<bool> {
         let readied = Sql::new(self.dialect, "UPDATE job SET state = ")
             .bind(i32::from(JobState::Pending.code()))
             .push(", lease_owner = ")
             .bind(worker)
             .push(", params = ")
             .bind(params.to_string())
+            .push(", weight = ")
+            .bind(weight)
             .push(", updated_at = ")
             .bind(self.now().0)
             .push(" WHERE id = ")

@@ -1,10 +1,9 @@
 //! Numbers and chains what a transaction did, as its last step before the commit.
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult};
-use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::{AuditEntry, Content, GENESIS, Hash, Speaker, chain};
+use super::{AuditEntry, Content, Document, GENESIS, Hash, Speaker, chain};
 use crate::access::{GLOBAL, Scope};
 use crate::error::{Error, Result};
 use crate::event::catalogue::Event;
@@ -42,7 +41,7 @@ const EVENT: &[Column] = &[
 
 /// What a transaction has done so far, encoded and digested before the ledger is locked.
 pub(crate) struct Pending {
-    company: Uuid,
+    pub company: Uuid,
     pub at: Timestamp,
     actor: String,
     entries: Vec<Encoded>,
@@ -84,7 +83,7 @@ impl Pending {
     }
 
     pub fn audit(&mut self, entry: AuditEntry) {
-        let text = |json: Option<Json>| json.map(|json| json.to_string());
+        let text = |document: Option<Document>| document.map(Document::into_text);
         let (before, after, cause) = (text(entry.before), text(entry.after), text(entry.cause));
         let digest = Content {
             at: self.at.0,
@@ -115,6 +114,12 @@ impl Pending {
     /// The record of the first entry.
     pub fn first_record(&self) -> Option<Uuid> {
         self.entries.first().map(|entry| entry.record)
+    }
+
+    /// Locks the ledger ahead of its seal.
+    pub async fn lock(&self, conn: &DatabaseTransaction, dialect: Dialect) -> Result<()> {
+        head(conn, dialect, self.company, true).await?;
+        Ok(())
     }
 
     pub async fn seal_under(
@@ -172,9 +177,9 @@ impl Pending {
                 self.at.0.into(),
                 event.kind.word().into(),
                 event.subject.into(),
-                event.cause.map(|cause| cause.to_string()).into(),
+                event.cause.map(Document::into_text).into(),
                 event.depth.into(),
-                event.payload.to_string().into(),
+                event.payload.into_text().into(),
             ]);
         }
         audit.insert(conn, dialect, "audit_entry", "").await?;

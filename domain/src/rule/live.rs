@@ -1,11 +1,13 @@
-//! The rules that hold for a company now, compiled once per version of its rule set.
+//! The rules that hold for a company now, compiled once per version of its rule set. A load of
+//! intelligence makes a new version too: a pass that read facts from before is taken back.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use uuid::Uuid;
 
 use super::Rule;
+use super::matcher::Matcher;
 use super::pass::{LiveRule, Mode};
 use crate::Domain;
 use crate::access::Scope;
@@ -15,11 +17,15 @@ use crate::vocabulary::criteria::{Compiled, Criteria};
 use crate::vocabulary::field::finding::FINDING;
 use crate::vocabulary::time::Timestamp;
 
-/// The rules of a pass, in the order of the walk.
+/// The rules of a pass.
 #[derive(Debug)]
 pub struct RuleSet {
     pub version: RulesVersion,
-    pub rules: Vec<LiveRule>,
+    pub matcher: Matcher,
+    /// Whether any feed has been loaded that speaks of the company's findings.
+    pub informed: bool,
+    /// The projects in which a VEX document speaks of findings.
+    pub vex: BTreeSet<Uuid>,
     /// When the first of them expires.
     until: Option<Timestamp>,
 }
@@ -61,8 +67,10 @@ impl Domain {
         let rules = self.db().rules_that_may_hold(scope).await?;
         let rules: Vec<Rule> = rules.into_iter().filter(|rule| rule.idle(now).is_none()).collect();
         let until = rules.iter().filter_map(|rule| rule.expires_at).min();
-        let rules = rules.into_iter().map(LiveRule::of).collect();
-        let set = Arc::new(RuleSet { version, rules, until });
+        let matcher = Matcher::new(rules.into_iter().map(LiveRule::of).collect());
+        let informed = self.db().any_feed_loaded(scope).await?;
+        let vex = self.db().vex_projects(scope).await?.into_iter().collect();
+        let set = Arc::new(RuleSet { version, matcher, informed, vex, until });
         self.rule_sets().lock().insert(company, Arc::clone(&set));
         Ok(set)
     }

@@ -7,16 +7,19 @@
 //! inactive. A rule whose criteria end in an error keeps what it said: an error is neither a match
 //! nor a silent no-match.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use serde_json::{Map, Value as Json, json};
+use serde::{Serialize, Serializer};
+use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::action::Action;
 use crate::finding::facts::{Facts, Finding, Shown};
 use crate::finding::layers::{Layers, Source, Statement};
 use crate::inventory::asset::Asset;
-use crate::vocabulary::criteria::{Compiled, Outcome};
+use crate::vocabulary::criteria::{Compiled, Outcome, ReadFault, Subject, Value};
+use crate::vocabulary::field::finding::FindingField;
 use crate::vocabulary::terms::{Term, terms};
 use crate::vocabulary::time::Timestamp;
 
@@ -37,6 +40,17 @@ pub struct LiveRule {
     /// The compiled criteria, or why they no longer compile.
     pub criteria: Result<Compiled, String>,
     pub action: Action,
+}
+
+impl LiveRule {
+    /// What the rule has said of a finding, or would have said.
+    fn said_in(&self, layers: &Layers) -> Vec<Statement> {
+        if self.enforced {
+            layers.said_by(self.id)
+        } else {
+            layers.observed().get(&self.id).cloned().unwrap_or_default()
+        }
+    }
 }
 
 /// How a rule's entries on a finding changed.
@@ -66,12 +80,40 @@ pub struct Application {
     /// What the rule would say but, being observed, does not.
     pub observed: bool,
     /// The fields it speaks of, as they were before it spoke and after.
-    pub before: Map<String, Json>,
-    pub after: Map<String, Json>,
+    pub before: Values,
+    pub after: Values,
+}
+
+/// Some fields and their values, by name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Values(Vec<(&'static str, Json)>);
+
+impl Values {
+    /// The fields that `statements` speak of, as `shown` shows them.
+    fn of(shown: &Shown, statements: &[Statement]) -> Self {
+        let mut fields: Vec<&'static str> = statements.iter().map(Statement::field).collect();
+        fields.sort_unstable();
+        fields.dedup();
+        Self(fields.into_iter().map(|field| (field, shown.json(field))).collect())
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Json)> {
+        self.0.iter().map(|(field, value)| (*field, value))
+    }
+
+    pub fn get(&self, field: &str) -> Option<&Json> {
+        self.iter().find(|(name, _)| *name == field).map(|(_, value)| value)
+    }
+}
+
+impl Serialize for Values {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
 }
 
 /// What a pass makes of a finding.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Passed {
     pub layers: Layers,
     pub shown: Shown,
@@ -83,90 +125,146 @@ pub struct Passed {
 /// What one rule said at its turn.
 struct Said {
     rule: usize,
+    observed: bool,
     statements: Vec<Statement>,
-    before: Map<String, Json>,
-    after: Map<String, Json>,
+    before: Values,
+    after: Values,
+}
+
+/// One finding on its way past the rules, which take their turns in order.
+pub struct Walk<'a> {
+    finding: &'a Finding,
+    asset: &'a Asset,
+    /// The rules that have entries on the finding, or would have, by their place in the walk.
+    known: Vec<usize>,
+    base: Cow<'a, Layers>,
+    /// What the rules so far have made of it.
+    shown: Cow<'a, Shown>,
+    said: Vec<Said>,
+    errors: Vec<(usize, String)>,
 }
 
 /// Walks `rules` over a finding whose layers are `finding.layers`. `None`: nothing changes.
 pub fn pass(finding: &Finding, asset: &Asset, rules: &[LiveRule], now: Timestamp) -> Option<Passed> {
-    // Without rules there is nothing to say, but what a rule that is gone would have said is to go.
-    if rules.is_empty() && finding.layers.observed().is_empty() {
-        return None;
-    }
-    // Most findings were never touched by a rule: their base is what they are.
-    let touched: BTreeSet<Uuid> = finding.layers.rules().into_iter().collect();
-    let evaluated = |rule: Uuid| rules.iter().any(|live| live.enforced && live.id == rule);
-    let base = if touched.iter().any(|rule| evaluated(*rule)) {
-        finding.layers.without(evaluated)
-    } else {
-        finding.layers.clone()
-    };
-    if !base.status().shown().is_active() {
-        return None;
-    }
-    let mut shown = Shown::of(&base);
-    let mut said = Vec::new();
-    let mut observed = Vec::new();
-    let mut errors = Vec::new();
+    let mut walk = Walk::new(finding, asset, rules, |id| rules.iter().position(|rule| rule.id == id));
     for (at, rule) in rules.iter().enumerate() {
-        let statements = match holds(rule, &Facts { finding, asset, shown: &shown }, now) {
-            Ok(false) => continue,
-            Ok(true) => rule.action.statements(&shown, now),
-            Err(error) => {
-                errors.push((at, error));
-                if rule.enforced {
-                    finding.layers.said_by(rule.id)
-                } else {
-                    finding.layers.observed().get(&rule.id).cloned().unwrap_or_default()
-                }
-            }
+        if !walk.is_active() {
+            break;
+        }
+        let turn = match &rule.criteria {
+            Err(reason) => Err(reason.as_str()),
+            Ok(criteria) => match criteria.matches(&walk, now) {
+                Outcome::False => continue,
+                Outcome::True => Ok(()),
+                Outcome::Error => Err(UNDECIDED),
+            },
         };
-        let statements: Vec<Statement> = statements
-            .into_iter()
-            .filter(|statement| !base.is_settled(statement) && !shown.says(statement))
-            .collect();
-        if statements.is_empty() {
-            continue;
-        }
-        let mut after = shown.clone();
-        statements.iter().for_each(|statement| after.show(statement));
-        let turn = Said {
-            rule: at,
-            before: values(&shown, &statements),
-            after: values(&after, &statements),
-            statements,
-        };
-        if rule.enforced {
-            shown = after;
-            said.push(turn);
-            if !shown.status.is_active() {
-                break;
-            }
-        } else {
-            observed.push(turn);
-        }
+        walk.turn(at, rule, turn, now, |_| {});
     }
-    let mut layers = base;
-    for turn in &said {
-        for statement in &turn.statements {
-            layers.say(Source::rule(rules[turn.rule].id), statement.clone());
-        }
-    }
-    layers.observe(observed.iter().map(|turn| (rules[turn.rule].id, turn.statements.clone())).collect());
-    if layers == finding.layers && errors.is_empty() {
-        return None;
-    }
-    let shown = Shown::of(&layers);
-    let applications = applications(finding, &shown, rules, &layers, said, observed);
-    Some(Passed { layers, shown, applications, errors })
+    walk.end(rules)
 }
 
-fn holds(rule: &LiveRule, facts: &Facts<'_>, now: Timestamp) -> Result<bool, String> {
-    match rule.criteria.as_ref().map_err(Clone::clone)?.matches(facts, now) {
-        Outcome::True => Ok(true),
-        Outcome::False => Ok(false),
-        Outcome::Error => Err("the criteria could not be decided".to_owned()),
+/// Why the turn of a rule is an error.
+pub(super) const UNDECIDED: &str = "the criteria could not be decided";
+
+impl Subject for Walk<'_> {
+    fn read(&self, field: usize) -> Result<Value<'_>, ReadFault> {
+        let facts = Facts { finding: self.finding, asset: self.asset, shown: &self.shown };
+        Ok(facts.value(FindingField::ALL[field]))
+    }
+}
+
+impl<'a> Walk<'a> {
+    /// A finding before the first turn. `place`: where in the walk a rule is, if it is evaluated.
+    pub fn new(
+        finding: &'a Finding,
+        asset: &'a Asset,
+        rules: &[LiveRule],
+        place: impl Fn(Uuid) -> Option<usize>,
+    ) -> Self {
+        let layers = &finding.layers;
+        let evaluated = |rule: Uuid| place(rule).filter(|at| rules[*at].enforced);
+        let mut known: Vec<usize> = layers.rules().into_iter().filter_map(evaluated).collect();
+        // Most findings were never touched by a rule: their base is what they are.
+        let (base, shown) = if known.is_empty() {
+            (Cow::Borrowed(layers), Cow::Borrowed(&finding.shown))
+        } else {
+            let base = layers.without(|rule| evaluated(rule).is_some());
+            let shown = Shown::of(&base);
+            (Cow::Owned(base), Cow::Owned(shown))
+        };
+        known.extend(layers.observed().keys().filter_map(|rule| place(*rule)));
+        Self { finding, asset, known, base, shown, said: Vec::new(), errors: Vec::new() }
+    }
+
+    /// Whether the walk goes on: the finding is active, on the base and after the turns so far.
+    pub fn is_active(&self) -> bool {
+        self.shown.status.is_active()
+    }
+
+    /// Lets a rule speak whose criteria hold, or could not be decided for the reason given: then it
+    /// says what it said before. `changed` is told what shows another value from now on.
+    pub fn turn(
+        &mut self,
+        at: usize,
+        rule: &LiveRule,
+        holds: Result<(), &str>,
+        now: Timestamp,
+        mut changed: impl FnMut(&Statement),
+    ) {
+        let mut statements = match holds {
+            Ok(()) => rule.action.statements(&self.shown, now),
+            Err(error) => {
+                self.errors.push((at, error.to_owned()));
+                rule.said_in(&self.finding.layers)
+            }
+        };
+        statements.retain(|statement| !self.base.is_settled(statement) && !self.shown.says(statement));
+        if statements.is_empty() {
+            return;
+        }
+        let before = Values::of(&self.shown, &statements);
+        let after = if rule.enforced {
+            let shown = self.shown.to_mut();
+            for statement in &statements {
+                shown.show(statement);
+                changed(statement);
+            }
+            Values::of(shown, &statements)
+        } else {
+            let mut shown = self.shown.as_ref().clone();
+            statements.iter().for_each(|statement| shown.show(statement));
+            Values::of(&shown, &statements)
+        };
+        self.said.push(Said { rule: at, observed: !rule.enforced, statements, before, after });
+    }
+
+    /// What all turns together make of the finding. `None`: nothing changes.
+    pub fn end(self, rules: &[LiveRule]) -> Option<Passed> {
+        let Self { finding, known, base, shown, mut said, errors, .. } = self;
+        // Without rules there is nothing to say, but what a rule that is gone would have said is to go.
+        if said.is_empty() && known.is_empty() && errors.is_empty() && finding.layers.observed().is_empty() {
+            return None;
+        }
+        if !base.status().shown().is_active() {
+            return None;
+        }
+        let mut layers = base.into_owned();
+        let mut observed = BTreeMap::new();
+        for turn in &mut said {
+            let (id, statements) = (rules[turn.rule].id, std::mem::take(&mut turn.statements));
+            if turn.observed {
+                observed.insert(id, statements);
+            } else {
+                statements.into_iter().for_each(|statement| layers.say(Source::rule(id), statement));
+            }
+        }
+        layers.observe(observed);
+        if layers == finding.layers && errors.is_empty() {
+            return None;
+        }
+        let applications = applications(finding, &shown, rules, &layers, known, said);
+        Some(Passed { layers, shown: shown.into_owned(), applications, errors })
     }
 }
 
@@ -176,31 +274,34 @@ fn applications(
     shown: &Shown,
     rules: &[LiveRule],
     layers: &Layers,
+    mut known: Vec<usize>,
     said: Vec<Said>,
-    observed: Vec<Said>,
 ) -> Vec<Application> {
-    let mut said: BTreeMap<usize, Said> = said.into_iter().map(|turn| (turn.rule, turn)).collect();
-    let mut observed: BTreeMap<usize, Said> = observed.into_iter().map(|turn| (turn.rule, turn)).collect();
-    let none = Vec::new();
-    let mut applications = Vec::new();
-    for (at, rule) in rules.iter().enumerate() {
-        let (then, now, turn) = if rule.enforced {
-            (finding.layers.said_by(rule.id), layers.said_by(rule.id), said.remove(&at))
-        } else {
-            let then = finding.layers.observed().get(&rule.id).unwrap_or(&none);
-            let now = layers.observed().get(&rule.id).unwrap_or(&none);
-            (then.clone(), now.clone(), observed.remove(&at))
-        };
-        let kind = match (then.is_empty(), now.is_empty()) {
-            (true, true) => continue,
-            _ if then == now && !comes_to_show(&finding.shown, shown, turn.as_ref()) => continue,
-            (true, false) => Turn::Added,
-            (false, true) => Turn::Withdrawn,
-            (false, false) => Turn::Changed,
-        };
-        let (before, after) = match turn {
-            Some(turn) => (turn.before, turn.after),
-            None => (values(&finding.shown, &then), values(shown, &then)),
+    known.sort_unstable();
+    let mut places: Vec<usize> = known.iter().copied().chain(said.iter().map(|turn| turn.rule)).collect();
+    places.sort_unstable();
+    places.dedup();
+    let mut said = said.into_iter().peekable();
+    let mut applications = Vec::with_capacity(places.len());
+    for at in places {
+        let rule = &rules[at];
+        let (before, after, kind) = match said.next_if(|turn| turn.rule == at) {
+            // Most had said nothing before.
+            Some(turn) if known.binary_search(&at).is_err() => (turn.before, turn.after, Turn::Added),
+            turn => {
+                let (then, now) = (rule.said_in(&finding.layers), rule.said_in(layers));
+                let kind = match (then.is_empty(), now.is_empty()) {
+                    (true, true) => continue,
+                    _ if then == now && !comes_to_show(&finding.shown, shown, turn.as_ref()) => continue,
+                    (true, false) => Turn::Added,
+                    (false, true) => Turn::Withdrawn,
+                    (false, false) => Turn::Changed,
+                };
+                match turn {
+                    Some(turn) => (turn.before, turn.after, kind),
+                    None => (Values::of(&finding.shown, &then), Values::of(shown, &then), kind),
+                }
+            }
         };
         applications.push(Application { rule: at, turn: kind, observed: !rule.enforced, before, after });
     }
@@ -213,16 +314,6 @@ fn comes_to_show(then: &Shown, now: &Shown, turn: Option<&Said>) -> bool {
     turn.is_some_and(|turn| {
         turn.after.iter().any(|(field, value)| now.json(field) == *value && then.json(field) != *value)
     })
-}
-
-/// The fields that `statements` speak of, as `shown` shows them.
-fn values(shown: &Shown, statements: &[Statement]) -> Map<String, Json> {
-    let fields = statements.iter().map(|statement| match statement {
-        Statement::Set(field, _) => field.word(),
-        Statement::Element(field, _, _) => field.word(),
-        Statement::Judge(_) => "status",
-    });
-    fields.map(|field| (field.to_owned(), shown.json(field))).collect()
 }
 
 /// The badge of a rule whose entry is on top: `Rule 'No Exploit Critical to High': severity

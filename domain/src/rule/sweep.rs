@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::Domain;
 use crate::error::{Error, Result};
-use crate::finding::batch::Batch;
+use crate::finding::batch::{Batch, Outcome};
 use crate::finding::facts::Finding;
 use crate::job::runner::Left;
 use crate::job::store::Step;
@@ -75,19 +75,20 @@ impl Domain {
             let now = self.clock().now();
             let rules = self.live_rules(&scope, now).await?;
             let assets = self.db().assets_on(&scope, &chunk).await?;
-            let mut batch = Batch::new(now);
             let cause = json!({ "job": job.id });
+            let mut batch = Batch::new(now, &cause);
             for finding in chunk {
                 if let Some(asset) = assets.get(&finding.asset) {
-                    batch.change(finding, asset, Vec::new(), Some(&rules), &cause)?;
+                    batch.change(finding, asset, Vec::new())?;
                 }
             }
+            let outcome = batch.pass(Some(&rules.matcher));
             let after = Swept {
                 after: last,
                 done: swept.done + i64::try_from(ids.len()).unwrap_or(i64::MAX),
-                changed: swept.changed + i64::try_from(batch.len()).unwrap_or(i64::MAX),
+                changed: swept.changed + outcome.changed(),
             };
-            match self.keep_sweep(job, batch, &after, total, rules.version).await {
+            match self.keep_sweep(job, outcome, &after, total, rules.version).await {
                 Ok(Kept::Yes) => {
                     *swept = after;
                     return Ok(true);
@@ -105,14 +106,14 @@ impl Domain {
     async fn keep_sweep(
         &self,
         job: &Job,
-        batch: Batch,
+        outcome: Outcome,
         after: &Swept,
         total: i64,
         rules: RulesVersion,
     ) -> Result<Kept> {
         let actor = job.principal.actor(job.company);
         let mut tx = self.db().begin(&actor, &job.scope(), self.clock().now()).await?;
-        if !batch.write(&mut tx).await? {
+        if !outcome.write(&mut tx).await? {
             return Ok(Kept::Again);
         }
         if !tx.step_job(job, &after.step(total, None)).await? {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json};
 
 use super::action::Action;
 use super::check_criteria;
-use super::pass::{LiveRule, Passed, badge, pass};
+use super::pass::{LiveRule, Passed, Values, badge, pass};
 use crate::Domain;
 use crate::access::{Actor, Permission};
 use crate::error::{Error, Result};
@@ -64,12 +64,15 @@ impl Domain {
             Tested { explanation, matched, before: Map::new(), after: Map::new(), messages: Vec::new() };
         if let Some(Passed { applications, .. }) = passed {
             for application in applications {
-                for (field, after) in &application.after {
+                for (field, after) in application.after.iter() {
                     let before = application.before.get(field).unwrap_or(&Json::Null);
                     tested.messages.push(badge(name, field, before, after));
                 }
-                tested.before.extend(application.before);
-                tested.after.extend(application.after);
+                let members = |values: &Values| -> Map<String, Json> {
+                    values.iter().map(|(field, value)| (field.to_owned(), value.clone())).collect()
+                };
+                tested.before.extend(members(&application.before));
+                tested.after.extend(members(&application.after));
             }
         }
         Ok(tested)
@@ -100,6 +103,8 @@ fn supplied(company: Uuid, json: &Json, now: Timestamp) -> Result<(Finding, Asse
     layers
         .say(Source::SCANNER, Statement::Set(ScalarField::Severity, Some(Scalar::Severity(Severity::Info))));
     let mut finding = Finding {
+        issue: Uuid::nil(),
+        issue_by: None,
         id: Uuid::nil(),
         company,
         project: Uuid::nil(),
@@ -111,7 +116,6 @@ fn supplied(company: Uuid, json: &Json, now: Timestamp) -> Result<(Finding, Asse
             scanner_source: "example".to_owned(),
             scanner_category: None,
             scanner_reference: None,
-            cvss_vector: None,
             endpoint: None,
             port: None,
             component_name: None,
@@ -128,6 +132,7 @@ fn supplied(company: Uuid, json: &Json, now: Timestamp) -> Result<(Finding, Asse
         layers: Layers::new(),
         first_seen_at: now,
         last_seen_at: now,
+        sighting: None,
         closed_at: None,
         sla_breached: None,
         due_at: None,
@@ -181,6 +186,9 @@ fn supply(
         F::CvssScore => scalar(ScalarField::CvssScore, Scalar::Number(value.as_f64()?)),
         F::EpssScore => scalar(ScalarField::EpssScore, Scalar::Number(value.as_f64()?)),
         F::KnownExploit => scalar(ScalarField::KnownExploit, Scalar::Flag(value.as_bool()?)),
+        F::EpssPercentile => scalar(ScalarField::EpssPercentile, Scalar::Number(value.as_f64()?)),
+        F::KevDueAt => scalar(ScalarField::KevDueAt, Scalar::Time(time()?)),
+        F::RansomwareUse => scalar(ScalarField::RansomwareUse, Scalar::Flag(value.as_bool()?)),
         F::Status => layers.move_to(Source::SCANNER, word::<Status>(value)?),
         F::Tags
         | F::Effects

@@ -1,7 +1,9 @@
 //! Many rows in few statements: VALUES lists of a few fixed sizes, so that prepared statements are
 //! found again. Measured beside UNNEST over one array a column on PostgreSQL, they are the faster.
 
+use std::collections::HashMap;
 use std::fmt::Write;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use sea_orm::{ConnectionTrait, DbErr, Statement, Value, Values};
 
@@ -24,10 +26,19 @@ pub(crate) enum Type {
 
 pub(crate) type Column = (&'static str, Type);
 
-/// The most values that a statement binds: SQLite's limit, which is also below PostgreSQL's.
-const BINDS: usize = 32_766;
 /// The sizes of a statement's list, in rows. What is left over is one list of its own size.
-const SIZES: [usize; 3] = [usize::MAX, 500, 100];
+const SIZES: [usize; 4] = [usize::MAX, 1_000, 500, 100];
+
+/// The most values that a statement binds.
+fn most_binds(dialect: Dialect) -> usize {
+    match dialect {
+        Dialect::Sqlite => 32_766,
+        Dialect::Postgres => 65_535,
+    }
+}
+
+/// The texts of the fixed sizes, by their dialect, size, and the text around the list: they are long.
+static TEXTS: LazyLock<Mutex<HashMap<(Dialect, usize, String), String>>> = LazyLock::new(Mutex::default);
 
 /// Rows to be written, column by column in the order of `columns`.
 pub(crate) struct Rows {
@@ -38,6 +49,10 @@ pub(crate) struct Rows {
 impl Rows {
     pub fn new(columns: &'static [Column], rows: usize) -> Self {
         Self { columns, values: Vec::with_capacity(columns.len() * rows) }
+    }
+
+    pub fn len(&self) -> usize {
+        self.values.len() / self.columns.len()
     }
 
     pub fn push<const N: usize>(&mut self, row: [Value; N]) {
@@ -99,11 +114,19 @@ impl Rows {
         let mut left = self.values.len() / width;
         let mut values = self.values.into_iter();
         while left > 0 {
-            let fits = |size: &usize| (*size).min(BINDS / width) <= left;
-            let size = SIZES.iter().find(|size| fits(size)).map_or(left, |size| (*size).min(BINDS / width));
-            let source = value_list(self.columns, size, dialect);
+            let most = most_binds(dialect) / width;
+            let fixed = SIZES.iter().map(|size| (*size).min(most)).find(|size| *size <= left);
+            let size = fixed.unwrap_or(left);
+            let make = || text(&value_list(self.columns, size, dialect));
+            let sql = match fixed {
+                Some(_) => {
+                    let mut texts = TEXTS.lock().unwrap_or_else(PoisonError::into_inner);
+                    texts.entry((dialect, size, text(""))).or_insert_with(make).clone()
+                }
+                None => make(),
+            };
             let binds = Values(values.by_ref().take(size * width).collect());
-            statements.push(Statement::from_sql_and_values(backend(dialect), text(&source), binds));
+            statements.push(Statement::from_sql_and_values(backend(dialect), sql, binds));
             left -= size;
         }
         statements

@@ -38,10 +38,11 @@ mod tree;
 mod value;
 
 #[cfg(test)]
-mod properties;
+pub(crate) mod properties;
 
 pub use check::limits;
 pub use compile::{Compiled, Outcome};
+pub(crate) use compile::{Leaf, Step, Test};
 pub use explain::{ExplainedGroup, ExplainedLeaf, Explanation};
 pub use fault::{Fault, Faults};
 pub use schema::json_schema;

@@ -32,6 +32,20 @@ pub struct Column {
     pub name: &'static str,
 }
 
+/// When a finding `f` was seen last: with its series, or later by itself.
+pub(crate) const LAST_SEEN: &str = "COALESCE((SELECT r.seen_at FROM series AS r WHERE r.id = f.series_id \
+                                    AND f.present AND r.seen_at > f.last_seen_at), f.last_seen_at)";
+
+impl Column {
+    /// The field's value in SQL.
+    pub fn sql(self) -> String {
+        match (self.table, self.name) {
+            (Table::Finding, "last_seen_at") => LAST_SEEN.to_owned(),
+            (table, name) => format!("{}.{name}", table.alias()),
+        }
+    }
+}
+
 /// The tables that a finding is read from, by the aliases that every query gives them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {

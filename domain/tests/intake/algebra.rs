@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use domain::intake::census::Census;
-use domain::intake::fingerprint::{VERSION, fingerprint};
+use domain::intake::fingerprint::{VERSION, both, fingerprint};
 use domain::intake::merge::merge;
 use domain::intake::report::{Reported, ReportedAsset, Verdict};
 use domain::vocabulary::terms::{Severity, Status, Term};
@@ -96,24 +96,30 @@ proptest! {
     }
 
     #[test]
-    fn the_census_counts_like_a_map(entries in prop::collection::vec((0_u128..12, 0_u8..6), 0..60)) {
+    fn the_census_counts_like_a_map(entries in prop::collection::vec((0_u128..12, 0_u8..6, 0_i64..3), 0..60)) {
         let mut census = Census::default();
-        let mut map: HashMap<Uuid, Vec<Severity>> = HashMap::new();
-        for (number, code) in entries {
+        let mut map: HashMap<Uuid, Vec<(Severity, i64)>> = HashMap::new();
+        for (number, code, said) in entries {
             // Fingerprints that differ in their highest or lowest bits only.
             let bytes = if number % 2 == 0 { number.to_be_bytes() } else { number.to_le_bytes() };
             let id = uuid::Builder::from_custom_bytes(bytes).into_uuid();
             let severity = Severity::from_code(code).expect("there are six");
-            census.add(id, severity);
-            map.entry(id).or_default().push(severity);
+            census.add(id, severity, said);
+            map.entry(id).or_default().push((severity, said));
         }
-        let (counts, repeated) = census.finish();
+        let (counts, named) = census.finish();
         prop_assert_eq!(counts.total(), map.len() as u64);
-        for (id, severities) in &map {
-            prop_assert_eq!(repeated.contains(*id), severities.len() > 1);
+        prop_assert_eq!(named.len(), map.len());
+        prop_assert_eq!(named.repeated(), map.values().filter(|all| all.len() > 1).count());
+        for (id, entries) in &map {
+            let at = named.find(*id).expect("it was added");
+            prop_assert_eq!(named.is_repeated(at), entries.len() > 1);
+            let said = entries.iter().map(|(_, said)| *said).reduce(both).expect("there is one");
+            prop_assert_eq!(named.said(at), said, "what is said is digested in the order of the report");
         }
+        prop_assert_eq!(named.find(Uuid::from_u128(12345)), None);
         for severity in Severity::ALL {
-            let most = map.values().filter(|all| all.iter().max() == Some(severity)).count();
+            let most = map.values().filter(|all| all.iter().map(|(severity, _)| severity).max() == Some(severity)).count();
             prop_assert_eq!(counts.of(*severity), most as u64);
         }
     }

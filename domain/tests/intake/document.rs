@@ -1,19 +1,27 @@
-//! `docs/formats.md` is drawn from the catalogue.
+//! Pages of `docs/` are drawn from the catalogues.
 
 use std::path::Path;
 
-/// With `COUNTERSIGN_WRITE_DOCS` set the page is written; without, it is compared.
 #[test]
 fn the_page_about_formats_is_the_catalogue() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/formats.md");
-    let drawn = domain::intake::format::document();
+    is_drawn("formats.md", &domain::intake::format::document());
+}
+
+#[test]
+fn the_page_about_intelligence_is_the_catalogue() {
+    is_drawn("intelligence.md", &domain::intel::document());
+}
+
+/// With `COUNTERSIGN_WRITE_DOCS` set the page is written; without, it is compared.
+fn is_drawn(name: &str, drawn: &str) {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
     if std::env::var_os("COUNTERSIGN_WRITE_DOCS").is_some() {
         std::fs::create_dir_all(page.parent().expect("the folder of a file")).expect("the folder");
-        std::fs::write(&page, &drawn).expect("the page");
+        std::fs::write(&page, drawn).expect("the page");
     }
     let written = std::fs::read_to_string(&page).unwrap_or_default();
     assert!(
         written == drawn,
-        "docs/formats.md differs from the catalogue: set COUNTERSIGN_WRITE_DOCS to write it anew"
+        "docs/{name} differs from the catalogue: set COUNTERSIGN_WRITE_DOCS to write it anew"
     );
 }

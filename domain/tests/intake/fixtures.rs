@@ -141,8 +141,8 @@ pub fn both(
     let checked = check(path, named, plan, limits)?;
     let scratch = TempDir::new().expect("a temporary folder");
     let mut found = Vec::new();
-    read(path, &checked, limits, scratch.path(), &mut |reported, fingerprint| {
-        found.push((reported, fingerprint));
+    read(path, &checked, limits, scratch.path(), &mut |handed| {
+        found.push((handed.reported, handed.fingerprint));
         Ok(())
     })?;
     assert_eq!(

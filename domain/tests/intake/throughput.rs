@@ -82,7 +82,7 @@ fn measure(path: &Path, bytes: usize) {
     let scratch = TempDir::new().expect("a temporary folder");
     let start = Instant::now();
     let mut found = 0;
-    read(path, &checked, &Limits::default(), scratch.path(), &mut |_, _| {
+    read(path, &checked, &Limits::default(), scratch.path(), &mut |_| {
         found += 1;
         Ok(())
     })

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::access::GLOBAL;
 use domain::error::Code;
 use domain::finding::change::Change;
-use domain::finding::facts::{Evidence, Finding, Shown, scanner_statements};
+use domain::finding::facts::{Evidence, Finding, Shown, Sighting, scanner_statements};
 use domain::finding::layers::{
     Layer, Layers, RevokeMode, Scalar, ScalarField, SetField, Source, Statement, Verdict, revoke,
 };
@@ -42,6 +42,12 @@ pub struct Bare {
     criteria: Json,
     action: Action,
     mode: Mode,
+}
+
+impl Bare {
+    pub fn is_on(&self) -> bool {
+        self.mode != Mode::Off
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,7 +230,8 @@ pub fn bare_rule() -> impl Strategy<Value = Bare> {
     (criteria(), action()).prop_map(|(criteria, action)| Bare { criteria, action, mode: Mode::Enforce })
 }
 
-fn rule() -> impl Strategy<Value = Bare> {
+/// A rule in any mode.
+pub fn rule() -> impl Strategy<Value = Bare> {
     let modes = [Mode::Off, Mode::Observe, Mode::Enforce, Mode::Enforce, Mode::Enforce];
     (bare_rule(), select(modes.to_vec())).prop_map(|(bare, mode)| Bare { mode, ..bare })
 }
@@ -307,11 +314,16 @@ pub fn history(steps: usize) -> impl Strategy<Value = (Past, Vec<Step>)> {
     (past, prop::collection::vec(step(), 0..steps))
 }
 
+/// Every sighting is of one series.
+pub const BY: Sighting = Sighting { series: Uuid::from_u128(3), present: true, said: Some(4) };
+
 /// The finding that a first report makes.
 pub fn finding_of(report: &Reported) -> Finding {
     let mut layers = Layers::new();
     layers.refresh(scanner_statements(report));
     Finding {
+        issue: Uuid::nil(),
+        issue_by: None,
         id: Uuid::from_u128(1),
         company: Uuid::from_u128(0xC1),
         project: GLOBAL,
@@ -322,6 +334,7 @@ pub fn finding_of(report: &Reported) -> Finding {
         layers,
         first_seen_at: NOW,
         last_seen_at: NOW,
+        sighting: Some(BY),
         closed_at: None,
         sla_breached: None,
         due_at: None,
@@ -475,6 +488,7 @@ impl Past {
             evidence: Box::new(Evidence::of("probe", report)),
             facts: scanner_statements(report),
             seen_at,
+            by: BY,
         };
         let told = self.change(sighted).expect("a sighting is always allowed");
         let others = |source: Source| source.layer != Layer::Scanner;
@@ -553,7 +567,7 @@ impl Past {
         if status && before.status().lifecycle.source.layer == Layer::Human {
             self.decided = None;
         }
-        self.change(Change::Released { scalars, sets, status }).expect("anybody may release");
+        self.change(Change::Released { scalars, sets, status, issue: false }).expect("anybody may release");
         let others = |source: Source| source.layer != Layer::Human;
         prop_assert_eq!(entries(&self.finding.layers, others), entries(&before, others));
         Ok(())

@@ -16,7 +16,7 @@ use serde_json::{Value as Json, json};
 use support::NOW;
 use uuid::Uuid;
 
-use super::history::finding_of;
+use super::history::{BY, finding_of};
 
 /// What happens in a story, and what must then be so.
 enum Beat {
@@ -101,7 +101,7 @@ fn report(severity: Severity) -> Reported {
 fn imported(mut finding: Finding, severity: Severity, rules: &[Rule]) -> (Finding, usize) {
     let seen_at = finding.last_seen_at.plus(Span::DAY);
     let facts = scanner_statements(&report(severity));
-    let sighted = Change::Sighted { evidence: Box::new(finding.evidence.clone()), facts, seen_at };
+    let sighted = Change::Sighted { evidence: Box::new(finding.evidence.clone()), facts, seen_at, by: BY };
     let entries = finding.change(sighted, &Json::Null).expect("a sighting is always allowed");
     let (finding, applications) = swept(finding, rules);
     (finding, entries.len() + applications)

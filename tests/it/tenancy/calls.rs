@@ -265,7 +265,7 @@ impl Filler<'_> {
             "query" => self.filling.search.to_owned(),
             "email" => format!("{}@walk.example", self.filling.nonce),
             "field" | "fields" | "by" | "groupBy" => "tags".to_owned(),
-            "cveIds" => "CVE-2026-0001".to_owned(),
+            "cveIds" | "vulnerability" => "CVE-2026-0001".to_owned(),
             "cweIds" => "CWE-79".to_owned(),
             "cvssVector" => "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H".to_owned(),
             "action" => "finding.created".to_owned(),

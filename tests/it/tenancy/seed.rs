@@ -102,6 +102,12 @@ pub async fn bound(world: &World, house: &House, project: Option<Uuid>, mark: &s
     let edit = Edit::Tag { add: vec![format!("{mark} by hand")], remove: vec![] };
     let bulk = domain.finding_bulk(admin, Selection::Matching(title(mark)), edit).await.unwrap().id;
     let export = domain.finding_export(admin, Some(&title(mark)), &[]).await.unwrap().id;
+    let statement = json!({ "vulnerability": "CVE-2026-0001", "products": [mark], "status": "not_affected",
+        "justification": mark, "impact_statement": mark });
+    let vex =
+        json!({ "@context": "https://openvex.dev/ns/v0.2.0", "author": mark, "statements": [statement] });
+    let said = ImportRequest { format: Some(Format::Openvex), mapping: None, ..request() };
+    let vex = world.import(admin, said, &vex.to_string()).await.job.id;
     let scan = domain.job(admin, import).await.unwrap().params["scan"].as_str().unwrap().parse().unwrap();
     let ids = Ids::from([
         ("Project", project),
@@ -111,7 +117,7 @@ pub async fn bound(world: &World, house: &House, project: Option<Uuid>, mark: &s
         ("Comment", comment),
         ("Job", waiting),
     ]);
-    (ids, vec![waiting, import, bulk, export])
+    (ids, vec![waiting, import, bulk, export, vex])
 }
 
 pub fn title(mark: &str) -> serde_json::Value {

@@ -3,14 +3,17 @@
 use async_graphql::{Context, Object, SimpleObject, Union};
 use domain::finding::facts::Finding;
 use domain::finding::layers::{Entry, Layers, ScalarField, SetField, Source, Verdict};
+use domain::intel::feed::Feed;
 use domain::vocabulary::terms::Term;
 use serde_json::json;
 
 use super::words::Layer;
+use crate::graphql::intel::IntelFeedKey;
 use crate::graphql::loaders::{loaders, one};
 use crate::graphql::person::{Person, person};
 use crate::graphql::rule::RuleNode;
 use crate::graphql::scalars::Json;
+use crate::graphql::scan::ScanNode;
 use crate::graphql::service_account::ServiceAccountNode;
 use crate::graphql::user::UserNode;
 
@@ -20,6 +23,7 @@ pub enum LayerAuthor {
     Rule(RuleNode),
     User(UserNode),
     ServiceAccount(ServiceAccountNode),
+    Scan(ScanNode),
 }
 
 /// All that is said of one field of a finding.
@@ -64,7 +68,8 @@ impl LayerEntry {
         self.source.layer.into()
     }
 
-    /// Who said it; null for scanners, and for those who are gone.
+    /// Who said it: a VEX document by its newest scan. Null for scanners and feeds, and for those who are
+    /// gone.
     async fn by(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<LayerAuthor>> {
         use domain::finding::layers::Layer;
 
@@ -74,8 +79,16 @@ impl LayerEntry {
                 Person::User(user) => LayerAuthor::User(user),
                 Person::ServiceAccount(account) => LayerAuthor::ServiceAccount(account),
             }),
+            Layer::Intel if Feed::with_id(self.source.by).is_none() => {
+                one(&loaders(ctx)?.newest, self.source.by).await?.map(LayerAuthor::Scan)
+            }
             Layer::Scanner | Layer::Intel | Layer::Runbook => None,
         })
+    }
+
+    /// The feed that said it; null for all other layers.
+    async fn feed(&self) -> Option<IntelFeedKey> {
+        Feed::with_id(self.source.by).map(Into::into)
     }
 
     /// What it says; null where it says that there is no value.

@@ -134,6 +134,11 @@ impl FindingQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "Which ones; all if not said. An empty tree is refused.")] filter: Option<Criteria>,
         #[graphql(desc = "How they are sorted.")] order_by: Option<FindingOrderBy>,
+        #[graphql(
+            desc = "Each issue once, by the worst of its findings that pass. Not with a regular expression.",
+            default = false
+        )]
+        per_issue: bool,
         #[graphql(desc = "How many rows from the start, or after a cursor: 50 if not said, at most 500.")]
         first: Option<i32>,
         #[graphql(desc = "Only rows after this cursor.")] after: Option<String>,
@@ -141,7 +146,7 @@ impl FindingQuery {
         #[graphql(desc = "Only rows before this cursor.")] before: Option<String>,
     ) -> async_graphql::Result<FindingConnection> {
         let (domain, actor) = (domain(ctx).clone(), actor(ctx)?.clone());
-        let filter = domain.finding_filter(filter.as_ref().map(|filter| &filter.0))?;
+        let filter = domain.finding_filter(filter.as_ref().map(|filter| &filter.0))?.per_issue(per_issue);
         let order = FindingOrderBy::read(order_by);
         let page = domain.findings(&actor, &filter, order, &args(first, after, last, before)).await?;
         Ok(FindingConnection::new(page, domain, actor, filter))
@@ -154,8 +159,13 @@ impl FindingQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "Of which findings; of all if not said.")] filter: Option<Criteria>,
         #[graphql(desc = "The keys of one or two fields to group by.")] group_by: Option<Vec<String>>,
+        #[graphql(
+            desc = "Each issue once, by the worst of its findings that pass. Not with a regular expression.",
+            default = false
+        )]
+        per_issue: bool,
     ) -> async_graphql::Result<FindingStats> {
-        FindingStats::new(ctx, filter, group_by)
+        FindingStats::new(ctx, filter, group_by, per_issue)
     }
 
     /// For each field, its most frequent values among the findings that pass, with their counts.

@@ -101,9 +101,10 @@ impl FindingStats {
         ctx: &Context<'_>,
         filter: Option<Criteria>,
         group_by: Option<Vec<String>>,
+        per_issue: bool,
     ) -> async_graphql::Result<Self> {
         let domain = domain(ctx).clone();
-        let filter = domain.finding_filter(filter.as_ref().map(|filter| &filter.0))?;
+        let filter = domain.finding_filter(filter.as_ref().map(|filter| &filter.0))?.per_issue(per_issue);
         let group_by = group_by.unwrap_or_default();
         let group_by = group_by.iter().map(|key| field(key, "groupBy")).collect::<Result<_>>()?;
         Ok(Self { domain, actor: actor(ctx)?.clone(), filter, group_by, by_status: OnceCell::new() })

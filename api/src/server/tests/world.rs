@@ -71,6 +71,7 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(async move { server.serve(listener).await });
+        domain::gateway::http::ready();
         let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
         Self { address, inside, stopping, serving, received, ready, http }
     }

@@ -10,6 +10,7 @@ use super::{Count, FindingFilter, Group, SCAN_BOUND, UNCOUNTED};
 use crate::access::Scope;
 use crate::error::{Code, Error, Result};
 use crate::finding::facts::Finding;
+use crate::finding::issue::LISTED;
 use crate::finding::store::{read, selection, within};
 use crate::inventory::asset::Asset;
 use crate::inventory::asset::store as assets;
@@ -46,13 +47,34 @@ fn matching(
     let needs_asset = needs_asset || written(1).is_some_and(|filter| filter.needs_asset);
     let join = if needs_asset { " JOIN asset AS a ON a.id = f.asset_id" } else { "" };
     let sql = Sql::new(dialect, head).push(" FROM finding AS f").push(join).push(joins).push(" WHERE ");
-    let mut sql = within(sql, scope);
-    let mut exact = true;
-    if let Some(filter) = written(sql.bound() + 1) {
-        sql = sql.push(" AND ").fragment(&filter.text, &filter.binds);
-        exact = filter.exact;
+    let passing = |sql: Sql| {
+        let sql = within(sql, scope);
+        match written(sql.bound() + 1) {
+            Some(filter) => (sql.push(" AND ").fragment(&filter.text, &filter.binds), filter.exact),
+            None => (sql, true),
+        }
+    };
+    if !filter.per_issue {
+        let (sql, exact) = passing(sql);
+        return Asked { sql, exact };
     }
-    Asked { sql, exact }
+    // Of the findings of an issue that pass, the worst stands for it.
+    let sql = within(sql, scope)
+        .push(" AND f.id IN (SELECT one.id FROM (SELECT f.id, ROW_NUMBER() OVER (PARTITION BY f.issue_id ")
+        .push("ORDER BY f.severity DESC, f.id) AS place FROM finding AS f")
+        .push(join)
+        .push(" WHERE ");
+    let (sql, exact) = passing(sql);
+    Asked { sql: sql.push(") AS one WHERE one.place = 1)"), exact }
+}
+
+/// Issues are told apart by SQL alone.
+fn issues_need_sql(filter: &FindingFilter) -> Result<()> {
+    if filter.per_issue {
+        let message = "A filter with a regular expression cannot be counted by issue.";
+        return Err(Error::new(Code::Invalid, message).at("perIssue"));
+    }
+    Ok(())
 }
 
 impl Db {
@@ -140,6 +162,7 @@ impl Db {
         mut window: Window,
         mut take: impl FnMut(Vec<KeyValue>, Finding, &Asset) -> bool,
     ) -> Result<bool> {
+        issues_need_sql(filter)?;
         let head = format!("SELECT {}{}", selection(self.dialect), key_columns(&window.sort));
         let mut scanned = 0;
         while scanned < SCAN_BOUND {
@@ -168,6 +191,31 @@ impl Db {
             }
         }
         Ok(false)
+    }
+
+    /// The findings of these issues inside of the scope, the worst of each first, at most [`LISTED`] of
+    /// each; with how many the issue has.
+    pub(crate) async fn findings_of_issues(
+        &self,
+        scope: &Scope,
+        ids: &[Uuid],
+    ) -> Result<Vec<(Finding, i64)>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let head = format!("SELECT {}, f.issue_count FROM (SELECT f.*, ", selection(self.dialect));
+        let sql = Sql::new(self.dialect, &head)
+            .push("COUNT(*) OVER (PARTITION BY f.issue_id) AS issue_count, ROW_NUMBER() OVER (PARTITION BY ")
+            .push("f.issue_id ORDER BY f.severity DESC, f.id) AS place FROM finding AS f WHERE ");
+        let rows = within(sql, scope)
+            .push(" AND ")
+            .one_of("f.issue_id", ids.iter().copied())
+            .push(") AS f WHERE f.place <= ")
+            .bind(LISTED as i64)
+            .push(" ORDER BY f.issue_id, f.place")
+            .all(self.read())
+            .await?;
+        rows.iter().map(|row| Ok((read(row)?, row.try_get("", "issue_count")?))).collect()
     }
 
     /// The assets that `findings` are on, whatever the portfolio: who may see a finding may see
@@ -293,7 +341,7 @@ struct Dimension {
 
 impl Dimension {
     fn new(dialect: Dialect, field: &Field, at: usize) -> Self {
-        let column = format!("{}.{}", field.column.table.alias(), field.column.name);
+        let column = field.column.sql();
         if field.storage() != Storage::List {
             return Self { kind: field.kind, value: column, join: String::new() };
         }

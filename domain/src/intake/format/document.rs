@@ -7,6 +7,7 @@ use crate::intake::limits::Limits;
 use crate::intake::mapping::Mapped;
 use crate::intake::text;
 use crate::intake::vex;
+use crate::intel::vex::RULES;
 use crate::vocabulary::terms::Term;
 
 const INTRODUCTION: &str = "\
@@ -83,6 +84,7 @@ fn write(page: &mut String) -> fmt::Result {
         Mapped::WORDS.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
     )?;
     verdicts(page)?;
+    statements(page)?;
     for format in Format::ALL {
         let entry = format.entry();
         writeln!(page, "\n## {}\n", entry.label)?;
@@ -112,6 +114,9 @@ fn write(page: &mut String) -> fmt::Result {
         writeln!(page, "\n**Identity.** {}", entry.identity)?;
         writeln!(page, "\n**Asset.** {}", entry.asset)?;
         writeln!(page, "\n**Required.** {}", entry.required)?;
+        if let Some(which) = entry.vex {
+            writeln!(page, "\n**VEX statements.** Of its findings {which}.")?;
+        }
         table(page, ["the report's severity", "severity"], entry.severities)?;
         table(page, ["field", "read from"], entry.fields)?;
     }
@@ -147,6 +152,49 @@ fn verdicts(page: &mut String) -> fmt::Result {
         writeln!(page, "| {} | {states} | {why} | {status} | {} |", row.vocabulary.label(), row.because)?;
     }
     Ok(())
+}
+
+const STATEMENTS: &str = "\
+## VEX statements
+
+A VEX document speaks of the findings of other reports too. Its statements are kept with the project that it is imported into, \
+and hold for the findings of that project, those that are there and those to come: for none of another project. A statement holds \
+for a finding that has a name of its vulnerability in common with it, and where:
+
+| the statement is | and of the finding |
+| --- | --- |
+";
+
+const MATCHING: &str = "
+**Names of vulnerabilities.** Of a statement: the name and all aliases. Of a finding: the CVE ids that it shows, and the scanner's \
+own id where the finding is of a component (`GHSA-…`, `RUSTSEC-…`). CVE ids and all else are compared in any case.
+
+**A component is the component** where both have a package URL, if type, namespace, name, and the qualifiers and the subpath that \
+the statement has, are equal; where one has none, if the names are equal in any case. Where the statement has a version, the \
+finding's is the same text: ranges of versions are not evaluated, so a statement of a range holds for no finding. Of components \
+that a document has in several versions as one finding, the first is spoken of.
+
+**An asset is the product** if their names are equal in any case, or the package URL names the asset: an image \
+(`pkg:oci/…`, `pkg:docker/…`) by `repository_url` and name, a repository (`pkg:github/…`) by its path, all else by the name of \
+the package. The version of the product does not count, nor the tag and the digest of an image (an asset of the kind \
+`container_image`), nor Docker's own registry and `library/` in front.
+
+**What it does.** What a verdict makes of a finding is an entry of its status in the layer INTEL, with justification, statement \
+and author, by the series of the document. It lies over what the finding's own report says and under rules, runbooks and people. \
+Of several statements that hold the one that was said last counts, by the statement's own time or else the document's; of the \
+same time the one that names asset, component and version; of those one without a verdict. A later one without a verdict \
+(`affected`, `under_investigation`) takes an earlier verdict back. The finding that is made of a statement shows the verdict from its \
+own report.
+
+**When it ends.** The same statement of a newer document of the series takes the place of the older one, and a complete document \
+withdraws what its series said before and it does not say. A finding whose asset is renamed, or whose component changes, hears of \
+it when it is next seen.
+";
+
+fn statements(page: &mut String) -> fmt::Result {
+    write!(page, "\n{STATEMENTS}")?;
+    RULES.iter().try_for_each(|(statement, finding)| writeln!(page, "| {statement} | {finding} |"))?;
+    write!(page, "{MATCHING}")
 }
 
 fn limits(page: &mut String) -> fmt::Result {

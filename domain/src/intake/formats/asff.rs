@@ -65,6 +65,7 @@ pub const FORMAT: Entry = Entry {
         ("time of the scan", "the latest `UpdatedAt`"),
     ],
     mapped: false,
+    vex: None,
     sniff: |head| {
         (head.has("ProductArn") && head.has("AwsAccountId"))
             || (!head.array && head.has("Findings") && head.has_inside("ProductArn"))

@@ -47,6 +47,7 @@ pub const FORMAT: Entry = Entry {
         ("time of the scan", "`exportTime`; the letters of its zone say no offset, so it is read as UTC"),
     ],
     mapped: false,
+    vex: None,
     sniff: |head| head.root.as_deref() == Some(ROOT) && head.has_attribute("burpVersion"),
     reader: |_| Ok(Box::new(Burp::default())),
 };

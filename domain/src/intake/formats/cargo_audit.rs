@@ -12,6 +12,9 @@ use crate::intake::source::Source;
 use crate::intake::text;
 use crate::vocabulary::terms::{FindingClass, Severity};
 
+/// How a lock file names the Rust project's own registry, however it is reached.
+const REGISTRY: &str = "registry+https://github.com/rust-lang/";
+
 pub const FORMAT: Entry = Entry {
     key: "CARGO_AUDIT_JSON",
     label: "cargo-audit JSON",
@@ -40,13 +43,14 @@ pub const FORMAT: Entry = Entry {
         ("cvss_vector, cvss_score", "`cvss`, and its score"),
         ("cve_ids", "those among `aliases`"),
         ("component_name, component_version", "`name` and `version` of the package"),
-        ("component_purl", "`pkg:cargo/name@version`, for a crate of the registry of crates.io"),
+        ("component_purl", "`pkg:cargo/name@version`, for a crate of the Rust project's registry"),
         ("fixed_version, fix_available", "`versions.patched`; false for a vulnerability without one"),
         ("references", "`url`, `references`"),
         ("tags", "`categories`, and other aliases"),
         ("excerpt", "the beginning of the entry"),
     ],
     mapped: false,
+    vex: None,
     sniff: |head| !head.array && head.has("vulnerabilities") && head.has("lockfile"),
     reader: |plan| Ok(Box::new(CargoAudit { asset: plan.asset.map(str::to_owned) })),
 };
@@ -165,7 +169,7 @@ impl Item {
             "unmaintained" | "yanked" => FindingClass::Compliance,
             _ => FindingClass::Vulnerability,
         };
-        let of_registry = package.source.as_deref().is_some_and(|source| source.contains("crates.io"));
+        let of_registry = package.source.as_deref().is_some_and(|source| source.starts_with(REGISTRY));
         let id = advisory.as_ref().map(|advisory| advisory.id.clone());
         let patched = versions.patched;
         let fixed = (!patched.is_empty()).then_some(true);

@@ -65,6 +65,7 @@ pub const FORMAT: Entry = Entry {
         ("time of the scan", "`tracking.current_release_date`"),
     ],
     mapped: false,
+    vex: Some("each that a list of `product_status` names"),
     sniff: |head| {
         !head.array
             && head.has("document")

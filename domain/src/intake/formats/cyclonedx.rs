@@ -87,6 +87,9 @@ pub const XML: Entry = Entry {
         ("time of the scan", "`metadata.timestamp`"),
     ],
     mapped: false,
+    vex: Some(
+        "each whose vulnerability has a `state` of its `analysis`, and each version that is `unaffected`",
+    ),
     sniff: |head| head.root.as_deref().is_some_and(|root| root == "bom" || root.ends_with(":bom")),
     reader: |plan| Ok(Box::new(CycloneDx::new(plan, xml::pass))),
 };

@@ -57,6 +57,7 @@ pub const FORMAT: Entry = Entry {
         ("time of the scan", "`reportDate`"),
     ],
     mapped: false,
+    vex: None,
     sniff: |head| head.root.as_deref() == Some(ROOT),
     reader: |plan| Ok(Box::new(DependencyCheck::new(plan))),
 };

@@ -62,6 +62,7 @@ pub const FORMAT: Entry = Entry {
         ("time of the scan", "`timestamp` of the descriptor"),
     ],
     mapped: false,
+    vex: None,
     sniff: |head| !head.array && (head.has("matches") || head.has("ignoredMatches")),
     reader: |plan| Ok(Box::new(Grype::new(plan))),
 };

@@ -53,6 +53,7 @@ pub const FORMAT: Entry = Entry {
         ),
     ],
     mapped: false,
+    vex: None,
     sniff: |head| head.root.as_deref() == Some(ROOT),
     reader: |_| Ok(Box::new(Nessus::default())),
 };

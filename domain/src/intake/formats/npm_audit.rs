@@ -57,6 +57,7 @@ pub const FORMAT: Entry = Entry {
         ("excerpt", "the beginning of the entry"),
     ],
     mapped: false,
+    vex: None,
     sniff: |head| {
         !head.array
             && ((head.has("auditReportVersion"))

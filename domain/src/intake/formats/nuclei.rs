@@ -48,6 +48,7 @@ pub const FORMAT: Entry = Entry {
         ("time of the scan", "the latest `timestamp`"),
     ],
     mapped: false,
+    vex: None,
     sniff: |head| head.has("info") && (head.has("template-id") || head.has("templateID")),
     reader: |plan| Ok(records::reader(plan, SHAPE)),
 };

@@ -72,6 +72,7 @@ pub const FORMAT: Entry = Entry {
         ("time of the scan", "the latest `time`"),
     ],
     mapped: false,
+    vex: None,
     sniff: |head| head.has("class_uid"),
     reader: |plan| Ok(records::reader(plan, SHAPE)),
 };

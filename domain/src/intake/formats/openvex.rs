@@ -13,7 +13,7 @@ use crate::intake::late::{Late, Weight};
 use crate::intake::limits::{Limits, too_large};
 use crate::intake::package::Package;
 use crate::intake::place::Meter;
-use crate::intake::report::{ReportHead, Reported, ReportedAsset};
+use crate::intake::report::{Product as Named, ReportHead, Reported, ReportedAsset, Vex};
 use crate::intake::source::Source;
 use crate::intake::text;
 use crate::intake::vex::{self, Vocabulary};
@@ -53,6 +53,7 @@ pub const FORMAT: Entry = Entry {
         ("time of the scan", "the latest `timestamp` of the document and its statements"),
     ],
     mapped: false,
+    vex: Some("each"),
     sniff: |head| !head.array && head.has("statements") && (head.has("@context") || head.has("@id")),
     reader: |plan| Ok(Box::new(OpenVex::new(plan))),
 };
@@ -347,6 +348,17 @@ impl Statement {
                 impact.or(notes).map(str::to_owned),
                 document.author.as_deref().map(str::to_owned),
             ),
+            vex: Some(Box::new(Vex {
+                vulnerabilities: std::iter::once(name)
+                    .chain(aliases.iter().map(String::as_str))
+                    .map(text::vulnerability)
+                    .collect(),
+                state: self.status.clone(),
+                product: Named { name: product.asset().name, purl: product.purl().map(str::to_owned) },
+                part: !std::ptr::eq(product, component),
+                by_caller: by_caller.is_some(),
+                said_at: self.timestamp.as_deref().and_then(text::time).or(document.timestamp),
+            })),
             ..Reported::default()
         }
     }

@@ -66,6 +66,7 @@ pub const FORMAT: Entry = Entry {
         ("excerpt", "the beginning of the vulnerability"),
     ],
     mapped: false,
+    vex: None,
     sniff: |head| {
         !head.array
             && head.has("results")

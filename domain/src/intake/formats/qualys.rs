@@ -59,6 +59,7 @@ pub const FORMAT: Entry = Entry {
         ("time of the scan", "`GENERATION_DATETIME`, or else `DATETIME` of the response"),
     ],
     mapped: false,
+    vex: None,
     sniff: |head| head.root.as_deref().is_some_and(|root| ROOTS.contains(&root)),
     reader: |_| Ok(Box::new(Qualys::default())),
 };

@@ -73,6 +73,7 @@ pub const FORMAT: Entry = Entry {
         ("time of the scan", "the latest `endTimeUtc`, or else `startTimeUtc`, of the invocations"),
     ],
     mapped: false,
+    vex: None,
     sniff: |head| !head.array && head.has("runs"),
     reader: |plan| Ok(Box::new(Sarif::new(plan))),
 };

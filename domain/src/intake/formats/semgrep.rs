@@ -57,6 +57,7 @@ pub const FORMAT: Entry = Entry {
         ("time of the scan", "none: the report has no time"),
     ],
     mapped: false,
+    vex: None,
     // Other scanners of code write `results` with `errors` too, but with these beside them.
     sniff: |head| {
         !head.array

@@ -55,6 +55,7 @@ pub const FORMAT: Entry = Entry {
         ("excerpt", "the beginning of the entry"),
     ],
     mapped: false,
+    vex: None,
     sniff: |head| {
         head.has("vulnerabilities")
             && !head.has("lockfile")

@@ -48,6 +48,7 @@ pub const CSV: Entry = Entry {
     severities: SEVERITIES,
     fields: FIELDS,
     mapped: true,
+    vex: None,
     sniff: |_| false,
     reader: |plan| reader(plan, Shape::Table),
 };
@@ -65,6 +66,7 @@ pub const JSONL: Entry = Entry {
     severities: SEVERITIES,
     fields: FIELDS,
     mapped: true,
+    vex: None,
     sniff: |_| false,
     reader: |plan| reader(plan, Shape::Lines),
 };
@@ -82,6 +84,7 @@ pub const JSON: Entry = Entry {
     severities: SEVERITIES,
     fields: FIELDS,
     mapped: true,
+    vex: None,
     sniff: |_| false,
     reader: |plan| reader(plan, Shape::Array),
 };
@@ -471,7 +474,8 @@ fn likely_delimiter(head: &[u8]) -> u8 {
     candidates.into_iter().max_by_key(|delimiter| count(*delimiter)).unwrap_or(b',')
 }
 
-fn refuse(meter: &Meter, error: ::csv::Error) -> Error {
+/// What the reader of a table refuses, with its place.
+pub(crate) fn refuse(meter: &Meter, error: ::csv::Error) -> Error {
     if let Some(ours) = meter.carried() {
         return ours;
     }
@@ -525,7 +529,12 @@ fn written(value: &Json, separator: &str) -> Option<String> {
 }
 
 /// Reads one line, at most one item's bytes of it. Whether there was one.
-fn read_line(guard: &mut Guard, line: &mut Vec<u8>, meter: &Meter, limits: &Limits) -> Result<bool> {
+pub(crate) fn read_line(
+    guard: &mut Guard,
+    line: &mut Vec<u8>,
+    meter: &Meter,
+    limits: &Limits,
+) -> Result<bool> {
     meter.fence(limits.item);
     let read = guard
         .read_until(b'\n', line)

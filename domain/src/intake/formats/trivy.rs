@@ -64,6 +64,7 @@ pub const FORMAT: Entry = Entry {
         ("time of the scan", "`CreatedAt`"),
     ],
     mapped: false,
+    vex: None,
     sniff: |head| {
         if head.array {
             head.has("Target") && ["Type", "Class", "Vulnerabilities"].iter().any(|name| head.has(name))

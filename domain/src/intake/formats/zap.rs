@@ -45,6 +45,7 @@ pub const XML: Entry = Entry {
     severities: SEVERITIES,
     fields: FIELDS,
     mapped: false,
+    vex: None,
     sniff: |head| head.root.as_deref() == Some(xml::ROOT),
     reader: |_| Ok(Box::new(xml::Report::default())),
 };
@@ -62,6 +63,7 @@ pub const JSON: Entry = Entry {
     severities: SEVERITIES,
     fields: FIELDS,
     mapped: false,
+    vex: None,
     sniff: |head| !head.array && head.has("site") && (head.has("@version") || head.has("@generated")),
     reader: |_| Ok(Box::new(json::Report::default())),
 };

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::{Scan, ScanFilter, ScanStatus, SeverityTotals};
 use crate::access::Scope;
 use crate::error::{Error, Result};
+use crate::finding::sighting::store::Series;
 use crate::intake::census::SeverityCounts;
 use crate::page::{Key, KeyKind, Page, PageArgs, Sort, Window};
 use crate::store::bulk::{Column, Rows, Type};
@@ -102,6 +103,16 @@ impl Db {
         rows.iter().map(read).collect()
     }
 
+    /// The newest finished scan of each of these series.
+    pub(crate) async fn newest_scans(&self, scope: &Scope, series: &[Uuid]) -> Result<Vec<Scan>> {
+        let place = "SELECT * FROM (SELECT s.*, ROW_NUMBER() OVER \
+                     (PARTITION BY s.series_id ORDER BY s.scanned_at DESC, s.id DESC) AS place";
+        let sql = matching(Sql::new(self.dialect, place), scope, &ALL).push(" AND ");
+        let sql = sql.one_of("s.series_id", series.iter().copied()).push(" AND ");
+        let rows = sql.one_of_terms("s.status", &[ScanStatus::Finished]).push(") AS s WHERE place = 1");
+        rows.all(self.read()).await?.iter().map(read).collect()
+    }
+
     pub(crate) async fn scans(
         &self,
         scope: &Scope,
@@ -171,10 +182,10 @@ impl Tx {
         project: Uuid,
         scanner: &str,
         name: &str,
-    ) -> Result<Uuid> {
+    ) -> Result<Series> {
         let row = Sql::new(
             self.dialect,
-            "INSERT INTO series (id, company_id, project_id, scanner, name, created_at) VALUES (",
+            "INSERT INTO series (id, company_id, project_id, scanner, name, seen_at, created_at) VALUES (",
         )
         .bind(id)
         .push(", ")
@@ -186,13 +197,17 @@ impl Tx {
         .push(", ")
         .bind(name)
         .push(", ")
+        // Nothing is present in it, so nothing was seen with it.
+        .bind(i64::MIN)
+        .push(", ")
         .bind(self.now().0)
         // An update that changes nothing, so that the row that is there already is returned.
-        .push(") ON CONFLICT (company_id, project_id, scanner, name) DO UPDATE SET name = excluded.name RETURNING id")
+        .push(") ON CONFLICT (company_id, project_id, scanner, name) DO UPDATE SET name = excluded.name RETURNING ")
+        .push(Series::COLUMNS)
         .one(self.conn())
         .await?
         .ok_or_else(|| Error::internal("a series was neither found nor made"))?;
-        Ok(row.try_get("", "id")?)
+        Series::read(&row)
     }
 
     /// Writes into a scan what the check of its report found.

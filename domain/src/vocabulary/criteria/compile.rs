@@ -60,20 +60,22 @@ impl Outcome {
 #[derive(Clone, Debug)]
 pub struct Compiled {
     criteria: Criteria,
-    pub(super) root: Step,
+    pub(crate) root: Step,
     fields_read: Box<[usize]>,
 }
 
+/// A node of a tree that was made ready.
 #[derive(Clone, Debug)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Group(Logic, Box<[Step]>),
     Leaf(Leaf),
 }
 
+/// A condition that was made ready.
 #[derive(Clone, Debug)]
-pub(super) struct Leaf {
+pub(crate) struct Leaf {
     pub field: usize,
-    kind: Kind,
+    pub kind: Kind,
     /// The leaf holds where the test does not, and where the value is missing.
     pub negated: bool,
     pub test: Test,
@@ -81,7 +83,7 @@ pub(super) struct Leaf {
 
 /// What is asked of a present value.
 #[derive(Clone, Debug)]
-pub(super) enum Test {
+pub(crate) enum Test {
     Present,
     Text(FoldedSet),
     Contains(Needle),
@@ -121,6 +123,11 @@ impl Compiled {
         &self.fields_read
     }
 
+    /// Whether what the tree says of a subject stays the same as time goes by.
+    pub fn is_timeless(&self) -> bool {
+        self.root.is_timeless()
+    }
+
     /// Whether the tree holds for `subject`. One `now` serves a whole batch.
     pub fn matches<S: Subject + ?Sized>(&self, subject: &S, now: Timestamp) -> Outcome {
         self.root.evaluate(subject, now)
@@ -144,6 +151,13 @@ impl Step {
         match self {
             Self::Group(_, steps) => steps.iter().for_each(|step| step.collect_fields(fields)),
             Self::Leaf(leaf) => fields.push(leaf.field),
+        }
+    }
+
+    fn is_timeless(&self) -> bool {
+        match self {
+            Self::Group(_, steps) => steps.iter().all(Self::is_timeless),
+            Self::Leaf(leaf) => !matches!(leaf.test, Test::OlderThan(_) | Test::WithinLast(_)),
         }
     }
 
@@ -216,7 +230,7 @@ impl Test {
     }
 
     /// Whether a present value that fits the field's kind passes.
-    fn passes(&self, value: Value<'_>, now: Timestamp) -> bool {
+    pub(crate) fn passes(&self, value: Value<'_>, now: Timestamp) -> bool {
         match (self, value) {
             (Self::Present, _) => true,
             (Self::Text(set), Value::Text(text)) => set.contains(text),

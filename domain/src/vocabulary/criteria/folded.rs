@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 
 /// A set of texts, folded.
 #[derive(Clone, Debug)]
-pub(super) struct FoldedSet(Box<[Box<str>]>);
+pub(crate) struct FoldedSet(Box<[Box<str>]>);
 
 impl FoldedSet {
     pub fn new(texts: impl Iterator<Item = String>) -> Self {
@@ -42,7 +42,7 @@ pub(super) fn starts_with(text: &str, folded: &str) -> bool {
 /// A folded text to look for inside of others, in time linear in theirs (Knuth, Morris and Pratt):
 /// neither operands nor values are ours, so a quadratic search would be a weapon.
 #[derive(Clone, Debug)]
-pub(super) struct Needle {
+pub(crate) struct Needle {
     folded: Box<str>,
     /// For each prefix, the length of the longest proper prefix that also ends it.
     borders: Box<[u16]>,

@@ -22,7 +22,7 @@ const NUMBERS: &[f64] = &[-1.0, 0.0, -0.0, 0.1, 0.5, 1.0, 7.0, 7.5, 10.0, 11.0, 
 const TIMES: &[&str] =
     &["2026-11-14T08:00:00Z", "2026-11-20", "2026-11-21T10:00:00+02:00", "2026-11-21T08:00:00.000001Z"];
 const SPANS: &[&str] = &["0s", "1s", "60s", "1d", "7d", "1w"];
-const NOW: Timestamp = Timestamp(1_795_248_000_000_000);
+pub(crate) const NOW: Timestamp = Timestamp(1_795_248_000_000_000);
 
 fn id(number: u8) -> Uuid {
     Uuid::from_u128(u128::from(number))
@@ -30,7 +30,7 @@ fn id(number: u8) -> Uuid {
 
 /// A value that a test can own; `Fault` is one that cannot be read.
 #[derive(Clone, Debug, PartialEq)]
-enum Seen {
+pub(crate) enum Seen {
     Missing,
     Text(String),
     Number(f64),
@@ -43,7 +43,7 @@ enum Seen {
 }
 
 #[derive(Clone, Debug)]
-struct Record(Vec<Seen>);
+pub(crate) struct Record(pub Vec<Seen>);
 
 impl Subject for Record {
     fn read(&self, field: usize) -> Result<Value<'_>, ReadFault> {
@@ -107,7 +107,7 @@ fn condition(fields: &'static [Field]) -> BoxedStrategy<Json> {
     Union::new(leaves).boxed()
 }
 
-fn tree(fields: &'static [Field]) -> BoxedStrategy<Json> {
+pub(crate) fn tree(fields: &'static [Field]) -> BoxedStrategy<Json> {
     condition(fields)
         .prop_recursive(4, 40, 4, |inner| {
             (select(&["AND", "or", "Or"][..]), prop::collection::vec(inner, 1..5))
@@ -159,7 +159,7 @@ fn present(field: &'static Field) -> BoxedStrategy<Seen> {
 }
 
 /// What a field may be by its declaration.
-fn proper(field: &'static Field) -> BoxedStrategy<Seen> {
+pub(crate) fn proper(field: &'static Field) -> BoxedStrategy<Seen> {
     let empty = match field.kind.family() {
         Family::Text => Seen::Text(String::new()),
         Family::List => Seen::List(Vec::new()),
@@ -173,7 +173,7 @@ fn proper(field: &'static Field) -> BoxedStrategy<Seen> {
 }
 
 /// What a subject may come up with, proper or not.
-fn anything(field: &'static Field) -> BoxedStrategy<Seen> {
+pub(crate) fn anything(field: &'static Field) -> BoxedStrategy<Seen> {
     prop_oneof![
         8 => proper(field),
         1 => Just(Seen::Missing),
@@ -186,11 +186,11 @@ fn anything(field: &'static Field) -> BoxedStrategy<Seen> {
     .boxed()
 }
 
-fn record(of: fn(&'static Field) -> BoxedStrategy<Seen>) -> BoxedStrategy<Record> {
+pub(crate) fn record(of: fn(&'static Field) -> BoxedStrategy<Seen>) -> BoxedStrategy<Record> {
     FINDING.fields.iter().map(of).collect::<Vec<_>>().prop_map(Record).boxed()
 }
 
-fn parse(json: &Json) -> Criteria {
+pub(crate) fn parse(json: &Json) -> Criteria {
     Criteria::parse(&FINDING, json).unwrap_or_else(|faults| panic!("{json} was refused: {faults}"))
 }
 

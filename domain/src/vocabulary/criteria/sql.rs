@@ -21,7 +21,7 @@ use crate::vocabulary::operator::Comparison;
 use crate::vocabulary::time::Timestamp;
 
 /// The databases that SQL is written for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dialect {
     Sqlite,
     Postgres,
@@ -92,7 +92,7 @@ impl Writer {
     fn leaf(&mut self, leaf: &Leaf) -> String {
         let field = &self.catalogue.fields[leaf.field];
         self.filter.needs_asset |= field.column.table == Table::Asset;
-        let column = format!("{}.{}", field.column.table.alias(), field.column.name);
+        let column = field.column.sql();
         let passes = self.passes(field, &column, &leaf.test);
         // A test of a list is never NULL, and false on a missing one.
         let nullable = !field.always_present && field.kind.family() != Family::List;

@@ -51,7 +51,7 @@ impl Value<'_> {
     }
 
     /// Whether a field of `kind` can have this value.
-    pub(super) fn fits(&self, kind: Kind) -> bool {
+    pub(crate) fn fits(&self, kind: Kind) -> bool {
         match (self, kind.family()) {
             (Self::Missing, _)
             | (Self::Text(_), Family::Text)

@@ -19,8 +19,14 @@ fields! {
             "The CVSS base score, 0 to 10.";
         EpssScore = "epss_score", "EPSS score", Kind::Number { min: Some(0.0), max: Some(1.0) }, optional, Finding."epss_score",
             "The probability of exploitation in the next 30 days, 0 to 1.";
+        EpssPercentile = "epss_percentile", "EPSS percentile", Kind::Number { min: Some(0.0), max: Some(1.0) }, optional, Finding."epss_percentile",
+            "The share of all scored CVEs with the same or a lower EPSS score, 0 to 1.";
         KnownExploit = "known_exploit", "Known exploit", Kind::Bool, optional, Finding."known_exploit",
             "Whether an exploit is known.";
+        KevDueAt = "kev_due_at", "KEV due date", Kind::Time, optional, Finding."kev_due_at",
+            "When CISA's catalogue of known exploited vulnerabilities wants it mended: the earliest date of its CVEs.";
+        RansomwareUse = "ransomware_use", "Ransomware use", Kind::Bool, optional, Finding."ransomware_use",
+            "Whether ransomware is known to use it; missing where no CVE of it is known to be exploited.";
         SlaBreached = "sla_breached", "SLA breached", Kind::Bool, optional, Finding."sla_breached",
             "Whether the due date has passed unmet.";
     }

@@ -10,7 +10,7 @@ use crate::intake::late::{Scope, Weight};
 use crate::intake::limits::{Limits, too_large};
 use crate::intake::package::Package;
 use crate::intake::place::Meter;
-use crate::intake::report::ReportedAsset;
+use crate::intake::report::{Product as Named, ReportedAsset};
 use crate::intake::text;
 use crate::vocabulary::time::Timestamp;
 
@@ -52,6 +52,9 @@ pub struct Subject {
     pub component: String,
     pub version: Option<String>,
     pub purl: Option<String>,
+    /// What it is at last a component of, and whether that is another product.
+    pub product: Named,
+    pub part: bool,
 }
 
 #[derive(Deserialize)]
@@ -278,7 +281,9 @@ impl Advisory {
             component: name.unwrap_or_else(|| component.name.clone()),
             version: package.and_then(|package| package.version).or_else(|| component.version.clone()),
             purl,
-            key: product.name,
+            product: Named { name: whole.without_version(), purl: whole.purl.clone() },
+            part: product.relation.is_some(),
+            key: product.name.clone(),
         }
     }
 }

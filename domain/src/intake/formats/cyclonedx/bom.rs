@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::intake::late::Weight;
 use crate::intake::package::Package;
-use crate::intake::report::ReportedAsset;
+use crate::intake::report::{Product, ReportedAsset};
 
 #[derive(Clone, Debug, Default)]
 pub struct Bom {
@@ -96,6 +96,17 @@ impl Bom {
             (Some(name), _) => ReportedAsset { name, kind },
             (None, by_caller) => ReportedAsset { name: by_caller.unwrap_or_default().to_owned(), kind },
         }
+    }
+
+    /// What the bill is about as a product, and whether `subject` is another component of it.
+    pub fn product(&self, subject: Option<&Subject>) -> (Product, bool) {
+        let Some(about) = &self.about else { return (Product::default(), false) };
+        let itself = |subject: &Subject| match (&subject.purl, &about.purl) {
+            (Some(purl), Some(own)) => purl == own,
+            _ => subject.name == about.full_name(),
+        };
+        let name = self.asset(None).name;
+        (Product { name, purl: about.purl.clone() }, subject.is_some_and(|subject| !itself(subject)))
     }
 
     /// What `reference` points at.

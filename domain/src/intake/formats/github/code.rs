@@ -49,6 +49,7 @@ pub const FORMAT: Entry = Entry {
         ("time of the scan", "the latest `updated_at`"),
     ],
     mapped: false,
+    vex: None,
     sniff: |head| head.has("most_recent_instance") && head.has("rule"),
     reader: |plan| Ok(records::reader(plan, SHAPE)),
 };

@@ -61,6 +61,7 @@ pub const FORMAT: Entry = Entry {
         ("time of the scan", "the latest `updated_at`"),
     ],
     mapped: false,
+    vex: None,
     sniff: |head| head.has("security_advisory") && head.has("dependency"),
     reader: |plan| Ok(records::reader(plan, SHAPE)),
 };

@@ -42,6 +42,7 @@ pub const FORMAT: Entry = Entry {
         ("time of the scan", "the latest `updated_at`"),
     ],
     mapped: false,
+    vex: None,
     sniff: |head| head.has("secret_type") && head.has("number"),
     reader: |plan| Ok(records::reader(plan, SHAPE)),
 };

@@ -1,4 +1,4 @@
-//! One row of `sighting`.
+//! One row of `cve_fact`.
 
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
@@ -7,14 +7,16 @@ use sea_orm::entity::prelude::{
 use uuid::Uuid;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
-#[sea_orm(table_name = "sighting")]
+#[sea_orm(table_name = "cve_fact")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
-    pub series_id: Uuid,
+    pub company_id: Uuid,
     #[sea_orm(primary_key, auto_increment = false)]
-    pub finding_id: Uuid,
-    pub scan_id: Uuid,
-    pub seen_at: i64,
+    pub feed: i32,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub cve_id: String,
+    pub fact: Option<String>,
+    pub load: i64,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

@@ -1,0 +1,101 @@
+//! The pass over many findings at once: what [`super::pass::pass`] makes of each of them, by an
+//! index over the criteria of all rules. Pure.
+//!
+//! Findings do not see each other, so a block of them is walked rule by rule: the index tells which
+//! rules may hold anywhere in the block, each of these is asked about all findings at once, and
+//! those that it holds for let it speak. What a rule changes is read anew where a later rule reads it.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::pass::{LiveRule, Passed, UNDECIDED, Walk};
+use crate::finding::facts::Finding;
+use crate::finding::layers::Statement;
+use crate::inventory::asset::Asset;
+use crate::vocabulary::field::finding::FindingField;
+use crate::vocabulary::time::Timestamp;
+
+mod block;
+mod index;
+mod rows;
+
+#[cfg(test)]
+mod properties;
+
+pub use block::{Block, Judged};
+pub use index::Index;
+pub use rows::{Rows, WIDTH};
+
+/// The rules of a rule set, in the order of the walk, with the index over their criteria.
+#[derive(Debug)]
+pub struct Matcher {
+    rules: Vec<LiveRule>,
+    index: Index,
+    places: HashMap<Uuid, usize>,
+}
+
+/// The fields that a rule changed, and on which rows.
+#[derive(Default)]
+struct Changed(Vec<(usize, Rows)>);
+
+impl Matcher {
+    pub fn new(rules: Vec<LiveRule>) -> Self {
+        let index = Index::new(rules.iter().map(|rule| rule.criteria.as_ref().ok()));
+        let places = rules.iter().enumerate().map(|(at, rule)| (rule.id, at)).collect();
+        Self { rules, index, places }
+    }
+
+    pub fn rules(&self) -> &[LiveRule] {
+        &self.rules
+    }
+
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Walks the rules over each finding, as [`super::pass::pass`] does.
+    pub fn pass(&self, findings: &[(&Finding, &Asset)], now: Timestamp) -> Vec<Option<Passed>> {
+        findings.chunks(WIDTH).flat_map(|block| self.pass_block(block, now)).collect()
+    }
+
+    fn pass_block(&self, findings: &[(&Finding, &Asset)], now: Timestamp) -> Vec<Option<Passed>> {
+        let place = |rule: Uuid| self.places.get(&rule).copied();
+        let mut walks: Vec<Walk<'_>> =
+            findings.iter().map(|(finding, asset)| Walk::new(finding, asset, &self.rules, place)).collect();
+        let mut active: Rows = (0..walks.len()).filter(|row| walks[*row].is_active()).collect();
+        let mut block = Block::new(&self.index, &walks, active, now);
+        let mut next = block.next(0);
+        while let Some(at) = next.filter(|_| !active.is_empty()) {
+            let rule = &self.rules[at];
+            let Judged { holds, errors } = block.judge(at, active, &walks);
+            let mut changed = Changed::default();
+            for row in (holds | errors).iter() {
+                let outcome = match &rule.criteria {
+                    Err(reason) => Err(reason.as_str()),
+                    Ok(_) if errors.contains(row) => Err(UNDECIDED),
+                    Ok(_) => Ok(()),
+                };
+                walks[row].turn(at, rule, outcome, now, |statement| changed.note(statement, row));
+                if !walks[row].is_active() {
+                    active.remove(row);
+                }
+            }
+            for (field, rows) in changed.0 {
+                block.renew(field, rows & active, at, &walks);
+            }
+            next = block.next(at + 1);
+        }
+        walks.into_iter().map(|walk| walk.end(&self.rules)).collect()
+    }
+}
+
+impl Changed {
+    fn note(&mut self, statement: &Statement, row: usize) {
+        let Some(field) = FindingField::from_key(statement.field()) else { return };
+        match self.0.iter_mut().find(|(at, _)| *at == field.index()) {
+            Some((_, rows)) => rows.insert(row),
+            None => self.0.push((field.index(), Rows::from_iter([row]))),
+        }
+    }
+}
