@@ -124,7 +124,8 @@ impl Import {
         }
         let outcome = batch.pass(None);
         // What people decided, or ended, is not closed; but it is not present any more.
-        let missed = outcome.unchanged().iter().filter_map(|id| Some((*id, *seen.get(id)?))).collect::<Vec<_>>();
+        let missed =
+            outcome.unchanged().iter().filter_map(|id| Some((*id, *seen.get(id)?))).collect::<Vec<_>>();
         let mut after = stored.clone();
         after.closing = true;
         after.counts = Counts { closed: after.counts.closed + outcome.changed(), ..after.counts };
@@ -132,7 +133,9 @@ impl Import {
         let mut tx = db.begin(&actor, &self.scope, now).await?;
         // Where the series moved on meanwhile, what was read of it was seen later than it said.
         let stands = tx.lock_series(self.series.id).await?;
-        if stands.is_none_or(|series| series.seen_at != self.series.seen_at) || !outcome.write(&mut tx).await? {
+        if stands.is_none_or(|series| series.seen_at != self.series.seen_at)
+            || !outcome.write(&mut tx).await?
+        {
             return Ok((Attempt::Again, 0));
         }
         tx.miss_findings(&missed).await?;

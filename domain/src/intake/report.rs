@@ -158,9 +158,10 @@ impl Reported {
         let texts = texts.into_iter().chain(said).flatten().map(String::len);
         let lists = [&self.identity, &self.cve_ids, &self.cwe_ids, &self.references, &self.tags];
         let lists = lists.into_iter().flatten().map(|value| value.len() + ELEMENT);
-        let vex = self.vex.iter().flat_map(|vex| {
-            vex.vulnerabilities.iter().chain([&vex.product.name]).chain(&vex.product.purl)
-        });
+        let vex = self
+            .vex
+            .iter()
+            .flat_map(|vex| vex.vulnerabilities.iter().chain([&vex.product.name]).chain(&vex.product.purl));
         let vex = vex.map(|name| name.len() + ELEMENT);
         lines.into_iter().chain(texts).chain(lists).chain(vex).sum()
     }

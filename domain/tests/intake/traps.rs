@@ -31,7 +31,7 @@ fn gone_through(file: &NamedTempFile, format: Format, limits: &Limits) -> Result
     let plan = Plan { mapping: mapping.as_ref(), asset: Some("the shop") };
     let checked = check(file.path(), Some(format), &plan, limits)?;
     let scratch = TempDir::new().expect("a temporary folder");
-    read(file.path(), &checked, limits, scratch.path(), &mut |_, _| Ok(()))?;
+    read(file.path(), &checked, limits, scratch.path(), &mut |_| Ok(()))?;
     Ok((checked.entries, checked.findings))
 }
 
