@@ -97,16 +97,21 @@ fn accepted(path: &Path, checked: &Checked) {
         *counts.entry(reported.severity).or_default() += 1;
         promised(reported);
     }
-    assert!(checked.counts.iter().all(|(severity, count)| counts.get(&severity).copied().unwrap_or(0) == count));
+    assert!(
+        checked.counts.iter().all(|(severity, count)| counts.get(&severity).copied().unwrap_or(0) == count)
+    );
     let assets: BTreeSet<&str> = first.iter().map(|(reported, _)| reported.asset.name.as_str()).collect();
-    assert!(assets.iter().copied().eq(checked.assets.iter().map(String::as_str)), "the assets are those of findings");
+    assert!(
+        assets.iter().copied().eq(checked.assets.iter().map(String::as_str)),
+        "the assets are those of findings"
+    );
 }
 
 fn reading(path: &Path, checked: &Checked) -> Vec<(Reported, Fingerprint)> {
     let mut found = Vec::new();
     let scratch = SCRATCH.path().join("aside");
-    let done = read(path, checked, &LIMITS, &scratch, &mut |reported, fingerprint| {
-        found.push((reported, fingerprint));
+    let done = read(path, checked, &LIMITS, &scratch, &mut |handed| {
+        found.push((handed.reported, handed.fingerprint));
         Ok(())
     });
     done.unwrap_or_else(|error| panic!("what was accepted cannot be read: {error}: {:?}", error.details));

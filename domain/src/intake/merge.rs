@@ -60,11 +60,18 @@ pub fn merge(first: Reported, second: Reported, list: usize) -> Reported {
     }
 }
 
-fn unite(mut first: Vec<String>, second: Vec<String>, most: usize) -> Vec<String> {
-    if !second.is_empty() && first.len() < most {
-        let known: HashSet<&str> = first.iter().map(String::as_str).collect();
-        let new: Vec<String> = second.into_iter().filter(|value| !known.contains(value.as_str())).collect();
-        first.extend(new);
+/// Few values are looked for one by one: a set of all that is known, for each entry, is more work.
+const FEW: usize = 8;
+
+fn unite(mut first: Vec<String>, mut second: Vec<String>, most: usize) -> Vec<String> {
+    if first.len() < most {
+        if second.len() <= FEW {
+            second.retain(|value| !first.contains(value));
+        } else {
+            let known: HashSet<&str> = first.iter().map(String::as_str).collect();
+            second.retain(|value| !known.contains(value.as_str()));
+        }
+        first.extend(second);
     }
     first.truncate(most);
     first

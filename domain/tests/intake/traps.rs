@@ -431,7 +431,8 @@ fn twice_the_report_is_twice_the_work() {
             twice.taken >> 10,
             twice.peak >> 10
         );
-        assert!(twice.taken < once.taken * 5 / 2, "{name}: {once:?} became {twice:?}");
+        // Excerpts grow up to their bound, so it is a little more than twice; a square is four times.
+        assert!(twice.taken < once.taken * 3, "{name}: {once:?} became {twice:?}");
         assert!(twice.peak < 16 * MIB, "{name}: {twice:?}");
     }
 }

@@ -15,6 +15,8 @@ use crate::vocabulary::time::Timestamp;
 
 /// Bytes that are kept of one text of a rule.
 const KEPT: usize = 4 << 10;
+/// Roots of paths that are kept: each path is held against all of them.
+const ROOTS: usize = 100;
 
 /// What is known of a run beside its results.
 #[derive(Clone, Debug, Default)]
@@ -262,8 +264,11 @@ pub fn learn(
         }),
         "originalUriBaseIds" => value.object(&mut |id, base| {
             let mut base = base.get::<Option<Location>>()?.unwrap_or_default();
+            base.uri = base.uri.map(shorten);
             add(id.len() + base.weight(), &mut |run| {
-                run.bases.insert(id.to_owned(), std::mem::take(&mut base));
+                if run.bases.len() < ROOTS {
+                    run.bases.insert(id.to_owned(), std::mem::take(&mut base));
+                }
             })
         }),
         "versionControlProvenance" => value.array(&mut |provenance| {
