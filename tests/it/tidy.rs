@@ -220,6 +220,7 @@ fn every_store_function_takes_a_scope() {
         "domain/src/store/sql.rs: run",
         // The last step of a transaction, which has its company.
         "domain/src/ledger/store.rs: open",
+        "domain/src/ledger/store.rs: lock",
         "domain/src/ledger/store.rs: seal",
         "domain/src/ledger/store.rs: seal_under",
     ];
