@@ -2,7 +2,7 @@
 //! what is found, and most rules speak of something in particular.
 
 use domain::finding::facts::{Evidence, Finding, Shown};
-use domain::finding::layers::{Layers, Scalar, ScalarField, SetField, Source, Statement};
+use domain::finding::layers::{Layers, Scalar, ScalarField, SetField, Statement};
 use domain::inventory::asset::Asset;
 use domain::rule::action::{
     AcceptedRisk, Action, AppendTag, Assign, NormalizeTitle, OverrideSeverity, SetRemediation, SetVulnType,
@@ -207,6 +207,9 @@ fn finding(n: usize, asset: &Asset, dice: &mut Dice) -> Finding {
         project: project(dice.skewed(PROJECTS)),
         asset: asset.id,
         fingerprint: Uuid::from_u128(n as u128),
+        issue: Uuid::from_u128(n as u128),
+        issue_by: None,
+        sighting: None,
         evidence: Evidence {
             class: *fixed.pick(&[FindingClass::ALL[0], FindingClass::ALL[0], FindingClass::ALL[1]]),
             description: Some(
@@ -215,7 +218,6 @@ fn finding(n: usize, asset: &Asset, dice: &mut Dice) -> Finding {
             scanner_source: scanner.to_owned(),
             scanner_category: Some((*fixed.pick(CATEGORIES)).to_owned()),
             scanner_reference: Some(format!("{}-{}", scanner, weakness)),
-            cvss_vector: None,
             endpoint: on_web.then(|| format!("https://{}/path/{}", asset.name, dice.below(40))),
             port: on_web.then(|| *dice.pick(&[80, 443, 443, 8080, 22])),
             component_name: (!on_web).then(|| component(part)),

@@ -351,7 +351,7 @@ impl Issue {
         let fixed = nearest.unwrap_or_else(|| self.fixed_in.join(", "));
         let upgradable = self.is_upgradable == Some(true);
         let helps = [self.is_upgradable, self.is_patchable, self.is_pinnable];
-        let fix_available = match helps.iter().any(|help| *help == Some(true)) || !fixed.is_empty() {
+        let fix_available = match helps.contains(&Some(true)) || !fixed.is_empty() {
             true => Some(true),
             false => helps.iter().any(Option::is_some).then_some(false),
         };
