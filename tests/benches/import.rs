@@ -307,7 +307,7 @@ async fn import(domain: &Domain, actor: &Actor, project: uuid::Uuid, findings: u
     let steps = domain.job_steps(actor, job.id, Some(0)).await.expect("steps");
     let mut steps = std::pin::pin!(steps);
     while let Some(step) = steps.next().await {
-        if check.is_none() && step.expect("a step").stage == "storing" {
+        if check.is_none() && step.expect("a step").progress.stage == "storing" {
             check = Some(start.elapsed());
         }
     }

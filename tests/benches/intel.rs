@@ -143,6 +143,7 @@ async fn run(database: &str, findings: usize) {
         format: Some(Format::Jsonl),
         mapping: serde_json::from_value(json!({ "columns": columns, "identity": ["scanner_reference"] }))
             .expect("a mapping"),
+        saved: None,
         asset: None,
         series: Some("bench".to_owned()),
         complete: true,

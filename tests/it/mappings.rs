@@ -66,7 +66,7 @@ async fn a_mapping_is_saved_and_used(world: &World) {
     let again = json!({ "input": { "name": "Quarterly", "format": "CSV", "mapping": mapping() } });
     assert_eq!(refused(&analyst, CREATE, again).await["code"], "TAKEN");
     let typed = json!({ "input": { "name": "Typed", "format": "SARIF", "mapping": mapping() } });
-    assert_eq!(refused(&analyst, CREATE, typed).await["field"], json!(["format"]));
+    assert_eq!(refused(&analyst, CREATE, typed).await["field"], json!(["input", "format"]));
     let bare = json!({ "input": { "name": "Bare", "format": "CSV", "mapping": { "columns": [] } } });
     assert_eq!(refused(&analyst, CREATE, bare).await["code"], "REQUIRED");
     let not_allowed = json!({ "input": { "name": "No", "format": "CSV", "mapping": mapping() } });
@@ -109,9 +109,15 @@ async fn a_mapping_is_saved_and_used(world: &World) {
     );
 
     let both = json!({ "project": project["projects"]["nodes"][0]["id"], "name": "r.csv", "savedMapping": saved["id"], "mapping": mapping() });
-    assert_eq!(refused(&analyst, start, json!({ "input": both })).await["field"], json!(["savedMapping"]));
+    assert_eq!(
+        refused(&analyst, start, json!({ "input": both })).await["field"],
+        json!(["input", "savedMapping"])
+    );
     let typed = json!({ "project": project["projects"]["nodes"][0]["id"], "name": "r.csv", "savedMapping": saved["id"], "format": "JSONL" });
-    assert_eq!(refused(&analyst, start, json!({ "input": typed })).await["field"], json!(["format"]));
+    assert_eq!(
+        refused(&analyst, start, json!({ "input": typed })).await["field"],
+        json!(["input", "format"])
+    );
 
     let delete = "mutation($id: ID!) { savedMappingDelete(id: $id, expectedVersion: 2) { deletedId userErrors { code } } }";
     assert_eq!(analyst.done(delete, json!({ "id": saved["id"] })).await["deletedId"], saved["id"]);

@@ -92,8 +92,8 @@ impl Domain {
 
     /// Says that these findings are one issue, that of the first; the first of them.
     pub async fn finding_link(&self, actor: &Actor, ids: &[Uuid]) -> Result<Finding> {
-        let [first, _, ..] = ids else {
-            return Err(Error::invalid("ids", "Name two findings or more."));
+        let Some(first) = ids.first() else {
+            return Err(Error::invalid("ids", "Name the findings."));
         };
         let first = self.finding(actor, *first).await.map_err(|error| error.at("0").at("ids"))?;
         self.finding_correlate(actor, ids, &Edit::Link { issue: Some(first.issue) }).await

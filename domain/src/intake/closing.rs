@@ -23,6 +23,22 @@ use crate::store::is_transient;
 /// How many findings of a series are looked at together.
 const PAGE: i64 = 5_000;
 
+/// What came of the closing.
+pub(super) enum Close {
+    Done(Rest),
+    /// Another import of the series ended meanwhile: what was read of it is out of date.
+    Moved,
+    /// The job is no longer ours.
+    Lost,
+}
+
+/// What came of closing some findings: how many are not present any more.
+enum Closed {
+    Left(i64),
+    Moved,
+    Lost,
+}
+
 /// What the end of an import relies on.
 pub(super) struct Rest {
     /// How many findings are present in the series when nothing is left to be closed.
@@ -41,8 +57,8 @@ pub(super) enum End {
 }
 
 impl Import {
-    /// Closes what the series saw before and this report does not name. `None`: no longer ours.
-    pub(super) async fn close(&self, stored: &mut Stored, stop: &CancellationToken) -> Result<Option<Rest>> {
+    /// Closes what the series saw before and this report does not name.
+    pub(super) async fn close(&self, stored: &mut Stored, stop: &CancellationToken) -> Result<Close> {
         let db = self.domain.db();
         let series = self.series.id;
         let mut present = db.count_present(&self.scope, series).await?;
@@ -59,8 +75,11 @@ impl Import {
                 });
                 let missing: Vec<Uuid> = missing.map(|finding| finding.id).collect();
                 for gone in missing.chunks(CHUNK) {
-                    let Some(left) = self.close_all(gone, stored, stop).await? else { return Ok(None) };
-                    present -= left;
+                    match self.close_all(gone, stored, stop).await? {
+                        Closed::Left(left) => present -= left,
+                        Closed::Moved => return Ok(Close::Moved),
+                        Closed::Lost => return Ok(Close::Lost),
+                    }
                 }
             }
             after = Uuid::nil();
@@ -69,8 +88,10 @@ impl Import {
                 let gone = db.reopened_in(&self.scope, series, self.scanned_at, after, most).await?;
                 let Some(last) = gone.last() else { break };
                 after = *last;
-                if self.close_all(&gone, stored, stop).await?.is_none() {
-                    return Ok(None);
+                match self.close_all(&gone, stored, stop).await? {
+                    Closed::Left(_) => {}
+                    Closed::Moved => return Ok(Close::Moved),
+                    Closed::Lost => return Ok(Close::Lost),
                 }
             }
         }
@@ -79,27 +100,28 @@ impl Import {
         let since = stored.since.unwrap_or(0);
         let others = self.proof.covers
             && db.others_changed(&self.scope, self.params.project, (since, head), &cause).await?;
-        Ok(Some(Rest { present, quiet: (!others).then_some(head) }))
+        Ok(Close::Done(Rest { present, quiet: (!others).then_some(head) }))
     }
 
-    /// Closes these findings, and says how many are not present any more. `None`: no longer ours.
+    /// Closes these findings.
     async fn close_all(
         &self,
         gone: &[Uuid],
         stored: &mut Stored,
         stop: &CancellationToken,
-    ) -> Result<Option<i64>> {
+    ) -> Result<Closed> {
         for _ in 0..TRIES {
             if stop.is_cancelled() {
-                return Ok(None);
+                return Ok(Closed::Lost);
             }
             match self.close_chunk(gone, stored).await {
-                Ok((Attempt::Kept(after), left)) => {
+                Ok(Some((Attempt::Kept(after), left))) => {
                     *stored = after;
-                    return Ok(Some(left));
+                    return Ok(Closed::Left(left));
                 }
-                Ok((Attempt::Lost, _)) => return Ok(None),
-                Ok((Attempt::Again, _)) => {}
+                Ok(Some((Attempt::Lost, _))) => return Ok(Closed::Lost),
+                Ok(Some((Attempt::Again, _))) => {}
+                Ok(None) => return Ok(Closed::Moved),
                 Err(error) if is_transient(&error) => {}
                 Err(error) => return Err(error),
             }
@@ -107,7 +129,8 @@ impl Import {
         Err(Error::internal("what is gone was written by others every time it was tried"))
     }
 
-    async fn close_chunk(&self, gone: &[Uuid], stored: &Stored) -> Result<(Attempt, i64)> {
+    /// Closes a chunk, and says how many are not present any more. `None`: the series moved on.
+    async fn close_chunk(&self, gone: &[Uuid], stored: &Stored) -> Result<Option<(Attempt, i64)>> {
         let db = self.domain.db();
         let now = self.domain.clock().now();
         let gone = db.findings_by_id(&self.scope, gone).await?;
@@ -133,17 +156,18 @@ impl Import {
         let mut tx = db.begin(&actor, &self.scope, now).await?;
         // Where the series moved on meanwhile, what was read of it was seen later than it said.
         let stands = tx.lock_series(self.series.id).await?;
-        if stands.is_none_or(|series| series.seen_at != self.series.seen_at)
-            || !outcome.write(&mut tx).await?
-        {
-            return Ok((Attempt::Again, 0));
+        if stands.is_none_or(|series| series.seen_at != self.series.seen_at) {
+            return Ok(None);
+        }
+        if !outcome.write(&mut tx).await? {
+            return Ok(Some((Attempt::Again, 0)));
         }
         tx.miss_findings(&missed).await?;
         if !tx.step_job(&self.job, &after.step(&self.checked, "closing", None)).await? {
-            return Ok((Attempt::Lost, 0));
+            return Ok(Some((Attempt::Lost, 0)));
         }
         tx.commit().await?;
-        Ok((Attempt::Kept(after), left))
+        Ok(Some((Attempt::Kept(after), left)))
     }
 
     /// Ends the job and its scan, and lets the series tell what was seen; unless something came in

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::chunk::{Attempt, Chunk, Prepared};
-use super::closing::End;
+use super::closing::{Close, End};
 use super::format::{Format, Plan};
 use super::import::ImportParams;
 use super::proof::{Proof, prove, rules_digest};
@@ -94,7 +94,14 @@ impl Domain {
             if !stored.closing && !import.store(&mut stored, stop).await? {
                 return Ok(Left::Stopped);
             }
-            let Some(rest) = import.close(&mut stored, stop).await? else { return Ok(Left::Stopped) };
+            let rest = match import.close(&mut stored, stop).await? {
+                Close::Done(rest) => rest,
+                Close::Moved => {
+                    stored.begin_again();
+                    continue;
+                }
+                Close::Lost => return Ok(Left::Stopped),
+            };
             if import.is_vex() && !import.tell(&mut stored, stop).await? {
                 return Ok(Left::Stopped);
             }

@@ -81,7 +81,10 @@ impl IssueMutation {
     async fn finding_link(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The global ids of two findings or more, at most 200.")] ids: Vec<ID>,
+        #[graphql(
+            desc = "The global ids of the findings, at most 200. One alone stays in its issue, whatever the rule says later."
+        )]
+        ids: Vec<ID>,
         #[graphql(desc = "Makes the mutation happen once, however often it is sent with this key.")]
         idempotency_key: Option<String>,
     ) -> async_graphql::Result<FindingLinkPayload> {
