@@ -404,24 +404,22 @@ fn to_sweep(sql: Sql, scope: &Scope, asset: Option<Uuid>) -> Result<Sql> {
     })
 }
 
+/// The names of vulnerabilities that findings came to have, and those that they no longer do.
+type Named = (Vec<(String, Uuid)>, Vec<(String, Uuid)>);
+
 /// Findings in the form in which they are written.
 pub(crate) struct Written {
     new: Rows,
     changed: Rows,
     sighted: bool,
     /// The CVE ids that findings came to show, and those that they no longer do.
-    cves: (Vec<(String, Uuid)>, Vec<(String, Uuid)>),
+    cves: Named,
 }
 
 impl Written {
     /// `new` ones, and `changed` ones in the order of their ids, each one write after the revision
     /// at which it was read.
-    pub fn new(
-        new: &[Finding],
-        changed: &[Finding],
-        sighted: bool,
-        cves: (Vec<(String, Uuid)>, Vec<(String, Uuid)>),
-    ) -> Self {
+    pub fn new(new: &[Finding], changed: &[Finding], sighted: bool, cves: Named) -> Self {
         let rows = |findings: &[Finding], scanned: bool| {
             let mut rows = Rows::new(COLUMNS, findings.len());
             for finding in findings {

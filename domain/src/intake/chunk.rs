@@ -152,10 +152,8 @@ impl Import {
 
     /// Writes what was prepared.
     pub(super) async fn keep(&self, prepared: Prepared, stored: &Stored) -> Result<Attempt> {
-        let mut tx = self.domain.db().begin_with(&self.scope, prepared.pending).await?;
-        if !asset::insert_new(&mut tx, &prepared.assets).await?
-            || !tx.write_findings(prepared.written).await?
-        {
+        let tx = self.domain.db().begin_with(&self.scope, prepared.pending).await?;
+        if !asset::insert_new(&tx, &prepared.assets).await? || !tx.write_findings(prepared.written).await? {
             return Ok(Attempt::Again);
         }
         tx.sight_findings(self.series.id, self.scanned_at, &prepared.seen).await?;

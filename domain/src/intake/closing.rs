@@ -64,11 +64,10 @@ impl Import {
         let mut present = db.count_present(&self.scope, series).await?;
         if self.params.complete && self.series.seen_at <= self.scanned_at {
             let all_named = !stored.elsewhere && u64::try_from(present) == Ok(self.checked.findings);
-            let mut after = Uuid::nil();
-            while !all_named {
+            let mut next = (!all_named).then_some(Uuid::nil());
+            while let Some(after) = next {
                 let page = db.present_in(&self.scope, series, after, PAGE).await?;
-                let Some(last) = page.last() else { break };
-                after = last.id;
+                next = page.last().map(|last| last.id);
                 let missing = page.iter().filter(|finding| {
                     finding.seen_at < self.scanned_at
                         && self.checked.named.find(finding.fingerprint).is_none()
@@ -82,7 +81,7 @@ impl Import {
                     }
                 }
             }
-            after = Uuid::nil();
+            let mut after = Uuid::nil();
             loop {
                 let most = i64::try_from(CHUNK).unwrap_or(i64::MAX);
                 let gone = db.reopened_in(&self.scope, series, self.scanned_at, after, most).await?;

@@ -38,7 +38,8 @@ fn most_binds(dialect: Dialect) -> usize {
 }
 
 /// The texts of the fixed sizes, by their dialect, size, and the text around the list: they are long.
-static TEXTS: LazyLock<Mutex<HashMap<(Dialect, usize, String), String>>> = LazyLock::new(Mutex::default);
+static TEXTS: LazyLock<Mutex<Texts>> = LazyLock::new(Mutex::default);
+type Texts = HashMap<(Dialect, usize, String), String>;
 
 /// Rows to be written, column by column in the order of `columns`.
 pub(crate) struct Rows {
