@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use api::auth::{DomainReady, DomainTokens};
 use api::files::DomainFiles;
+use api::server::auth::Authenticate;
 use api::server::settings::Settings;
 use api::server::{GRAPHQL, Parts, Server};
 use domain::Domain;
@@ -28,7 +29,7 @@ pub struct Wire {
     address: SocketAddr,
     token: Option<String>,
     http: reqwest::Client,
-    _serving: Option<Arc<Serving>>,
+    serving: Option<Arc<Serving>>,
 }
 
 /// A server that ends with the last way to it.
@@ -52,6 +53,17 @@ impl Wire {
 
     /// Serves `domain`, for nobody yet.
     pub async fn serve(domain: &Domain, settings: Settings) -> Self {
+        let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::serve_at(anywhere, domain, Arc::new(DomainTokens(domain.clone())), settings).await
+    }
+
+    /// Serves `domain` at this address, to whom `authenticate` knows.
+    pub async fn serve_at(
+        address: SocketAddr,
+        domain: &Domain,
+        authenticate: Arc<dyn Authenticate>,
+        settings: Settings,
+    ) -> Self {
         let stopping = CancellationToken::new();
         let mut schema = api::graphql::schema(domain.clone()).data(settings.limits);
         if !settings.development {
@@ -59,7 +71,7 @@ impl Wire {
         }
         let server = Server::new(Parts {
             schema: schema.finish(),
-            authenticate: Arc::new(DomainTokens(domain.clone())),
+            authenticate,
             files: Arc::new(DomainFiles(domain.clone())),
             ready: Arc::new(DomainReady(domain.clone())),
             metrics: None,
@@ -67,17 +79,29 @@ impl Wire {
             settings,
             stopping: stopping.clone(),
         });
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
+        let listener = TcpListener::bind(address).await.expect("there is a free port");
         let address = listener.local_addr().expect("it is bound");
         tokio::spawn(async move { server.serve(listener).await });
-        Self { _serving: Some(Arc::new(Serving(stopping))), ..Self::to(address) }
+        Self { serving: Some(Arc::new(Serving(stopping))), ..Self::to(address) }
+    }
+
+    /// Where the server is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Tells the server to stop, whoever else still has a way to it.
+    pub fn stop(&self) {
+        if let Some(serving) = &self.serving {
+            serving.0.cancel();
+        }
     }
 
     /// The way to a server that somebody else runs.
     pub fn to(address: SocketAddr) -> Self {
         domain::gateway::http::ready();
         let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client is made");
-        Self { address, token: None, http, _serving: None }
+        Self { address, token: None, http, serving: None }
     }
 
     /// The same way for who holds this token.
@@ -236,7 +260,11 @@ impl Socket {
             let message = tokio::time::timeout(PATIENCE, self.0.next()).await.expect("the server goes on");
             match message {
                 Some(Ok(Message::Text(text))) => {
-                    return Heard::Said(serde_json::from_str(&text).expect("messages are JSON"));
+                    let message: Json = serde_json::from_str(&text).expect("messages are JSON");
+                    // Whether anybody is there is answered below of this.
+                    if message["type"] != "ping" {
+                        return Heard::Said(message);
+                    }
                 }
                 Some(Ok(Message::Close(frame))) => {
                     return Heard::Closed(frame.map(|frame| frame.code.into()));
