@@ -3,6 +3,8 @@
 //!
 //! `cargo bench --workspace --bench sockets`, with `-- idle`, `-- fanout` or `-- stalled` for one of
 //! them. The server is the real one, as a process of its own; so is the bare loop.
+//! `COUNTERSIGN_SOCKETS` says how many idle (10,000 if not set), `COUNTERSIGN_READERS` how many read
+//! (1,000), and `COUNTERSIGN_SECONDS` how long each rate is held (15).
 
 mod process;
 mod readers;
@@ -37,7 +39,7 @@ const IDLE: usize = 10_000;
 const READERS: usize = 1_000;
 const STALLED: usize = 100;
 const RATES: [u32; 2] = [20, 100];
-const RUN: Duration = Duration::from_secs(15);
+const SECONDS: usize = 15;
 const PEOPLE: usize = 120;
 const FINDINGS: usize = 50;
 
@@ -48,6 +50,16 @@ const LIST: &str = "subscription { findingChanged { ... on FindingSnapshot { cur
 /// The same with all that a page of one finding shows.
 const LARGE: &str = "subscription { findingChanged { ... on FindingSnapshot { cursor }
     ... on FindingChange { cursor at delta event finding { id title description tags layers { field entries { layer value } } } } } }";
+
+/// What a variable says, or else `usual`.
+fn set(name: &str, usual: usize) -> usize {
+    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(usual)
+}
+
+/// How long each rate is held.
+fn span() -> Duration {
+    Duration::from_secs(set("COUNTERSIGN_SECONDS", SECONDS) as u64)
+}
 
 #[tokio::main]
 async fn main() {
@@ -212,30 +224,32 @@ impl Producer {
 }
 
 async fn idle(site: &Site) {
-    println!("\n{IDLE} sockets that idle");
+    let count = set("COUNTERSIGN_SOCKETS", IDLE);
+    println!("\n{count} sockets that idle");
     println!("{:<44} {:>10} {:>14}", "", "memory", "for each");
     let server = Process::serve(site).await;
     sleep(Duration::from_secs(1)).await;
     let before = server.memory();
     let tell = |what: &str, now: u64| {
-        let each = now.saturating_sub(before) as f64 / IDLE as f64;
+        let each = now.saturating_sub(before) as f64 / count as f64;
         println!("{what:<44} {:>6} MiB {each:>10.1} KiB", now >> 10);
     };
     tell("none", before);
-    let greeted = Readers::open(&server, &site.tokens[..100], IDLE, None).await;
+    let greeted = Readers::open(&server, &site.tokens[..100], count, None).await;
     sleep(Duration::from_secs(5)).await;
     tell("opened and acknowledged", server.memory());
     drop(greeted);
     sleep(Duration::from_secs(3)).await;
     tell("closed again", server.memory());
-    let watching = Readers::open(&server, &site.tokens[..100], IDLE, Some(LIST)).await;
+    let watching = Readers::open(&server, &site.tokens[..100], count, Some(LIST)).await;
     sleep(Duration::from_secs(5)).await;
     tell("each with a subscription", server.memory());
     drop(watching);
 }
 
 async fn fanout(site: &Site) {
-    println!("\n{READERS} readers of one company's stream");
+    let count = set("COUNTERSIGN_READERS", READERS);
+    println!("\n{count} readers of one company's stream");
     let head = ["delivered", "missed", "p50 ms", "p99 ms", "most ms", "CPU µs each"];
     println!(
         "{:<34} {:>9} {:>7} {:>8} {:>8} {:>8} {:>12}",
@@ -248,21 +262,21 @@ async fn fanout(site: &Site) {
     let mut nobody = Vec::new();
     for rate in RATES {
         let before = server.cpu();
-        let made = producer.run(rate, RUN).await;
+        let made = producer.run(rate, span()).await;
         nobody.push((server.cpu() - before).as_secs_f64() / made as f64);
     }
-    let mut readers = Readers::open(&server, &site.tokens[..100], READERS, Some(LIST)).await;
+    let mut readers = Readers::open(&server, &site.tokens[..100], count, Some(LIST)).await;
     let mut sample = String::new();
     let mut ours = Vec::new();
     for (rate, nobody) in RATES.into_iter().zip(nobody) {
         readers.reset();
         let before = server.cpu();
-        let made = producer.run(rate, RUN).await;
+        let made = producer.run(rate, span()).await;
         let reading = readers.settle(made).await;
         let cpu = (server.cpu() - before).as_secs_f64();
         let gross = cpu / reading.delivered as f64 * 1e6;
         let net = (cpu - nobody * made as f64) / reading.delivered as f64 * 1e6;
-        tell(&format!("ours, {rate}/s"), &reading, READERS * made, net);
+        tell(&format!("ours, {rate}/s"), &reading, count * made, net);
         println!("{:<34} {:>66.2}", "  with the making of the events", gross);
         ours.push(net);
         sample = readers.sample();
@@ -271,14 +285,14 @@ async fn fanout(site: &Site) {
     drop(server);
     println!("  a message has {} bytes", sample.len());
     let mut bare = Bare::start(&sample).await;
-    let mut readers = Readers::open_bare(&bare, READERS).await;
+    let mut readers = Readers::open_bare(&bare, count).await;
     for (rate, ours) in RATES.into_iter().zip(ours) {
         readers.reset();
         let before = bare.cpu();
-        let made = bare.run(rate, RUN).await;
+        let made = bare.run(rate, span()).await;
         let reading = readers.settle(made).await;
         let each = (bare.cpu() - before).as_secs_f64() / reading.delivered as f64 * 1e6;
-        tell(&format!("a bare loop, {rate}/s"), &reading, READERS * made, each);
+        tell(&format!("a bare loop, {rate}/s"), &reading, count * made, each);
         println!("  ours has {:.2} of its rate", each / ours);
     }
 }
@@ -295,11 +309,12 @@ fn tell(what: &str, reading: &Reading, expected: usize, cpu: f64) {
 }
 
 async fn stalled(site: &Site) {
-    println!("\n{STALLED} that never read among {READERS} that do, at 100/s");
+    let count = set("COUNTERSIGN_READERS", READERS);
+    println!("\n{STALLED} that never read among {count} that do, at 100/s");
     let server = Process::serve(site).await;
     let mut producer = Producer::of(&server, &site.tokens[0]).await;
     producer.run(50, Duration::from_secs(1)).await;
-    let mut readers = Readers::open(&server, &site.tokens[..100], READERS, Some(LARGE)).await;
+    let mut readers = Readers::open(&server, &site.tokens[..100], count, Some(LARGE)).await;
     producer.run(50, Duration::from_secs(2)).await;
     let head = ["seconds", "memory", "streams", "stalled"];
     println!("{:>8} {:>10} {:>9} {:>9}", head[0], head[1], head[2], head[3]);
@@ -328,10 +343,10 @@ async fn stalled(site: &Site) {
             }
         })
     };
-    let made = producer.run(100, Duration::from_secs(45)).await;
+    let made = producer.run(100, span() * 3).await;
     let reading = readers.settle(made).await;
     watch.abort();
-    let missed = (READERS * made) as i64 - reading.delivered as i64;
+    let missed = (count * made) as i64 - reading.delivered as i64;
     println!(
         "of the readers: {} delivered, {missed} missed, p50 {:.2} ms, p99 {:.2} ms, most {:.2} ms; a message has {} bytes",
         reading.delivered,

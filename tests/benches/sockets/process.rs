@@ -48,7 +48,14 @@ pub struct Process {
 impl Process {
     async fn start(role: &str, arguments: &[&str]) -> Self {
         let this = std::env::current_exe().expect("a benchmark knows where it is");
-        let mut child = Command::new(this)
+        let mut command = Command::new(this);
+        // What is set for the benchmark is no setting of the server.
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("COUNTERSIGN_"))
+        {
+            command.env_remove(name);
+        }
+        let mut child = command
             .args(arguments)
             .env(ROLE, role)
             .stdin(Stdio::piped())
