@@ -54,6 +54,12 @@ const UNMARKED: &[&str] = &[
     "intelFeeds",
     "reportFormats",
     "ruleBuilder",
+    // Without a rule or a draft there is nothing to try, and previews have ids of no noun: what others
+    // see of them is tested with them.
+    "ruleAffected",
+    "rulePreview",
+    "rulePreviewExplanation",
+    "rulePreviewed",
     "ruleTest",
     "ruleValidate",
     // The narrow member may rename the company's mappings, and has when it is looked.
