@@ -208,6 +208,7 @@ fn every_store_function_takes_a_scope() {
         "domain/src/store.rs: migrate",
         "domain/src/store.rs: read",
         "domain/src/store.rs: ping",
+        "domain/src/store.rs: pools",
         "domain/src/store.rs: transaction",
         "domain/src/store.rs: news",
         "domain/src/store.rs: close",
