@@ -5,6 +5,7 @@ use std::sync::Arc;
 use domain::Domain;
 use domain::access::Actor;
 use domain::error::Result;
+use domain::store::conn::Pool;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
@@ -34,5 +35,13 @@ pub struct DomainReady(pub Domain);
 impl Ready for DomainReady {
     fn check(&self) -> BoxFuture<'_, Result<()>> {
         async move { self.0.db().ping().await }.boxed()
+    }
+
+    fn measure(&self) {
+        for Pool { name, used, idle, most } in self.0.db().pools() {
+            for (state, count) in [("used", used), ("idle", idle), ("most", most)] {
+                metrics::gauge!("countersign_db_connections", "pool" => name, "state" => state).set(count);
+            }
+        }
     }
 }

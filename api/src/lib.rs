@@ -7,5 +7,6 @@ pub mod demo;
 pub mod error;
 pub mod files;
 pub mod graphql;
+pub mod measures;
 pub mod server;
 pub mod telemetry;

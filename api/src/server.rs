@@ -34,6 +34,7 @@ pub mod trace;
 pub mod upload;
 mod variables;
 pub mod vigil;
+mod watch;
 mod ws;
 
 use std::net::SocketAddr;
@@ -183,10 +184,14 @@ impl<E: Executor> Server<E> {
     /// The operation of a request, if it is within the limits.
     fn prepare(&self, parameters: Parameters) -> Result<Operation, ServerError> {
         let settings = self.settings();
-        Operation::prepare(parameters, &settings.limits, settings.development).inspect_err(|error| {
+        let prepared = Operation::prepare(parameters, &settings.limits, settings.development);
+        let mut operation = prepared.inspect_err(|error| {
             let code = crate::error::code(error).unwrap_or_default().to_owned();
             metrics::counter!("graphql_refused_total", "code" => code).increment(1);
-        })
+        })?;
+        operation.about.label = self.counter().label(operation.name.as_deref());
+        operation.about.slow = settings.slow;
+        Ok(operation)
     }
 }
 
@@ -235,7 +240,10 @@ async fn ready<E: Executor>(State(server): State<Server<E>>) -> Response {
 
 async fn metrics<E: Executor>(State(server): State<Server<E>>) -> Response {
     match &server.0.parts.metrics {
-        Some(handle) => health::metrics(handle),
+        Some(handle) => {
+            server.0.parts.ready.measure();
+            health::metrics(handle)
+        }
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }

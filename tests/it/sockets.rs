@@ -344,7 +344,7 @@ async fn graphql_ws_works_unchanged(world: &World) {
             &world.acme.narrow.token,
             &stop.display().to_string(),
         ];
-        node::run("sockets.js", &arguments.map(String::as_str)).await
+        node::run("sockets.mjs", &arguments.map(String::as_str)).await
     };
     // Where there is no Node.js nothing asks for the stop.
     let next = async {

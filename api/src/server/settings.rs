@@ -17,6 +17,8 @@ pub struct Settings {
     /// The time a GraphQL request may take, from its first header to its last resolver.
     /// Subscriptions have no such limit.
     pub request_time: Duration,
+    /// From when on an operation is slow, and told in the log.
+    pub slow: Duration,
     /// Serves GraphiQL and answers introspection.
     pub development: bool,
     /// The largest uploaded report, in bytes.
@@ -73,6 +75,7 @@ impl Default for Settings {
             limits: Limits::default(),
             body_bytes: 1 << 20,
             request_time: Duration::from_secs(30),
+            slow: Duration::from_secs(1),
             development: false,
             upload_bytes: 2 << 30,
             upload_idle: Duration::from_secs(30),
