@@ -31,7 +31,7 @@ on_both!(
 );
 
 /// How long anything may take that is waited for by looking.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 const CHANGES: &str = "subscription($filter: Criteria, $after: String) {
     findingChanged(filter: $filter, after: $after) {
