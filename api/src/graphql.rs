@@ -64,6 +64,7 @@ pub struct Query(
     finding::query::FindingQuery,
     rule::RuleQuery,
     rule::trial::TrialQuery,
+    rule::preview::PreviewQuery,
     criteria::CriteriaQuery,
     builder::BuilderQuery,
     job::JobQuery,

@@ -36,6 +36,7 @@ use uuid::Uuid;
 use gateway::clock::Clock;
 use intake::limits::Limits;
 use rule::live::RuleSets;
+use rule::preview::kept::Previews;
 use store::Db;
 
 /// What an operator sets of the domain.
@@ -59,6 +60,7 @@ struct Parts {
     /// The name under which this server claims jobs.
     worker: Uuid,
     rule_sets: RuleSets,
+    previews: Previews,
     jobs: Notify,
 }
 
@@ -67,8 +69,8 @@ impl Domain {
     /// is: no other server that runs has the same.
     pub fn new(db: Db, clock: Clock, settings: Settings, worker: Uuid) -> Self {
         let spool = settings.folder.join("spool");
-        let rule_sets = RuleSets::default();
-        Self(Arc::new(Parts { db, clock, settings, spool, worker, rule_sets, jobs: Notify::new() }))
+        let (rule_sets, previews, jobs) = (RuleSets::default(), Previews::default(), Notify::new());
+        Self(Arc::new(Parts { db, clock, settings, spool, worker, rule_sets, previews, jobs }))
     }
 
     pub fn db(&self) -> &Db {
@@ -93,6 +95,10 @@ impl Domain {
 
     pub(crate) fn rule_sets(&self) -> &RuleSets {
         &self.0.rule_sets
+    }
+
+    pub(crate) fn previews(&self) -> &Previews {
+        &self.0.previews
     }
 
     /// Tells the workers that there may be something to do.

@@ -18,6 +18,7 @@ mod mappings;
 mod observability;
 mod paging;
 mod people;
+mod preview;
 mod schema;
 mod stories;
 mod tenancy;

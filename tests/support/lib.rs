@@ -3,6 +3,7 @@
 //!
 //! A test is an async function of a `World`; [`on_both!`] makes a test of it for each database.
 
+mod contents;
 pub mod node;
 mod postgres;
 pub mod trees;
