@@ -1,5 +1,7 @@
 //! The domain behind the server's edge: who a token belongs to, and whether the database answers.
 
+use std::sync::Arc;
+
 use domain::Domain;
 use domain::access::Actor;
 use domain::error::Result;
@@ -20,6 +22,10 @@ impl Authenticate for DomainTokens {
             self.0.authenticate(bearer, address, Some(origin.trace.to_string())).await
         }
         .boxed()
+    }
+
+    fn standing<'a>(&'a self, actors: &'a [Arc<Actor>]) -> BoxFuture<'a, Result<Vec<bool>>> {
+        self.0.standing(actors).boxed()
     }
 }
 

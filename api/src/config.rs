@@ -45,6 +45,8 @@ pub struct Config {
     pub development: bool,
     /// Pages of other hosts that may open a WebSocket: `https://app.example.com`.
     pub origins: Vec<String>,
+    /// WebSockets that one person or service account may have open at once, in one company.
+    pub sockets_per_actor: usize,
     /// The largest report, in bytes.
     pub upload_bytes: u64,
     /// Where each feed is fetched from, and how often: `https://… every 6h`. Not set, it is not.
@@ -69,6 +71,7 @@ impl Default for Config {
             slow_millis: 1_000,
             development: false,
             origins: Vec::new(),
+            sockets_per_actor: Settings::default().sockets.per_actor,
             upload_bytes: Settings::default().upload_bytes,
             intel_kev: None,
             intel_epss: None,
@@ -120,6 +123,7 @@ impl Config {
             slow: Duration::from_millis(self.slow_millis),
             ..Settings::default()
         };
+        settings.sockets.per_actor = self.sockets_per_actor;
         if !self.origins.is_empty() {
             settings.sockets.origins = Origins::Listed(self.origins.clone());
         }

@@ -156,6 +156,8 @@ fn few_cross_companies() {
         // Who comes with a token; the only account of an address.
         "domain/src/inventory/token.rs",
         "domain/src/inventory/user.rs",
+        // Whether those who are connected still may be.
+        "domain/src/inventory/token/standing.rs",
         // Claims.
         "domain/src/job/runner.rs",
         // The operator's proof of every chain.

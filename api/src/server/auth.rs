@@ -1,6 +1,7 @@
 //! Who asks: bearer tokens, by whatever knows them.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use domain::access::Actor;
@@ -32,6 +33,9 @@ pub enum Transport {
 /// to one that may not be used here, and any fault as it is.
 pub trait Authenticate: Send + Sync + 'static {
     fn authenticate<'a>(&'a self, bearer: &'a str, origin: RequestOrigin) -> BoxFuture<'a, Result<Actor>>;
+
+    /// Of each of these, whether what it came with is still good and gives the same rights.
+    fn standing<'a>(&'a self, actors: &'a [Arc<Actor>]) -> BoxFuture<'a, Result<Vec<bool>>>;
 }
 
 /// The token of an `Authorization: Bearer …` header.

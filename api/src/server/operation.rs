@@ -150,7 +150,7 @@ fn guard_error(refused: guard::Refused) -> ServerError {
 }
 
 /// The operation that a request means, and its name.
-fn choose<'a>(
+pub fn choose<'a>(
     document: &'a ExecutableDocument,
     name: Option<&'a str>,
 ) -> Result<(&'a OperationDefinition, Option<&'a str>), ServerError> {

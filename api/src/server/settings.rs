@@ -44,6 +44,8 @@ pub struct Sockets {
     pub message_bytes: usize,
     /// Operations that may run on one socket at once.
     pub operations: usize,
+    /// Sockets that one person or service account may have open at once, in one company.
+    pub per_actor: usize,
 }
 
 /// Which pages a browser may open a socket from. A client that is no browser sends no origin and is
@@ -92,6 +94,7 @@ impl Default for Sockets {
             send_time: Duration::from_secs(10),
             message_bytes: 1 << 20,
             operations: 100,
+            per_actor: 100,
         }
     }
 }
