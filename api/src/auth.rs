@@ -1,5 +1,6 @@
 //! The domain behind the server's edge: who a token belongs to, and whether the database answers.
 
+use axum::Router;
 use domain::Domain;
 use domain::access::Actor;
 use domain::error::Result;
@@ -9,7 +10,7 @@ use futures_util::future::BoxFuture;
 use crate::server::auth::{Authenticate, RequestOrigin};
 use crate::server::health::Ready;
 
-/// The tokens that the domain issued.
+/// The tokens that the domain knows, and the ways to them.
 pub struct DomainTokens(pub Domain);
 
 impl Authenticate for DomainTokens {
@@ -19,6 +20,10 @@ impl Authenticate for DomainTokens {
             self.0.authenticate(bearer, address, Some(origin.trace.to_string())).await
         }
         .boxed()
+    }
+
+    fn routes(&self) -> Router {
+        crate::sign_in::routes(self.0.clone())
     }
 }
 

@@ -23,6 +23,7 @@ pub mod job;
 pub mod ledger;
 pub mod page;
 pub mod rule;
+pub mod signin;
 pub mod store;
 pub mod upkeep;
 pub mod vocabulary;
@@ -36,6 +37,7 @@ use uuid::Uuid;
 use gateway::clock::Clock;
 use intake::limits::Limits;
 use rule::live::RuleSets;
+use signin::{Doors, SignInSettings};
 use store::Db;
 
 /// What an operator sets of the domain.
@@ -45,6 +47,7 @@ pub struct Settings {
     pub folder: PathBuf,
     /// What a report may cost.
     pub limits: Limits,
+    pub sign_in: SignInSettings,
 }
 
 /// The server's domain: cheap to clone, shared by every request.
@@ -59,6 +62,7 @@ struct Parts {
     /// The name under which this server claims jobs.
     worker: Uuid,
     rule_sets: RuleSets,
+    doors: Doors,
     jobs: Notify,
 }
 
@@ -68,7 +72,8 @@ impl Domain {
     pub fn new(db: Db, clock: Clock, settings: Settings, worker: Uuid) -> Self {
         let spool = settings.folder.join("spool");
         let rule_sets = RuleSets::default();
-        Self(Arc::new(Parts { db, clock, settings, spool, worker, rule_sets, jobs: Notify::new() }))
+        let doors = Doors::new(&settings.sign_in);
+        Self(Arc::new(Parts { db, clock, settings, spool, worker, rule_sets, doors, jobs: Notify::new() }))
     }
 
     pub fn db(&self) -> &Db {
@@ -93,6 +98,10 @@ impl Domain {
 
     pub(crate) fn rule_sets(&self) -> &RuleSets {
         &self.0.rule_sets
+    }
+
+    pub(crate) fn doors(&self) -> &Doors {
+        &self.0.doors
     }
 
     /// Tells the workers that there may be something to do.

@@ -18,6 +18,7 @@ mod mappings;
 mod paging;
 mod people;
 mod schema;
+mod signin;
 mod stories;
 mod tenancy;
 mod tidy;

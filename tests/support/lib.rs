@@ -4,6 +4,7 @@
 //! A test is an async function of a `World`; [`on_both!`] makes a test of it for each database.
 
 mod postgres;
+pub mod provider;
 pub mod trees;
 mod wire;
 mod world;
