@@ -1,9 +1,12 @@
 //! The domain behind the server's edge: who a token belongs to, and whether the database answers.
 
+use std::sync::Arc;
+
 use axum::Router;
 use domain::Domain;
 use domain::access::Actor;
 use domain::error::Result;
+use domain::store::conn::Pool;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
@@ -25,6 +28,10 @@ impl Authenticate for DomainTokens {
     fn routes(&self) -> Router {
         crate::sign_in::routes(self.0.clone())
     }
+
+    fn standing<'a>(&'a self, actors: &'a [Arc<Actor>]) -> BoxFuture<'a, Result<Vec<bool>>> {
+        self.0.standing(actors).boxed()
+    }
 }
 
 /// Ready while the database answers.
@@ -33,5 +40,13 @@ pub struct DomainReady(pub Domain);
 impl Ready for DomainReady {
     fn check(&self) -> BoxFuture<'_, Result<()>> {
         async move { self.0.db().ping().await }.boxed()
+    }
+
+    fn measure(&self) {
+        for Pool { name, used, idle, most } in self.0.db().pools() {
+            for (state, count) in [("used", used), ("idle", idle), ("most", most)] {
+                metrics::gauge!("countersign_db_connections", "pool" => name, "state" => state).set(count);
+            }
+        }
     }
 }

@@ -12,7 +12,7 @@ use domain::store::Db;
 use domain::{Domain, Settings};
 
 use crate::config::Config;
-use crate::telemetry;
+use crate::telemetry::{self, Traces};
 
 mod audit;
 mod import;
@@ -76,7 +76,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         return serve.run(config).await;
     }
     // What a command prints is for its caller; only what goes wrong is logged beside it.
-    telemetry::init(config.log_format, "warn")?;
+    telemetry::init(config.log_format, "warn", &Traces::default())?;
     match cli.command {
         Command::Migrate => {
             let db = Db::open(&config.database).await?;

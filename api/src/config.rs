@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use config::{Config as Layers, Environment, File};
 use domain::access::Role;
@@ -43,10 +44,18 @@ pub struct Config {
     pub log: String,
     /// `text` or `json`.
     pub log_format: LogFormat,
+    /// Where traces are sent, over OTLP: `http://127.0.0.1:4318/v1/traces`. Not set, there are none.
+    pub traces: Option<String>,
+    /// The share of requests that are traced, unless their caller says.
+    pub traces_share: f64,
+    /// From how many milliseconds on an operation is told in the log.
+    pub slow_millis: u64,
     /// Serves GraphiQL and answers introspection.
     pub development: bool,
     /// Pages of other hosts that may open a WebSocket: `https://app.example.com`.
     pub origins: Vec<String>,
+    /// WebSockets that one person or service account may have open at once, in one company.
+    pub sockets_per_actor: usize,
     /// The largest report, in bytes.
     pub upload_bytes: u64,
     /// Where each feed is fetched from, and how often: `https://… every 6h`. Not set, it is not.
@@ -68,8 +77,12 @@ impl Default for Config {
             folder: PathBuf::from("countersign-data"),
             log: telemetry::DEFAULT_FILTER.to_owned(),
             log_format: LogFormat::Text,
+            traces: None,
+            traces_share: 1.0,
+            slow_millis: 1_000,
             development: false,
             origins: Vec::new(),
+            sockets_per_actor: Settings::default().sockets.per_actor,
             upload_bytes: Settings::default().upload_bytes,
             intel_kev: None,
             intel_epss: None,
@@ -227,8 +240,10 @@ impl Config {
         let mut settings = Settings {
             development: self.development,
             upload_bytes: self.upload_bytes,
+            slow: Duration::from_millis(self.slow_millis),
             ..Settings::default()
         };
+        settings.sockets.per_actor = self.sockets_per_actor;
         if !self.origins.is_empty() {
             settings.sockets.origins = Origins::Listed(self.origins.clone());
         }

@@ -68,6 +68,7 @@ pub struct Query(
     finding::query::FindingQuery,
     rule::RuleQuery,
     rule::trial::TrialQuery,
+    rule::preview::PreviewQuery,
     criteria::CriteriaQuery,
     builder::BuilderQuery,
     job::JobQuery,
@@ -114,10 +115,13 @@ pub fn schema(domain: Domain) -> SchemaBuilder<Query, Mutation, Subscription> {
         .data(domain)
 }
 
-/// The schema in the schema definition language, as `schema.graphql` keeps it.
+/// The schema in the schema definition language, as `schema.graphql` keeps it: sorted, so that a
+/// difference tells what changed and not where it is declared.
 pub fn sdl() -> String {
+    let options = SDLExportOptions::new().include_specified_by();
+    let options = options.sorted_fields().sorted_arguments().sorted_enum_items();
     let schema = Schema::build(Query::default(), Mutation::default(), Subscription::default()).finish();
-    let mut sdl = schema.sdl_with_options(SDLExportOptions::new().include_specified_by());
+    let mut sdl = schema.sdl_with_options(options);
     // One newline at the end, as in every text file.
     sdl.truncate(sdl.trim_end().len());
     sdl.push('\n');

@@ -10,6 +10,7 @@ pub mod demo;
 pub mod error;
 pub mod files;
 pub mod graphql;
+pub mod measures;
 pub mod server;
 pub mod sign_in;
 pub mod telemetry;

@@ -37,6 +37,7 @@ use uuid::Uuid;
 use gateway::clock::Clock;
 use intake::limits::Limits;
 use rule::live::RuleSets;
+use rule::preview::kept::Previews;
 use signin::{Doors, SignInSettings};
 use store::Db;
 
@@ -63,6 +64,7 @@ struct Parts {
     worker: Uuid,
     rule_sets: RuleSets,
     doors: Doors,
+    previews: Previews,
     jobs: Notify,
 }
 
@@ -71,9 +73,9 @@ impl Domain {
     /// is: no other server that runs has the same.
     pub fn new(db: Db, clock: Clock, settings: Settings, worker: Uuid) -> Self {
         let spool = settings.folder.join("spool");
-        let rule_sets = RuleSets::default();
+        let (rule_sets, previews, jobs) = (RuleSets::default(), Previews::default(), Notify::new());
         let doors = Doors::new(&settings.sign_in);
-        Self(Arc::new(Parts { db, clock, settings, spool, worker, rule_sets, doors, jobs: Notify::new() }))
+        Self(Arc::new(Parts { db, clock, settings, spool, worker, rule_sets, doors, previews, jobs }))
     }
 
     pub fn db(&self) -> &Db {
@@ -102,6 +104,10 @@ impl Domain {
 
     pub(crate) fn doors(&self) -> &Doors {
         &self.0.doors
+    }
+
+    pub(crate) fn previews(&self) -> &Previews {
+        &self.0.previews
     }
 
     /// Tells the workers that there may be something to do.

@@ -28,8 +28,7 @@ impl Domain {
     }
 
     async fn tidy_up(&self, warned: &mut BTreeSet<Feed>) -> Result<()> {
-        let open = self.jobs_open().await?;
-        metrics::gauge!("countersign_jobs_open").set(i32::try_from(open).unwrap_or(i32::MAX));
+        self.measure_jobs().await?;
         self.watch_feeds(warned).await?;
         let pruned = self.idempotency_prune().await?;
         if pruned > 0 {

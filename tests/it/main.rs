@@ -17,6 +17,7 @@ mod issues;
 mod mappings;
 mod paging;
 mod people;
+mod preview;
 mod schema;
 mod signin;
 mod stories;

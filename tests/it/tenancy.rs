@@ -39,8 +39,14 @@ const GLOBEX: &str = "globexown7";
 const ACME: &[&str] = &["acmewide7", "acmebound7", "acmeinside7", "Acme ", "@acme.example"];
 
 /// Fields that are not walked as all others are, and why.
-const EXCEPTIONS: &[(&str, &str)] =
-    &[("Query.node", "its id is of any noun: it is called with the records of every one")];
+const EXCEPTIONS: &[(&str, &str)] = &[
+    ("Query.node", "its id is of any noun: it is called with the records of every one"),
+    ("Query.rulePreviewed", "previews have ids of no noun: others' are asked for where they are tested"),
+    (
+        "Query.rulePreviewExplanation",
+        "previews have ids of no noun: others' are asked for where they are tested",
+    ),
+];
 
 /// Fields whose answer to Acme's admin holds no mark, so that their silence to others proves little:
 /// they tell of the server, of the caller, or of what the caller sent.

@@ -80,6 +80,11 @@ impl Wire {
         Self { address, token: None, http, _serving: None }
     }
 
+    /// Where GraphQL is served.
+    pub fn url(&self) -> String {
+        format!("http://{}{GRAPHQL}", self.address)
+    }
+
     /// The same way for who holds this token.
     pub fn with(&self, token: &str) -> Self {
         Self { token: Some(token.to_owned()), ..self.clone() }

@@ -16,7 +16,8 @@ use crate::config::Config;
 use crate::files::DomainFiles;
 use crate::server::{GRAPHQL, Parts, Server, health};
 use crate::sign_in::link_url;
-use crate::{demo, graphql, telemetry};
+use crate::telemetry::{self, Traces};
+use crate::{demo, graphql};
 
 #[derive(Args)]
 pub struct Serve {
@@ -36,7 +37,8 @@ impl Serve {
     pub async fn run(self, mut config: Config) -> Result<ExitCode> {
         config.listen = self.listen.unwrap_or(config.listen);
         config.development |= self.development || self.demo;
-        telemetry::init(config.log_format, &config.log)?;
+        let traces = Traces::to(config.traces.as_deref(), config.traces_share)?;
+        telemetry::init(config.log_format, &config.log, &traces)?;
         let metrics = health::recorder()?;
         let (domain, _folder) = open_folder(&config).await?;
         let stopping = CancellationToken::new();
@@ -87,6 +89,7 @@ impl Serve {
             first_steps(&domain, address).await?;
         }
         workers.await.map_err(Error::internal)??;
+        traces.end().await;
         Ok(ExitCode::SUCCESS)
     }
 }

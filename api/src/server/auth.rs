@@ -1,6 +1,7 @@
 //! Who asks: bearer tokens, by whatever knows them.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -38,6 +39,9 @@ pub trait Authenticate: Send + Sync + 'static {
     fn routes(&self) -> Router {
         Router::new()
     }
+
+    /// Of each of these, whether what it came with is still good and gives the same rights.
+    fn standing<'a>(&'a self, actors: &'a [Arc<Actor>]) -> BoxFuture<'a, Result<Vec<bool>>>;
 }
 
 /// The token of an `Authorization: Bearer …` header.

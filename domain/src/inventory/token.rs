@@ -19,6 +19,7 @@ use crate::store::Tx;
 use crate::vocabulary::terms::Term;
 use crate::vocabulary::time::{Span, Timestamp};
 
+pub mod standing;
 pub(crate) mod store;
 
 /// How long a token lives when its maker does not say, and at most.

@@ -5,6 +5,8 @@
 //! It has two halves, of which the first stays the same over all rotations: a token that has the
 //! first and not the right second was good before, so somebody has a copy, and the session ends.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
@@ -31,6 +33,8 @@ pub const LIFE: Span = Span(30 * Span::DAY.0);
 const RACE: Span = Span(10 * Span::SECOND.0);
 /// How long a session that ended is remembered.
 const KEPT: Span = Span(30 * Span::DAY.0);
+/// How many records one statement asks for.
+const CHUNK: usize = 500;
 /// The most characters of what a client calls itself.
 const AGENT: usize = 200;
 /// The length of each half of a refresh token.
@@ -316,6 +320,27 @@ impl Domain {
             tracing::warn!(%session, %error, "the last use of a session was not noted");
         }
         Ok(Some(actor))
+    }
+
+    /// Those of these sessions that have not ended.
+    pub(crate) async fn live_sessions(&self, ids: Vec<Uuid>) -> Result<HashSet<Uuid>> {
+        let mut live = HashSet::with_capacity(ids.len());
+        for chunk in ids.chunks(CHUNK) {
+            live.extend(self.db().live_sessions(&Scope::System, chunk, self.clock().now()).await?);
+        }
+        Ok(live)
+    }
+
+    /// What users who are not disabled have now, by user and company.
+    pub(crate) async fn grants_of(
+        &self,
+        users: Vec<Uuid>,
+    ) -> Result<HashMap<(Uuid, Uuid), (Role, Portfolio)>> {
+        let mut grants = HashMap::with_capacity(users.len());
+        for chunk in users.chunks(CHUNK) {
+            grants.extend(self.db().grants_of(&Scope::System, chunk).await?);
+        }
+        Ok(grants)
     }
 
     /// A session of the actor's own that has not ended.

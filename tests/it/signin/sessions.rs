@@ -1,6 +1,8 @@
 //! Sessions and their tokens.
 
-use domain::access::{Portfolio, Role};
+use std::sync::Arc;
+
+use domain::access::{Actor, Portfolio, Role};
 use domain::error::Code;
 use domain::inventory::membership::MembershipChange;
 use domain::inventory::user::NewUser;
@@ -177,10 +179,22 @@ async fn a_session_has_the_rights_of_the_moment(world: &World) {
     let ann = world.acme.analyst();
     let granted = set_password(world, world.acme.id, ann, PASSWORD).await;
     let admin = world.acme.admin();
+    // Who is connected is sent away when what it came with ends, or gives other rights.
+    let connected = Arc::new(who(world, granted.access.reveal()).await.unwrap());
+    let by_issuer = Arc::new(Actor { session: None, ..Actor::clone(&connected) });
+    let stand = async |actors: &[Arc<Actor>]| world.domain.standing(actors).await.unwrap();
+    let both = [connected.clone(), by_issuer];
+    assert_eq!(stand(&both).await, [true, true]);
     let membership = world.domain.memberships_of(admin, &[ann.id]).await.unwrap().remove(&ann.id).unwrap();
     let change = MembershipChange { role: Some(Role::Viewer), portfolio: None };
     world.domain.membership_update(admin, membership.id, membership.version, change).await.unwrap();
-    assert_eq!(who(world, granted.access.reveal()).await.unwrap().role, Role::Viewer);
+    let now = who(world, granted.access.reveal()).await.unwrap();
+    assert_eq!(now.role, Role::Viewer);
+    assert_eq!(stand(&both).await, [false, false]);
+    let again = Arc::new(now.clone());
+    assert_eq!(stand(&[again.clone(), connected.clone()]).await, [true, false]);
+    world.domain.sign_out(&now).await.unwrap();
+    assert_eq!(stand(&[again]).await, [false]);
 }
 
 async fn a_company_is_chosen_and_switched(world: &World) {

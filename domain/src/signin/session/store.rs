@@ -191,6 +191,53 @@ impl Db {
         sql.one(self.read()).await?.as_ref().map(read_bearer).transpose()
     }
 
+    /// Those of these sessions that have not ended.
+    pub(super) async fn live_sessions(
+        &self,
+        _every_company: &Scope,
+        ids: &[Uuid],
+        now: Timestamp,
+    ) -> Result<Vec<Uuid>> {
+        let rows =
+            Sql::new(self.dialect, "SELECT s.id FROM session s WHERE s.ended_at IS NULL AND s.ends_at > ")
+                .bind(now.0)
+                .push(" AND s.refreshed_at > ")
+                .bind(now.minus(IDLE).0)
+                .push(" AND ")
+                .one_of("s.id", ids.iter().copied())
+                .all(self.read())
+                .await?;
+        rows.iter().map(|row| Ok(row.try_get("", "id")?)).collect()
+    }
+
+    /// What these users have, unless they are disabled, by user and company.
+    pub(super) async fn grants_of(
+        &self,
+        _every_company: &Scope,
+        users: &[Uuid],
+    ) -> Result<Vec<((Uuid, Uuid), (Role, Portfolio))>> {
+        let rows = Sql::new(
+            self.dialect,
+            "SELECT u.id, u.platform_admin, m.company_id, m.role, m.portfolio FROM user_account u \
+             LEFT JOIN membership m ON m.user_id = u.id WHERE u.disabled_at IS NULL AND ",
+        )
+        .one_of("u.id", users.iter().copied())
+        .all(self.read())
+        .await?;
+        let mut grants = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let user: Uuid = row.try_get("", "id")?;
+            if row.try_get("", "platform_admin")? {
+                grants.push(((user, GLOBAL), (Role::PlatformAdmin, Portfolio::Whole)));
+            }
+            if let Some(company) = row.try_get::<Option<Uuid>>("", "company_id")? {
+                let portfolio = read_portfolio(&row.try_get::<String>("", "portfolio")?)?;
+                grants.push(((user, company), (read_term(row.try_get("", "role")?)?, portfolio)));
+            }
+        }
+        Ok(grants)
+    }
+
     /// Notes the use of a session, at most once a minute whoever else notes it too.
     pub(super) async fn session_used(
         &self,
