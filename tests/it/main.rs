@@ -19,6 +19,7 @@ mod paging;
 mod people;
 mod preview;
 mod schema;
+mod signin;
 mod sockets;
 mod stories;
 mod tenancy;
