@@ -15,6 +15,7 @@ mod intel;
 mod inventory;
 mod issues;
 mod mappings;
+mod observability;
 mod paging;
 mod people;
 mod preview;

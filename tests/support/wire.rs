@@ -119,7 +119,8 @@ impl Wire {
         Self { token: None, ..self.clone() }
     }
 
-    fn asking(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+    /// A request of this method for this path.
+    pub fn asking(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
         let request = self.http.request(method, format!("http://{}{path}", self.address));
         match &self.token {
             Some(token) => request.bearer_auth(token),
