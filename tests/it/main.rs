@@ -20,6 +20,8 @@ mod paging;
 mod people;
 mod preview;
 mod schema;
+mod signin;
+mod sockets;
 mod stories;
 mod tenancy;
 mod tidy;

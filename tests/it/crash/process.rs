@@ -192,7 +192,8 @@ impl<'d> Site<'d> {
     pub async fn left_by(&self, job: &Json, titled: &str) -> (Job, i64) {
         self.database.settle();
         let db = Db::open(&self.database.url).await.expect("the database opens");
-        let settings = Settings { folder: self.folder.clone(), limits: Default::default() };
+        let settings =
+            Settings { folder: self.folder.clone(), limits: Default::default(), sign_in: Default::default() };
         let domain = Domain::new(db.clone(), Clock::system(), settings, Uuid::nil());
         let actor = Actor { role: Role::Admin, ..Actor::system(self.company, "test") };
         let job = domain.job(&actor, record(Noun::Job, job)).await.expect("an acknowledged job is there");
