@@ -17,6 +17,7 @@ mod m0006_rules;
 mod m0007_intel;
 mod m0008_mappings;
 mod m0009_vex;
+mod m0010_signin;
 mod m0011_walks;
 
 pub struct Migrator;
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_intel::Migration),
             Box::new(m0008_mappings::Migration),
             Box::new(m0009_vex::Migration),
+            Box::new(m0010_signin::Migration),
             Box::new(m0011_walks::Migration),
         ]
     }
