@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use domain::Domain;
 use domain::access::Actor;
 use domain::error::Result;
@@ -12,7 +13,7 @@ use futures_util::future::BoxFuture;
 use crate::server::auth::{Authenticate, RequestOrigin};
 use crate::server::health::Ready;
 
-/// The tokens that the domain issued.
+/// The tokens that the domain knows, and the ways to them.
 pub struct DomainTokens(pub Domain);
 
 impl Authenticate for DomainTokens {
@@ -22,6 +23,10 @@ impl Authenticate for DomainTokens {
             self.0.authenticate(bearer, address, Some(origin.trace.to_string())).await
         }
         .boxed()
+    }
+
+    fn routes(&self) -> Router {
+        crate::sign_in::routes(self.0.clone())
     }
 
     fn standing<'a>(&'a self, actors: &'a [Arc<Actor>]) -> BoxFuture<'a, Result<Vec<bool>>> {

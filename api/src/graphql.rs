@@ -19,6 +19,7 @@ pub mod finding;
 pub mod id;
 pub mod import;
 pub mod intel;
+pub mod invitation;
 pub mod job;
 pub mod loaders;
 pub mod membership;
@@ -32,6 +33,7 @@ pub mod saved_mapping;
 pub mod scalars;
 pub mod scan;
 pub mod service_account;
+pub mod session;
 pub mod team;
 pub mod token;
 pub mod user;
@@ -51,6 +53,8 @@ pub struct Query(
     team::TeamQuery,
     service_account::ServiceAccountQuery,
     token::TokenQuery,
+    session::SessionQuery,
+    invitation::InvitationQuery,
     project::ProjectQuery,
     asset::AssetQuery,
     view::ViewQuery,
@@ -80,6 +84,8 @@ pub struct Mutation(
     team::TeamMutation,
     service_account::ServiceAccountMutation,
     token::TokenMutation,
+    session::SessionMutation,
+    invitation::InvitationMutation,
     project::ProjectMutation,
     asset::AssetMutation,
     view::ViewMutation,

@@ -14,6 +14,7 @@
 //! | `GET /graphiql` | GraphiQL, in development |
 //! | `PUT /v1/imports/{id}/upload` | a report in |
 //! | `GET /v1/exports/{id}` | a file out |
+//! | `/v1/auth/…` | signing in, by whoever knows tokens |
 //! | `GET /healthz`, `/readyz`, `/metrics` | alive, ready, counted |
 
 pub mod auth;
@@ -121,8 +122,9 @@ impl<E: Executor> Server<E> {
             router = router.route("/metrics", get(metrics::<E>));
         }
         router
-            .fallback(async || StatusCode::NOT_FOUND)
             .with_state(self.clone())
+            .merge(self.0.parts.authenticate.routes())
+            .fallback(async || StatusCode::NOT_FOUND)
             .layer(from_fn_with_state(self.clock().clone(), observe))
     }
 
@@ -199,7 +201,7 @@ impl<E: Executor> Server<E> {
 #[derive(Clone, Copy, Debug)]
 struct Peer(SocketAddr);
 
-fn origin(extensions: &Extensions, transport: Transport) -> RequestOrigin {
+pub(crate) fn origin(extensions: &Extensions, transport: Transport) -> RequestOrigin {
     let address = extensions.get::<Peer>().map(|Peer(address)| address.ip());
     RequestOrigin { address, trace: trace::of(extensions), transport }
 }

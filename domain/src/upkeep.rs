@@ -34,6 +34,10 @@ impl Domain {
         if pruned > 0 {
             tracing::debug!(pruned, "idempotency keys were forgotten");
         }
+        let pruned = self.sessions_prune().await? + self.attempts_prune().await?;
+        if pruned > 0 {
+            tracing::debug!(pruned, "sessions and attempts to sign in were forgotten");
+        }
         Ok(())
     }
 }

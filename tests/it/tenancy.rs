@@ -66,6 +66,8 @@ const UNMARKED: &[&str] = &[
     "savedMapping",
     "savedMappings",
     "serverInfo",
+    // The caller's own.
+    "sessions",
     "viewer",
 ];
 
@@ -487,8 +489,9 @@ async fn within_sight(schema: &Schema, admin: &Wire, ids: &Ids, figures: &Figure
         assert_eq!(found["node"]["id"], global(*noun, *id));
     }
     // What takes records away comes last.
-    let takes =
-        |field: &str| ["Remove", "Delete", "Revoke", "Cancel"].iter().any(|word| field.ends_with(word));
+    let takes = |field: &str| {
+        ["Remove", "Delete", "Revoke", "Cancel", "End", "Everywhere"].iter().any(|word| field.ends_with(word))
+    };
     let mut fields = schema.fields("Mutation");
     fields.sort_by_key(|field| (takes(field), field.starts_with("importCancel")));
     let mut refused = BTreeSet::new();

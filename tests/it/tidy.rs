@@ -68,6 +68,7 @@ fn product() -> impl Iterator<Item = &'static Source> {
 
 fn is_test(path: &str) -> bool {
     path.starts_with("tests/")
+        || path.starts_with("bench-others/")
         || path.contains("/tests/")
         || path.contains("/benches/")
         || path.ends_with("/tests.rs")
@@ -156,6 +157,15 @@ fn few_cross_companies() {
         // Who comes with a token; the only account of an address.
         "domain/src/inventory/token.rs",
         "domain/src/inventory/user.rs",
+        // Who comes in, before it is known for which company; and what ends with an account.
+        "domain/src/signin/invitation.rs",
+        "domain/src/signin/link.rs",
+        "domain/src/signin/oidc.rs",
+        "domain/src/signin/oidc/identity.rs",
+        "domain/src/signin/password.rs",
+        "domain/src/signin/session.rs",
+        "domain/src/signin/setup.rs",
+        "domain/src/signin/throttle.rs",
         // Whether those who are connected still may be.
         "domain/src/inventory/token/standing.rs",
         // Claims.

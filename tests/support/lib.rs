@@ -6,6 +6,7 @@
 mod contents;
 pub mod node;
 mod postgres;
+pub mod provider;
 pub mod trees;
 mod wire;
 mod world;

@@ -119,7 +119,8 @@ impl Wire {
         Self { token: None, ..self.clone() }
     }
 
-    fn asking(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+    /// A request of this method for this path.
+    pub fn asking(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
         let request = self.http.request(method, format!("http://{}{path}", self.address));
         match &self.token {
             Some(token) => request.bearer_auth(token),
@@ -177,6 +178,33 @@ impl Wire {
         reply(self.asking(reqwest::Method::PUT, path).body(body)).await
     }
 
+    /// A `GET` like a browser's, one step at a time.
+    pub async fn hop(&self, path: &str, cookie: Option<&str>) -> Hop {
+        let policy = reqwest::redirect::Policy::none();
+        let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).redirect(policy);
+        let http = http.build().expect("a client is made");
+        let mut request = http.get(format!("http://{}{path}", self.address));
+        if let Some(cookie) = cookie {
+            request = request.header("cookie", cookie);
+        }
+        let response = request.send().await.expect("the server answers");
+        let told = |name: &str| {
+            response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        };
+        let (location, cookie) = (told("location"), told("set-cookie"));
+        let status = response.status().as_u16();
+        let body = response.text().await.expect("the server answers to the end");
+        Hop { status, location, cookie, body }
+    }
+
+    /// A `POST` of JSON to a path: the status, and the answer's JSON if it has any.
+    pub async fn send(&self, path: &str, body: &Json) -> (u16, Json) {
+        let request = self.asking(reqwest::Method::POST, path).header("user-agent", "probe/1");
+        let request = request.header("content-type", "application/json").body(body.to_string());
+        let (status, body) = reply(request).await.expect("the server answers");
+        (status, serde_json::from_str(&body).unwrap_or_default())
+    }
+
     pub async fn get(&self, path: &str) -> Reply {
         self.try_get(path).await.expect("the server answers")
     }
@@ -230,6 +258,14 @@ async fn reply(request: reqwest::RequestBuilder) -> Option<Reply> {
     let response = request.send().await.ok()?;
     let status = response.status().as_u16();
     Some((status, response.text().await.ok()?))
+}
+
+/// What a browser is told at one step.
+pub struct Hop {
+    pub status: u16,
+    pub location: Option<String>,
+    pub cookie: Option<String>,
+    pub body: String,
 }
 
 /// A WebSocket of a client.
