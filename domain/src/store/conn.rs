@@ -68,7 +68,7 @@ impl Conn<DatabaseConnection> {
     pub async fn begin(&self, options: TransactionOptions) -> Result<Transaction, DbErr> {
         self.note_wait();
         let span = within(&Span::current(), || {
-            debug_span!("transaction", otel.name = Empty, job.id = Empty, job.stage = Empty, job.done = Empty)
+            debug_span!("transaction", job.id = Empty, job.stage = Empty, job.done = Empty)
         });
         let began = Instant::now();
         let beginning = self.inner.begin_with_options(options);
