@@ -133,7 +133,7 @@ async fn a_socket_ends_with_the_rights_of_its_caller(world: &World) {
         .expect("an admin removes members");
     let only = Portfolio::Only { projects: BTreeSet::from([world.acme.project]), teams: BTreeSet::new() };
     narrowed.change(&other, admin, MembershipChange { role: None, portfolio: Some(only) }).await;
-    let change = UserChange { name: None, email: None, disabled: Some(true), platform_admin: None };
+    let change = UserChange { disabled: Some(true), ..UserChange::default() };
     other
         .user_update(admin, disabled.user.id, disabled.user.version, change)
         .await
