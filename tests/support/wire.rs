@@ -90,7 +90,17 @@ impl Wire {
         Self { token: None, ..self.clone() }
     }
 
-    fn asking(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+    /// Where GraphQL is.
+    pub fn url(&self) -> String {
+        format!("http://{}{GRAPHQL}", self.address)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A request in the holder's name.
+    pub fn asking(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
         let request = self.http.request(method, format!("http://{}{path}", self.address));
         match &self.token {
             Some(token) => request.bearer_auth(token),
