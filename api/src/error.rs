@@ -29,8 +29,14 @@ pub mod request {
     pub const ALL: &[(&str, &str)] = &[
         (BAD_REQUEST, "The HTTP request or socket message is not a GraphQL request."),
         (PARSE_FAILED, "The document does not parse."),
-        (VALIDATION_FAILED, "The document does not fit the schema, or its variables do not fit the document."),
-        (DOCUMENT_UNKNOWN, "The id is of no document that this server knows. Apollo's clients then send the text."),
+        (
+            VALIDATION_FAILED,
+            "The document does not fit the schema, or its variables do not fit the document.",
+        ),
+        (
+            DOCUMENT_UNKNOWN,
+            "The id is of no document that this server knows. Apollo's clients then send the text.",
+        ),
         (DOCUMENT_REQUIRED, "This server runs only documents that it knows: send the id of one."),
     ];
 }
@@ -97,6 +103,7 @@ pub fn status(code: Code) -> StatusCode {
         Code::Taken | Code::Conflict | Code::IllegalState | Code::IdempotencyMismatch => StatusCode::CONFLICT,
         Code::ReportMalformed | Code::ReportUnknown => StatusCode::UNPROCESSABLE_ENTITY,
         Code::ReportTooLarge | Code::LimitExceeded => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
         Code::CursorExpired => StatusCode::GONE,
         Code::RateLimited | Code::Overloaded => StatusCode::TOO_MANY_REQUESTS,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,

@@ -15,6 +15,7 @@
 //! | `GET /graphiql` | GraphiQL, in development |
 //! | `PUT /v1/imports/{id}/upload` | a report in |
 //! | `GET /v1/exports/{id}` | a file out |
+//! | `/v1/auth/…` | signing in, by whoever knows tokens |
 //! | `GET /healthz`, `/readyz`, `/metrics` | alive, ready, counted |
 
 mod accept;
@@ -41,6 +42,7 @@ mod turns;
 pub mod upload;
 mod variables;
 pub mod vigil;
+mod watch;
 mod ws;
 
 use std::net::SocketAddr;
@@ -59,8 +61,8 @@ use axum::routing::{any, get, put};
 use domain::access::Actor;
 use domain::error::{Code, Error};
 use domain::gateway::clock::Clock;
-use futures_util::stream::{self, BoxStream};
 use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -136,7 +138,10 @@ impl<E: Executor> Server<E> {
         if self.0.parts.metrics.is_some() {
             router = router.route("/metrics", get(metrics::<E>));
         }
-        let router = router.fallback(async || StatusCode::NOT_FOUND).with_state(self.clone());
+        let router = router
+            .with_state(self.clone())
+            .merge(self.0.parts.authenticate.routes())
+            .fallback(async || StatusCode::NOT_FOUND);
         layers::around(router, &self.settings().sockets.origins)
             .layer(from_fn_with_state(self.clock().clone(), observe))
     }
@@ -212,10 +217,13 @@ impl<E: Executor> Server<E> {
         let resolved = settings.documents.resolve(&mut parameters);
         let prepared =
             resolved.and_then(|()| Operation::prepare(parameters, &settings.limits, settings.development));
-        prepared.inspect_err(|error| {
+        let mut operation = prepared.inspect_err(|error| {
             let code = crate::error::code(error).unwrap_or_default().to_owned();
             metrics::counter!("graphql_refused_total", "code" => code).increment(1);
-        })
+        })?;
+        operation.about.label = self.counter().label(operation.name.as_deref());
+        operation.about.slow = settings.slow;
+        Ok(operation)
     }
 
     /// Runs a query or a mutation when it is its turn; its time counts from `started`.
@@ -260,7 +268,7 @@ impl<E: Executor> Server<E> {
 #[derive(Clone, Copy, Debug)]
 struct Peer(SocketAddr);
 
-fn origin(extensions: &Extensions, transport: Transport) -> RequestOrigin {
+pub(crate) fn origin(extensions: &Extensions, transport: Transport) -> RequestOrigin {
     let address = extensions.get::<Peer>().map(|Peer(address)| address.ip());
     RequestOrigin { address, trace: trace::of(extensions), transport }
 }
@@ -301,7 +309,10 @@ async fn ready<E: Executor>(State(server): State<Server<E>>) -> Response {
 
 async fn metrics<E: Executor>(State(server): State<Server<E>>) -> Response {
     match &server.0.parts.metrics {
-        Some(handle) => health::metrics(handle),
+        Some(handle) => {
+            server.0.parts.ready.measure();
+            health::metrics(handle)
+        }
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }

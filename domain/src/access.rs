@@ -149,6 +149,8 @@ pub struct Actor {
     /// What the token leaves of the role's rights; `None` leaves all.
     pub token_scopes: Option<Vec<Permission>>,
     pub token: Option<Uuid>,
+    /// The session whose access token was sent.
+    pub session: Option<Uuid>,
     /// When the token ends; sockets end with it.
     pub expires_at: Option<Timestamp>,
     /// The remote address, for the audit.
@@ -189,6 +191,7 @@ impl Actor {
             portfolio: Portfolio::Whole,
             token_scopes: None,
             token: None,
+            session: None,
             expires_at: None,
             address: None,
             trace: None,

@@ -12,8 +12,8 @@ use futures_util::FutureExt;
 use sea_orm::sqlx;
 use sea_orm::sqlx::sqlite::{SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
-    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbErr, RuntimeErr, SqlErr,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ConnectOptions, Database, DatabaseConnection, DbErr, RuntimeErr, SqlErr, SqliteTransactionMode,
+    TransactionOptions,
 };
 use tokio::sync::broadcast;
 use uuid::Uuid;
@@ -23,6 +23,7 @@ use crate::error::{Code, Error, Result};
 use crate::event::catalogue::Event;
 use crate::ledger::store::{Pending, Sealed};
 use crate::ledger::{AuditEntry, Speaker};
+use crate::store::conn::{Conn, Pool, Transaction};
 use crate::store::idempotency::Caller;
 use crate::store::sql::Sql;
 use crate::vocabulary::criteria::sql::Dialect;
@@ -30,10 +31,12 @@ use crate::vocabulary::time::Timestamp;
 
 pub mod bulk;
 pub mod column;
+pub mod conn;
 pub mod idempotency;
 pub mod page;
 pub mod scope;
 pub mod sql;
+pub mod tally;
 
 /// The longest that a statement of the readers may take: as long as a request may. It is ended by the
 /// database, so that a request that was given up does not go on there.
@@ -47,8 +50,8 @@ const NEWS: usize = 1_024;
 #[derive(Clone)]
 pub struct Db {
     pub(crate) dialect: Dialect,
-    writer: DatabaseConnection,
-    reader: DatabaseConnection,
+    writer: Conn<DatabaseConnection>,
+    reader: Conn<DatabaseConnection>,
     news: broadcast::Sender<Uuid>,
 }
 
@@ -65,17 +68,18 @@ impl Db {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let mut options = ConnectOptions::new(url);
             options.max_connections(10).acquire_timeout(Duration::from_secs(30)).sqlx_logging(false);
-            let writer = counted(Database::connect(options.clone()).await?);
-            let reader = counted(Database::connect(options.statement_timeout(time).clone()).await?);
+            let writer = Conn::postgres(Database::connect(options.clone()).await?, "writer");
+            let options = options.statement_timeout(time).clone();
+            let reader = Conn::postgres(Database::connect(options).await?, "reader");
             return Ok(Self { dialect: Dialect::Postgres, writer, reader, news });
         }
         if !url.starts_with("sqlite:") {
             return Err(Error::invalid("database", "The database is named by sqlite:FILE or postgres://…"));
         }
-        let writer = counted(Database::connect(sqlite(url, 1, false)).await?);
+        let writer = Conn::sqlite(Database::connect(sqlite(url, 1, false)).await?, "writer");
         let mut reader = sqlite(url, 8, true);
         limit(&mut reader, time);
-        let reader = counted(Database::connect(reader).await?);
+        let reader = Conn::sqlite(Database::connect(reader).await?, "reader");
         Ok(Self { dialect: Dialect::Sqlite, writer, reader, news })
     }
 
@@ -87,12 +91,12 @@ impl Db {
         let turn = match self.dialect {
             Dialect::Sqlite => None,
             Dialect::Postgres => {
-                let turn = self.writer.begin().await?;
+                let turn = self.writer.begin(TransactionOptions::default()).await?;
                 Sql::new(self.dialect, "SELECT pg_advisory_xact_lock(4207)").run(&turn).await?;
                 Some(turn)
             }
         };
-        migration::Migrator::up(&self.writer, None).await?;
+        migration::Migrator::up(self.writer.inner(), None).await?;
         Sql::new(self.dialect, "INSERT INTO company (id, name, created_at, updated_at, version) VALUES (")
             .bind(GLOBAL)
             .push(", 'Global', 0, 0, 1) ON CONFLICT DO NOTHING")
@@ -106,14 +110,19 @@ impl Db {
     }
 
     /// A connection to read from, outside of any transaction.
-    pub(crate) fn read(&self) -> &DatabaseConnection {
+    pub(crate) fn read(&self) -> &Conn<DatabaseConnection> {
         &self.reader
     }
 
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<()> {
-        self.reader.ping().await?;
+        self.reader.inner().ping().await?;
         Ok(())
+    }
+
+    /// The pools, as they stand.
+    pub fn pools(&self) -> impl Iterator<Item = Pool> {
+        self.writer.pool().into_iter().chain(self.reader.pool())
     }
 
     /// Begins a transaction in which `actor` writes for the company of `scope`.
@@ -139,10 +148,10 @@ impl Db {
     }
 
     /// A transaction that writes no ledger: leases, progress, last use.
-    pub(crate) async fn transaction(&self) -> Result<DatabaseTransaction> {
+    pub(crate) async fn transaction(&self) -> Result<Transaction> {
         let mode = (self.dialect == Dialect::Sqlite).then_some(SqliteTransactionMode::Immediate);
         let options = TransactionOptions { sqlite_transaction_mode: mode, ..TransactionOptions::default() };
-        Ok(self.writer.begin_with_options(options).await?)
+        Ok(self.writer.begin(options).await?)
     }
 
     /// The companies in which something was committed, as it happens in this process.
@@ -151,8 +160,8 @@ impl Db {
     }
 
     pub async fn close(self) -> Result<()> {
-        self.reader.close().await?;
-        self.writer.close().await?;
+        self.reader.inner().clone().close().await?;
+        self.writer.inner().clone().close().await?;
         Ok(())
     }
 }
@@ -205,16 +214,10 @@ async fn watch(connection: &mut SqliteConnection, time: Duration) -> Result<(), 
     Ok(())
 }
 
-/// Counts every statement, so that a test and an operator can see what a request costs.
-fn counted(mut connection: DatabaseConnection) -> DatabaseConnection {
-    connection.set_metric_callback(|_| metrics::counter!("countersign_db_statements_total").increment(1));
-    connection
-}
-
 /// A transaction that writes for one company. What it audits and emits is numbered and chained
 /// as its last step, in [`Tx::commit`]; dropped without that, nothing happened.
 pub(crate) struct Tx {
-    conn: DatabaseTransaction,
+    conn: Transaction,
     pub dialect: Dialect,
     pub company: Uuid,
     pending: Pending,
@@ -224,7 +227,7 @@ pub(crate) struct Tx {
 }
 
 impl Tx {
-    pub fn conn(&self) -> &DatabaseTransaction {
+    pub fn conn(&self) -> &Transaction {
         &self.conn
     }
 
@@ -355,7 +358,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("a.db").display());
         let db = Db::open_within(&url, Duration::from_millis(30)).await.unwrap();
-        let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS c FROM n";
+        let endless =
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS c FROM n";
         // A connection that is new, and one that is not.
         for _ in 0..2 {
             let error = Error::from(Sql::new(db.dialect, endless).one(db.read()).await.unwrap_err());

@@ -17,6 +17,7 @@ mod m0006_rules;
 mod m0007_intel;
 mod m0008_mappings;
 mod m0009_vex;
+mod m0010_signin;
 
 pub struct Migrator;
 
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_intel::Migration),
             Box::new(m0008_mappings::Migration),
             Box::new(m0009_vex::Migration),
+            Box::new(m0010_signin::Migration),
         ]
     }
 }

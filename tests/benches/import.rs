@@ -20,6 +20,7 @@ use domain::inventory::project::NewProject;
 use domain::job::JobState;
 use domain::rule::pass::Mode;
 use domain::rule::{OnExpiry, RuleDraft};
+use domain::signin::SignInSettings;
 use domain::store::Db;
 use domain::{Domain, Settings};
 use futures_util::StreamExt;
@@ -231,7 +232,11 @@ async fn run(database: &str, rules: usize, findings: usize, beside_bare: bool) {
     }
     let db = Db::open(&url).await.expect("a database");
     db.migrate().await.expect("a migrated database");
-    let settings = Settings { folder: folder.path().to_owned(), limits: Limits::default() };
+    let settings = Settings {
+        folder: folder.path().to_owned(),
+        limits: Limits::default(),
+        sign_in: SignInSettings::default(),
+    };
     let clock = Clock::system();
     let worker = clock.id();
     let domain = Domain::new(db, clock, settings, worker);

@@ -17,6 +17,7 @@ use domain::intake::limits::Limits;
 use domain::intel::feed::Feed;
 use domain::inventory::project::NewProject;
 use domain::job::{Job, JobState};
+use domain::signin::SignInSettings;
 use domain::store::Db;
 use domain::{Domain, Settings};
 use futures_util::StreamExt;
@@ -121,7 +122,11 @@ async fn run(database: &str, findings: usize) {
     }
     let db = Db::open(&url).await.expect("a database");
     db.migrate().await.expect("a migrated database");
-    let settings = Settings { folder: folder.path().to_owned(), limits: Limits::default() };
+    let settings = Settings {
+        folder: folder.path().to_owned(),
+        limits: Limits::default(),
+        sign_in: SignInSettings::default(),
+    };
     let clock = Clock::system();
     let worker = clock.id();
     let domain = Domain::new(db, clock, settings, worker);

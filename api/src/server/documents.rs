@@ -60,7 +60,10 @@ impl Documents {
             let hash = sha256(&text);
             let is_hash = id.len() == hash.len() && id.bytes().all(|byte| byte.is_ascii_hexdigit());
             if is_hash && !id.eq_ignore_ascii_case(&hash) {
-                return Err(Error::invalid("documents", format!("The document {id} has the SHA-256 {hash}.")));
+                return Err(Error::invalid(
+                    "documents",
+                    format!("The document {id} has the SHA-256 {hash}."),
+                ));
             }
             if !is_hash {
                 known.insert(id, text.clone());
@@ -81,39 +84,34 @@ impl Documents {
             (Some(id), _) => Some(id.strip_prefix("sha256:").unwrap_or(id).to_owned()),
             (None, hash) => hash.map(str::to_ascii_lowercase),
         };
-        match (id, &parameters.query) {
-            (None, None) => Err(refusal(request::BAD_REQUEST, "The request needs a \"query\" text.")),
-            (None, Some(text)) if self.only && !self.known.contains_key(&sha256(text)) => {
-                Err(refusal(request::DOCUMENT_REQUIRED, "This server runs only documents that it knows: send an id."))
+        let unknown = || refusal(request::DOCUMENT_UNKNOWN, "PersistedQueryNotFound");
+        let Some(text) = &parameters.query else {
+            let id = id.ok_or_else(|| refusal(request::BAD_REQUEST, "The request needs a \"query\" text."))?;
+            // The words of the refusal are those that Apollo's clients look for.
+            parameters.query = Some(self.known.get(&id).ok_or_else(unknown)?.clone());
+            return Ok(());
+        };
+        let may_run = !self.only || self.known.contains_key(&sha256(text));
+        match id {
+            None if may_run => Ok(()),
+            None => Err(refusal(
+                request::DOCUMENT_REQUIRED,
+                "This server runs only documents that it knows: send an id.",
+            )),
+            Some(id) if id != sha256(text) && self.known.get(&id) != Some(text) => {
+                Err(refusal(request::BAD_REQUEST, "The \"query\" is not the document of this id."))
             }
-            (None, Some(_)) => Ok(()),
-            (Some(id), None) => match self.known.get(&id) {
-                Some(text) => {
-                    parameters.query = Some(text.clone());
-                    Ok(())
-                }
-                // The words that Apollo's clients look for.
-                None => Err(refusal(request::DOCUMENT_UNKNOWN, "PersistedQueryNotFound")),
-            },
-            (Some(id), Some(text)) => {
-                let hash = sha256(text);
-                let is_known = self.known.contains_key(&hash);
-                let is_same = id == hash || self.known.get(&id) == Some(text);
-                match (is_same, self.only && !is_known) {
-                    (true, false) => Ok(()),
-                    (true, true) => Err(refusal(request::DOCUMENT_UNKNOWN, "PersistedQueryNotFound")),
-                    (false, _) => {
-                        Err(refusal(request::BAD_REQUEST, "The \"query\" is not the document of this id."))
-                    }
-                }
-            }
+            Some(_) if may_run => Ok(()),
+            Some(_) => Err(unknown()),
         }
     }
 }
 
 /// The hash of Apollo's extension.
 pub fn persisted(parameters: &Parameters) -> Option<&str> {
-    let Value::Object(persisted) = parameters.extensions.as_ref()?.get("persistedQuery")? else { return None };
+    let Value::Object(persisted) = parameters.extensions.as_ref()?.get("persistedQuery")? else {
+        return None;
+    };
     match persisted.get("sha256Hash")? {
         Value::String(hash) => Some(hash),
         _ => None,
@@ -158,7 +156,11 @@ mod tests {
             (json!({ "documentId": "md5" }), Ok("{ other }"), Ok("{ other }")),
             (json!({ "documentId": sha256("{ other }") }), Ok("{ other }"), Ok("{ other }")),
             (json!({ "extensions": by_apollo(&hash) }), Ok(TEXT), Ok(TEXT)),
-            (json!({ "documentId": "no" }), Err("PERSISTED_QUERY_NOT_FOUND"), Err("PERSISTED_QUERY_NOT_FOUND")),
+            (
+                json!({ "documentId": "no" }),
+                Err("PERSISTED_QUERY_NOT_FOUND"),
+                Err("PERSISTED_QUERY_NOT_FOUND"),
+            ),
             (
                 json!({ "extensions": by_apollo("00") }),
                 Err("PERSISTED_QUERY_NOT_FOUND"),

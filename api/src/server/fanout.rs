@@ -28,7 +28,7 @@ use bytes::Bytes;
 use domain::access::{Actor, ActorKind, Rights};
 use domain::error::Error;
 use futures_util::stream::BoxStream;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{StreamExt, stream};
 use tokio::task::AbortHandle;
 use uuid::Uuid;
 
@@ -113,11 +113,21 @@ impl<E: Executor> Executor for Shared<E> {
         self.schema.execute(request).await
     }
 
-    fn execute_stream(&self, mut request: Request, session: Option<Arc<Data>>) -> BoxStream<'static, Response> {
-        let Some(asked) = Asked::of(&mut request) else { return self.schema.execute_stream(request, session) };
+    fn execute_stream(
+        &self,
+        mut request: Request,
+        session: Option<Arc<Data>>,
+    ) -> BoxStream<'static, Response> {
+        let Some(asked) = Asked::of(&mut request) else {
+            return self.schema.execute_stream(request, session);
+        };
         let place = Place::default();
         let answers = self.schema.execute_stream(request.data(place.clone()), session);
-        let reader = Reader { shared: self.clone(), asked: Arc::new(asked), way: Way::Alone(Alone { answers, place, told: None }) };
+        let reader = Reader {
+            shared: self.clone(),
+            asked: Arc::new(asked),
+            way: Way::Alone(Alone { answers, place, told: None }),
+        };
         stream::unfold(reader, |mut reader| async move { Some((reader.next().await?, reader)) }).boxed()
     }
 }
@@ -235,12 +245,10 @@ impl Item {
     }
 
     fn response(&self) -> Response {
-        Response {
-            data: self.data.clone(),
-            errors: self.errors.clone(),
-            extensions: self.extensions.clone(),
-            ..Response::default()
-        }
+        let mut response = Response::new(self.data.clone());
+        response.errors.clone_from(&self.errors);
+        response.extensions.clone_from(&self.extensions);
+        response
     }
 }
 
@@ -383,13 +391,14 @@ impl<E: Executor> Reader<E> {
     async fn next(&mut self) -> Option<Response> {
         loop {
             let Self { shared, asked, way } = self;
+            let (shared, asked): (&Shared<E>, &Asked) = (shared, asked);
             *way = match way {
                 Way::Over => return None,
                 Way::Alone(alone) => {
                     let seat = |alone: &Alone| shared.seat(asked, alone.exit()?);
                     let next = std::future::poll_fn(|cx| match seat(alone) {
                         Some(seated) => Poll::Ready(Err(seated)),
-                        None => match alone.answers.as_mut().poll_next(cx) {
+                        None => match alone.answers.poll_next_unpin(cx) {
                             Poll::Ready(answer) => Poll::Ready(Ok(answer)),
                             // It may have said only now where it begins.
                             Poll::Pending => match seat(alone) {

@@ -85,10 +85,14 @@ impl<E: Executor> Asked<'_, E> {
             return Err(too_large(settings.body_bytes));
         }
         let actor = actor(self.server, &head).await.map_err(Refusal::domain)?;
-        let body =
-            timeout(settings.request_time, collect(body, settings.body_bytes)).await.unwrap_or_else(|_| {
-                Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "The body of the request did not arrive in time."))
-            })?;
+        let body = timeout(settings.request_time, collect(body, settings.body_bytes)).await.unwrap_or_else(
+            |_| {
+                Err(Refusal::new(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "The body of the request did not arrive in time.",
+                ))
+            },
+        )?;
         if body.trim_ascii_start().starts_with(b"[") {
             return self.batch(&body, actor).await;
         }
@@ -118,7 +122,10 @@ impl<E: Executor> Asked<'_, E> {
             OperationType::Query => Ok(()),
             // EventSource can do nothing else, and a subscription changes nothing.
             OperationType::Subscription if streams => Ok(()),
-            _ => Err(not_allowed("POST", "Only queries may be sent by GET, and subscriptions for a stream of events.")),
+            _ => Err(not_allowed(
+                "POST",
+                "Only queries may be sent by GET, and subscriptions for a stream of events.",
+            )),
         })
         .await
     }

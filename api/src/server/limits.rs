@@ -99,7 +99,8 @@ impl From<Refused> for ServerError {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Over { limit, max, actual } => {
-                let message = format!("The query is over the limit of {limit}: {actual}, and the most is {max}.");
+                let message =
+                    format!("The query is over the limit of {limit}: {actual}, and the most is {max}.");
                 error::server_error(
                     Error::new(Code::LimitExceeded, message)
                         .with("limit", limit)

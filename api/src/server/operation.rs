@@ -20,6 +20,7 @@ use super::documents::persisted;
 use super::limits::{Limits, Size, measure};
 use super::reply::{Answer, Outcome};
 use super::trace::TraceId;
+use super::watch::{About, Watch};
 use super::{guard, variables};
 use crate::error;
 
@@ -55,7 +56,7 @@ impl Parameters {
         // One level is the request itself.
         variables::check(json, limits.variables_depth + 1, limits.variables_values)
             .map_err(Unreadable::Limit)?;
-        Self::parse(json)?.complete()
+        Self::parse::<Self>(json)?.complete()
     }
 
     /// Reads several in a list, no more than `most`; the whole list is within the limits of one.
@@ -91,9 +92,7 @@ impl Parameters {
             let place = format!("line {}, column {}", error.line(), error.column());
             Unreadable::Malformed(match error.classify() {
                 serde_json::error::Category::Data => {
-                    format!(
-                        "The members of the request need their types: \"query\" is a text ({place})."
-                    )
+                    format!("The members of the request need their types: \"query\" is a text ({place}).")
                 }
                 _ => format!("The request is not well-formed JSON ({place})."),
             })
@@ -107,6 +106,7 @@ pub struct Operation {
     pub name: Option<String>,
     /// What its document may cost.
     pub size: Size,
+    pub about: About,
     request: Request,
 }
 
@@ -132,33 +132,36 @@ impl Operation {
         let name = parameters.operation_name.filter(|name| !name.is_empty());
         let (operation, name) = choose(document, name.as_deref())?;
         check_variables(operation, &parameters.variables)?;
+        let about = About::new(name, operation, size.complexity, &parameters.variables);
         let (kind, name) = (operation.ty, name.map(str::to_owned));
         request.operation_name.clone_from(&name);
         request.variables = parameters.variables;
         request.extensions = parameters.extensions.unwrap_or_default();
-        Ok(Self { kind, name, size, request })
+        Ok(Self { kind, name, size, about, request })
     }
 
     /// Runs a query or a mutation to its end, or to the end of its time.
     pub async fn run<E: Executor>(self, schema: &E, actor: Actor, time: Duration, trace: &TraceId) -> Answer {
+        let watch = Watch::begin(self.about, trace);
         let running = AssertUnwindSafe(schema.execute(self.request.data(actor))).catch_unwind();
-        match tokio::time::timeout(time, running).await {
+        let answer = match watch.over(tokio::time::timeout(time, running)).await {
             Ok(Ok(response)) => Answer::of(response, trace),
             Ok(Err(_)) => panicked(trace),
             Err(_) => timed_out(time, trace),
-        }
+        };
+        watch.end(answer.outcome);
+        answer
     }
 
     /// The answers of a subscription. A panic is its last.
     pub fn stream<E: Executor>(self, schema: &E, actor: Actor, trace: TraceId) -> BoxStream<'static, Answer> {
+        let watch = Watch::begin(self.about, &trace);
         let answers = schema.execute_stream(self.request.data(actor), None);
-        AssertUnwindSafe(answers)
-            .catch_unwind()
-            .map(move |answer| match answer {
-                Ok(response) => Answer::of(response, &trace),
-                Err(_) => panicked(&trace),
-            })
-            .boxed()
+        let answers = AssertUnwindSafe(answers).catch_unwind().map(move |answer| match answer {
+            Ok(response) => Answer::of(response, &trace),
+            Err(_) => panicked(&trace),
+        });
+        watch.over_stream(answers.boxed()).boxed()
     }
 }
 
@@ -254,8 +257,7 @@ impl Counter {
         let labels =
             [("operation", operation), ("kind", kind.to_string()), ("outcome", outcome.word().to_owned())];
         metrics::counter!("graphql_operations_total", &labels).increment(1);
-        metrics::histogram!("graphql_operation_seconds", &labels[..2])
-            .record(started.elapsed().as_secs_f64());
+        metrics::histogram!("graphql_operation_seconds", &labels).record(started.elapsed().as_secs_f64());
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Settings {
     /// The time a GraphQL request may take, from its first header to its last resolver.
     /// Subscriptions have no such limit.
     pub request_time: Duration,
+    /// From when on an operation is slow, and told in the log.
+    pub slow: Duration,
     /// Serves GraphiQL and answers introspection.
     pub development: bool,
     /// The operations that one request may hold in a list; none: lists are refused.
@@ -123,6 +125,7 @@ impl Default for Settings {
             limits: Limits::default(),
             body_bytes: 1 << 20,
             request_time: Duration::from_secs(30),
+            slow: Duration::from_secs(1),
             development: false,
             batch: 0,
             documents: Arc::default(),
@@ -164,6 +167,11 @@ impl Default for Sockets {
 
 impl Default for Connections {
     fn default() -> Self {
-        Self { header_time: Duration::from_secs(15), write_time: Duration::from_secs(30), grace: Duration::from_secs(10), most: 16_384 }
+        Self {
+            header_time: Duration::from_secs(15),
+            write_time: Duration::from_secs(30),
+            grace: Duration::from_secs(10),
+            most: 16_384,
+        }
     }
 }

@@ -67,9 +67,11 @@ async fn feed<E: Executor>(
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let (event, is_last) = tokio::select! {
+            biased;
             () = server.stopping().cancelled() => return,
             () = events.closed() => return,
             over = admitted.over() => (last(&gone(over, &trace)), true),
+            _ = beats.tick() => (BEAT.into(), false),
             answer = answers.next() => match answer {
                 Some(answer) if matches!(answer.outcome, Outcome::Ok | Outcome::FieldErrors) => {
                     (next(&answer), false)
@@ -77,7 +79,6 @@ async fn feed<E: Executor>(
                 Some(answer) => (last(&answer), true),
                 None => (COMPLETE.into(), true),
             },
-            _ = beats.tick() => (BEAT.into(), false),
         };
         let sent = timeout(settings.send_time, events.send(event.into())).await;
         if is_last || !matches!(sent, Ok(Ok(()))) {

@@ -109,9 +109,7 @@ impl Hall {
             }
             let found = line.into_iter().position(|person| self.has_place(bounds, id, person));
             self.round.push_back(id);
-            if let Some((person, call)) =
-                found.and_then(|at| self.companies.get_mut(&id)?.line.remove(at))
-            {
+            if let Some((person, call)) = found.and_then(|at| self.companies.get_mut(&id)?.line.remove(at)) {
                 return Some((id, person, call));
             }
         }

@@ -337,6 +337,36 @@ impl Db {
     }
 }
 
+/// Those that may be active below what rules say, inside of the portfolio.
+fn recent(sql: Sql, scope: &Scope) -> Result<Sql> {
+    Ok(to_sweep(sql, scope, None)?.covered_finding(scope, "f"))
+}
+
+impl Db {
+    /// How many findings of the portfolio may be active below what rules say.
+    pub(crate) async fn count_recent(&self, scope: &Scope) -> Result<i64> {
+        let sql = Sql::new(self.dialect, "SELECT COUNT(*) AS n FROM finding AS f WHERE ");
+        recent(sql, scope)?.count(self.read()).await
+    }
+
+    /// The newest of them, those before `before`.
+    pub(crate) async fn recent_findings(
+        &self,
+        scope: &Scope,
+        before: Option<Uuid>,
+        most: usize,
+    ) -> Result<Vec<Finding>> {
+        let sql = recent(select(self.dialect, ""), scope)?;
+        let sql = match before {
+            Some(before) => sql.push(" AND f.id < ").bind(before),
+            None => sql,
+        };
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let sql = sql.push(" ORDER BY f.id DESC LIMIT ").bind(most);
+        sql.all(self.read()).await?.iter().map(read).collect()
+    }
+}
+
 impl Db {
     /// The comments on findings in scope, oldest first, the first 100 of each.
     pub(crate) async fn comments_on(&self, scope: &Scope, findings: &[Uuid]) -> Result<Vec<Comment>> {

@@ -63,8 +63,12 @@ fn hostile() -> Vec<Hostile> {
         ),
         plain(
             "6,000 nested variables",
-            format!(r#"{{"query":"{{viewer{{roles}}}}","variables":{{"a":{}{}}}}}"#, "[".repeat(6_000), "]".repeat(6_000))
-                .into_bytes(),
+            format!(
+                r#"{{"query":"{{viewer{{roles}}}}","variables":{{"a":{}{}}}}}"#,
+                "[".repeat(6_000),
+                "]".repeat(6_000)
+            )
+            .into_bytes(),
             (400, LIMIT, "variablesDepth"),
         ),
         of("20 MiB body", format!("{{viewer{{roles}}}}#{}", "x".repeat(20 << 20)), (413, LIMIT, "bodyBytes")),

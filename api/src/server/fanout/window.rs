@@ -79,9 +79,11 @@ impl Kept {
         self.answers.push_back(Answer { item: Arc::new(item), left: self.seats.len() });
     }
 
-    /// Lets go of the older half, and of the readers that have not taken it.
-    fn give_up(&mut self) {
-        while self.bytes > MOST_BYTES / 2 {
+    /// Lets go of the older half, or of as much as makes room for `bytes` more, and of the readers that
+    /// have not taken it.
+    fn give_up(&mut self, bytes: usize) {
+        let most = MOST_BYTES.saturating_sub(bytes).min(MOST_BYTES / 2);
+        while self.bytes > most {
             self.drop_first();
         }
         let first = self.first;
@@ -126,7 +128,7 @@ impl Window {
                 break;
             }
             if timeout(GRACE, self.room.notified()).await.is_err() {
-                self.kept().give_up();
+                self.kept().give_up(item.bytes);
             }
         }
         self.kept().push(item);
@@ -269,7 +271,7 @@ mod tests {
                         head += 1;
                         let mut kept = window.kept();
                         if !kept.has_room(&item(head)) {
-                            kept.give_up();
+                            kept.give_up(0);
                         }
                         kept.push(item(head));
                     }
@@ -297,7 +299,7 @@ mod tests {
                             readers.swap_remove(who);
                         }
                     }
-                    Step::GiveUp => window.kept().give_up(),
+                    Step::GiveUp => window.kept().give_up(0),
                 }
                 let kept = window.kept();
                 prop_assert!(kept.bytes <= MOST_BYTES);

@@ -29,13 +29,20 @@ const SEEDS: &[(&str, &str, &[(&str, &str)], &str)] = &[
     (
         "POST",
         "/graphql",
-        &[("content-type", "application/json; charset=utf-8"), ("accept", "application/graphql-response+json;q=0.9")],
+        &[
+            ("content-type", "application/json; charset=utf-8"),
+            ("accept", "application/graphql-response+json;q=0.9"),
+        ],
         r#"{"query":"query A($v: JSON! = [1]) { ...f } fragment f on Query { a: echo(value: $v) @skip(if: false) }","operationName":"A","variables":{"v":{"a":[null,1.5e3,"\u00e9"]}},"extensions":{}}"#,
     ),
     (
         "POST",
         "/graphql",
-        &[("content-type", "application/json"), ("accept", "text/event-stream"), ("accept-encoding", "br, gzip;q=0.1")],
+        &[
+            ("content-type", "application/json"),
+            ("accept", "text/event-stream"),
+            ("accept-encoding", "br, gzip;q=0.1"),
+        ],
         r#"{"query":"subscription { count(to: 3) }"}"#,
     ),
     (
@@ -51,18 +58,64 @@ const SEEDS: &[(&str, &str, &[(&str, &str)], &str)] = &[
         "",
     ),
     ("GET", "/graphql?documentId=a", &[("upgrade", "websocket"), ("connection", "upgrade")], ""),
-    ("PUT", "/v1/imports/01890000-0000-7000-8000-000000000000/upload", &[("expect", "100-continue")], "report"),
+    (
+        "PUT",
+        "/v1/imports/01890000-0000-7000-8000-000000000000/upload",
+        &[("expect", "100-continue")],
+        "report",
+    ),
     ("GET", "/v1/exports/01890000-0000-7000-8000-000000000000", &[("accept-encoding", "gzip")], ""),
-    ("OPTIONS", "/graphql", &[("origin", "https://a.example"), ("access-control-request-method", "POST")], ""),
+    (
+        "OPTIONS",
+        "/graphql",
+        &[("origin", "https://a.example"), ("access-control-request-method", "POST")],
+        "",
+    ),
 ];
 
 /// What is put where it does not belong.
 const WORDS: &[&[u8]] = &[
-    b"{", b"}", b"[[[[[[[[[[[[[[[[", b"]", b"\"", b"\\", b"\\u0000", b"\\ud800", b"\"\"\"", b"(", b"$v", b"@skip(if:true)",
-    b"...f", b" fragment f on Query{...f}", b"#", b"\xef\xbb\xbf", b"\xff", b"\0", b"\r\n", b"\n\n", b"%", b"%00", b"%ff",
-    b"&query=", b";q=", b",", b"999999999999999999999", b"-1", b"1e999", b"null", b"true", b"__schema{types{name}}",
-    b"\r\ncontent-length: 99999999\r\n", b"\r\ntransfer-encoding: chunked\r\n", b"0\r\n\r\n", b"\r\nexpect: 100-continue\r\n",
-    b"\r\ncontent-encoding: gzip\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"mutation{bump}", b"documentId", b"persistedQuery",
+    b"{",
+    b"}",
+    b"[[[[[[[[[[[[[[[[",
+    b"]",
+    b"\"",
+    b"\\",
+    b"\\u0000",
+    b"\\ud800",
+    b"\"\"\"",
+    b"(",
+    b"$v",
+    b"@skip(if:true)",
+    b"...f",
+    b" fragment f on Query{...f}",
+    b"#",
+    b"\xef\xbb\xbf",
+    b"\xff",
+    b"\0",
+    b"\r\n",
+    b"\n\n",
+    b"%",
+    b"%00",
+    b"%ff",
+    b"&query=",
+    b";q=",
+    b",",
+    b"999999999999999999999",
+    b"-1",
+    b"1e999",
+    b"null",
+    b"true",
+    b"__schema{types{name}}",
+    b"\r\ncontent-length: 99999999\r\n",
+    b"\r\ntransfer-encoding: chunked\r\n",
+    b"0\r\n\r\n",
+    b"\r\nexpect: 100-continue\r\n",
+    b"\r\ncontent-encoding: gzip\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"mutation{bump}",
+    b"documentId",
+    b"persistedQuery",
 ];
 
 /// The most that is read of an answer: a mutated stream may have no end.
@@ -85,7 +138,8 @@ fn damage() -> impl Strategy<Value = Damage> {
         (at(), 1..20_usize).prop_map(|(place, length)| Damage::Cut(place, length)),
         at().prop_map(Damage::End),
         (at(), at()).prop_map(|(place, word)| Damage::Word(place, word)),
-        (at(), 1..40_usize, 1..400_usize).prop_map(|(place, length, times)| Damage::Repeat(place, length, times)),
+        (at(), 1..40_usize, 1..400_usize)
+            .prop_map(|(place, length, times)| Damage::Repeat(place, length, times)),
         (at(), at(), at()).prop_map(|(place, seed, from)| Damage::Other(place, seed, from)),
     ]
 }
@@ -105,17 +159,17 @@ impl Damage {
             Self::End(at) => text.truncate(place(at, text)),
             Self::Word(at, word) => {
                 let at = place(at, text);
-                text.splice(at..at, word.get(WORDS).iter().copied());
+                drop(text.splice(at..at, word.get(WORDS).iter().copied()));
             }
             Self::Repeat(at, length, times) => {
                 let at = place(at, text);
                 let part = text[at..(at + length).min(text.len())].repeat(*times);
-                text.splice(at..at, part);
+                drop(text.splice(at..at, part));
             }
             Self::Other(at, other, from) => {
                 let (at, other) = (place(at, text), other.get(others));
                 let rest = other[place(from, other)..].to_vec();
-                text.splice(at..at, rest);
+                drop(text.splice(at..at, rest));
             }
         }
     }
@@ -130,11 +184,14 @@ fn hold<S: Strategy>(cases: u32, strategy: &S, property: impl Fn(S::Value) -> Re
         max_shrink_iters: 2_000,
         ..ProptestConfig::default()
     };
-    let seconds = std::env::var("COUNTERSIGN_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+    let seconds =
+        std::env::var("COUNTERSIGN_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut tried: u64 = 0;
     loop {
-        TestRunner::new(config.clone()).run(strategy, &property).unwrap_or_else(|failure| panic!("{failure}"));
+        TestRunner::new(config.clone())
+            .run(strategy, &property)
+            .unwrap_or_else(|failure| panic!("{failure}"));
         tried += u64::from(cases);
         if Instant::now() >= end {
             break;
@@ -152,7 +209,8 @@ fn settings() -> Settings {
 
 /// What must hold of an answer, whatever was asked.
 fn check(status: u16, kind: &str, body: &[u8]) -> Result<(), TestCaseError> {
-    const STATUSES: &[u16] = &[101, 200, 202, 400, 401, 404, 405, 406, 408, 413, 414, 415, 422, 426, 429, 431, 503, 505];
+    const STATUSES: &[u16] =
+        &[101, 200, 202, 400, 401, 404, 405, 406, 408, 413, 414, 415, 422, 426, 429, 431, 503, 505];
     prop_assert!(STATUSES.contains(&status), "{status}: {}", String::from_utf8_lossy(body));
     if body.len() < ENOUGH && kind.contains("json") {
         let json: Result<Value, _> = serde_json::from_slice(body);
@@ -176,7 +234,8 @@ fn a_damaged_request_is_answered_by_the_protocol() {
     let strategy = (any::<Index>(), proptest::collection::vec((part, damage()), 0..5));
     hold(400, &strategy, |(seed, damages)| {
         let (method, path, headers, body) = seed.get(SEEDS);
-        let mut parts = [body.as_bytes().to_vec(), path.as_bytes().to_vec(), Vec::new(), method.as_bytes().to_vec()];
+        let mut parts =
+            [body.as_bytes().to_vec(), path.as_bytes().to_vec(), Vec::new(), method.as_bytes().to_vec()];
         let mut headers: Vec<(&str, Vec<u8>)> =
             headers.iter().map(|(name, value)| (*name, value.as_bytes().to_vec())).collect();
         headers.push(("authorization", b"Bearer good".to_vec()));
@@ -207,7 +266,12 @@ fn a_damaged_request_is_answered_by_the_protocol() {
             let answer = answer.unwrap_or_else(|never| match never {});
             let status = answer.status().as_u16();
             let header = |name: &str| {
-                answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+                answer
+                    .headers()
+                    .get(name)
+                    .and_then(|value| value.to_str().ok())
+                    .unwrap_or_default()
+                    .to_owned()
             };
             let (kind, encoding) = (header("content-type"), header("content-encoding"));
             let mut text = Vec::new();

@@ -22,7 +22,8 @@ struct Events {
 impl Events {
     async fn open(world: &World, token: &str, query: &str) -> Self {
         let request = world.http.post(world.url("/graphql")).bearer_auth(token);
-        let request = request.header("content-type", "application/json").header("accept", "text/event-stream");
+        let request =
+            request.header("content-type", "application/json").header("accept", "text/event-stream");
         let response = request.body(json!({ "query": query }).to_string()).send().await.unwrap();
         assert_eq!(response.status(), 200, "{query}");
         assert_eq!(response.headers()["content-type"], "text/event-stream; charset=utf-8");
@@ -161,8 +162,7 @@ async fn who_reads_nothing_is_let_go() {
 async fn a_stream_ends_with_its_token() {
     let world = World::start(development()).await;
     for token in ["short", "leaver"] {
-        let (answers, completed) =
-            Events::open(&world, token, "subscription { silence }").await.all().await;
+        let (answers, completed) = Events::open(&world, token, "subscription { silence }").await.all().await;
         assert_eq!((answers.len(), completed), (1, true), "{token}");
         assert_eq!(answers[0]["errors"][0]["extensions"]["code"], "UNAUTHENTICATED", "{token}");
         eventually("the stream ended", || world.streams() == 0).await;
@@ -175,7 +175,8 @@ async fn streams_are_counted_with_sockets() {
     let world = World::start(settings).await;
     let _one = Events::open(&world, "good", "subscription { silence }").await;
     let _two = Events::open(&world, "good", "subscription { silence }").await;
-    let third = world.post().header("accept", "text/event-stream").body(r#"{"query":"subscription{silence}"}"#);
+    let third =
+        world.post().header("accept", "text/event-stream").body(r#"{"query":"subscription{silence}"}"#);
     let third = third.send().await.unwrap();
     assert_eq!(third.status(), 429);
     let body: Value = third.json().await.unwrap();
@@ -218,5 +219,8 @@ async fn http_2_streams_as_well() {
         text.extend_from_slice(&part.unwrap());
     }
     let text = String::from_utf8(text).unwrap();
-    assert!(text.contains(r#"{"data":{"count":2}}"#) && text.ends_with("event: complete\ndata:\n\n"), "{text}");
+    assert!(
+        text.contains(r#"{"data":{"count":2}}"#) && text.ends_with("event: complete\ndata:\n\n"),
+        "{text}"
+    );
 }

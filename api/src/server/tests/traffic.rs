@@ -58,7 +58,12 @@ async fn who_guesses_tokens_stops_nobody_else() {
     let world = World::start(rates(NONE, Rate { per_second: 1, burst: 5 })).await;
     let ask = async |token: &str| {
         let request = world.http.post(world.url("/graphql")).bearer_auth(token);
-        request.header("content-type", "application/json").body(r#"{"query":"{hello}"}"#).send().await.unwrap()
+        request
+            .header("content-type", "application/json")
+            .body(r#"{"query":"{hello}"}"#)
+            .send()
+            .await
+            .unwrap()
     };
     assert_eq!(ask("good").await.status(), 200);
     let mut statuses = HashMap::<u16, usize>::new();
@@ -109,7 +114,8 @@ async fn one_who_floods_waits_behind_itself() {
 async fn a_batch_is_bounded_and_within_the_limits_of_one() {
     let world = World::start(Settings { batch: 3, ..development() }).await;
     let hello = json!({ "query": "{ hello }" });
-    let (status, body) = world.query(json!([hello, { "query": "mutation { bump }" }, { "query": "{ nope }" }])).await;
+    let (status, body) =
+        world.query(json!([hello, { "query": "mutation { bump }" }, { "query": "{ nope }" }])).await;
     assert_eq!((status, body.as_array().map(Vec::len)), (200, Some(3)));
     assert_eq!((&body[0]["data"]["hello"], &body[1]["data"]["bump"]), (&json!("world"), &json!(1)));
     assert_eq!(extensions(&body[2])["code"], "GRAPHQL_VALIDATION_FAILED");
@@ -128,7 +134,11 @@ async fn a_batch_is_bounded_and_within_the_limits_of_one() {
         let (status, body) = world.query(batch.clone()).await;
         assert_eq!(status, 400, "{batch}");
         let told = extensions(&body);
-        assert_eq!((&told["code"], told["limit"].as_str().unwrap_or_default()), (&json!(code), limit), "{batch}");
+        assert_eq!(
+            (&told["code"], told["limit"].as_str().unwrap_or_default()),
+            (&json!(code), limit),
+            "{batch}"
+        );
     }
     let answer = world.post().body(deep).send().await.unwrap();
     assert_eq!(answer.status(), 400);
@@ -165,8 +175,12 @@ async fn pages_of_other_hosts_read_nothing_unless_they_are_listed() {
     let answer = world.post().header("origin", "https://app.example.com").body(r#"{"query":"{hello}"}"#);
     let answer = answer.send().await.unwrap();
     assert_eq!(answer.headers()["access-control-allow-origin"], "https://app.example.com");
-    let vary: Vec<&str> =
-        answer.headers().get_all("vary").iter().flat_map(|value| value.to_str().unwrap().split(", ")).collect();
+    let vary: Vec<&str> = answer
+        .headers()
+        .get_all("vary")
+        .iter()
+        .flat_map(|value| value.to_str().unwrap().split(", "))
+        .collect();
     for part in ["accept", "authorization", "origin"] {
         assert!(vary.contains(&part), "{vary:?}");
     }
@@ -176,7 +190,8 @@ async fn pages_of_other_hosts_read_nothing_unless_they_are_listed() {
 async fn large_answers_are_compressed_as_the_client_likes() {
     let world = World::start(development()).await;
     let long = "a long text ".repeat(1_000);
-    let query = json!({ "query": "query($v: JSON!) { echo(value: $v) }", "variables": { "v": long } }).to_string();
+    let query =
+        json!({ "query": "query($v: JSON!) { echo(value: $v) }", "variables": { "v": long } }).to_string();
     let ask = async |encoding: &str, body: &str| {
         world.post().header("accept-encoding", encoding).body(body.to_owned()).send().await.unwrap()
     };
@@ -239,7 +254,8 @@ async fn trusted_documents_run_by_their_hash_over_every_transport() {
     assert_eq!(world.inside.bumps.load(Ordering::SeqCst), 0);
     // As Apollo's clients ask.
     let hash = "1803cd5f3a4b3f2cd1e0da0b7cd7cb7ab8a6a5f9d8a58bb7dbcbd9d5a8ad1a5e";
-    let unknown = format!("extensions=%7B%22persistedQuery%22:%7B%22version%22:1,%22sha256Hash%22:%22{hash}%22%7D%7D");
+    let unknown =
+        format!("extensions=%7B%22persistedQuery%22:%7B%22version%22:1,%22sha256Hash%22:%22{hash}%22%7D%7D");
     assert_eq!(extensions(&get(&unknown).await.1)["code"], "PERSISTED_QUERY_NOT_FOUND");
 
     let events = world.post().header("accept", "text/event-stream").body(r#"{"documentId":"count"}"#);

@@ -209,7 +209,8 @@ impl<E: Executor> Socket<E> {
             Some(payload) => serde_json::from_str(payload.get()).map_err(|_| Close::INVALID)?,
             None => Map::new(),
         };
-        let Some(token) = token_of(&payload).filter(|_| matches!(self.greeting, Greeting::Accepted(_))) else {
+        let Some(token) = token_of(&payload).filter(|_| matches!(self.greeting, Greeting::Accepted(_)))
+        else {
             return self.send(pong()).await;
         };
         let actor = self.authenticate(token).await?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::Domain;
-use crate::access::{Actor, Rights, Scope};
+use crate::access::{Actor, ActorKind, Rights, Scope};
 use crate::error::Result;
 
 /// How many tokens one statement asks for.
@@ -30,9 +30,21 @@ impl Domain {
                 }
             }
         }
-        let stands = |actor: &Arc<Actor>| match actor.token {
-            Some(token) => good.get(&token) == Some(&actor.rights()),
-            None => true,
+        let people = |actor: &&Arc<Actor>| actor.token.is_none() && actor.kind == ActorKind::User;
+        let people: Vec<&Arc<Actor>> = actors.iter().filter(people).collect();
+        let sessions: BTreeSet<Uuid> = people.iter().filter_map(|actor| actor.session).collect();
+        let sessions = self.live_sessions(sessions.into_iter().collect()).await?;
+        let users: BTreeSet<Uuid> = people.iter().map(|actor| actor.id).collect();
+        let grants = self.grants_of(users.into_iter().collect()).await?;
+        let stands = |actor: &Arc<Actor>| match (actor.token, actor.kind) {
+            (Some(token), _) => good.get(&token) == Some(&actor.rights()),
+            (None, ActorKind::User) => {
+                actor.session.is_none_or(|session| sessions.contains(&session))
+                    && grants
+                        .get(&(actor.id, actor.company))
+                        .is_some_and(|(role, portfolio)| (*role, portfolio) == (actor.role, &actor.portfolio))
+            }
+            (None, _) => true,
         };
         Ok(actors.iter().map(stands).collect())
     }

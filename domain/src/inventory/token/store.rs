@@ -117,6 +117,7 @@ impl Bearer {
             portfolio,
             token_scopes: token.scopes,
             token: Some(token.id),
+            session: None,
             expires_at: Some(token.expires_at),
             address: None,
             trace: None,
