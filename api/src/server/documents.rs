@@ -86,7 +86,8 @@ impl Documents {
         };
         let unknown = || refusal(request::DOCUMENT_UNKNOWN, "PersistedQueryNotFound");
         let Some(text) = &parameters.query else {
-            let id = id.ok_or_else(|| refusal(request::BAD_REQUEST, "The request needs a \"query\" text."))?;
+            let id =
+                id.ok_or_else(|| refusal(request::BAD_REQUEST, "The request needs a \"query\" text."))?;
             // The words of the refusal are those that Apollo's clients look for.
             parameters.query = Some(self.known.get(&id).ok_or_else(unknown)?.clone());
             return Ok(());

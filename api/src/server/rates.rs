@@ -48,10 +48,9 @@ impl<K: Clone + Eq + Hash> Buckets<K> {
     }
 
     fn take(&self, key: &K, count: u32) -> Result<()> {
-        let count = NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN).min(self.burst);
-        let taken = self.limiter.check_key_n(key, count);
-        // Never more than the bucket holds.
-        let taken = taken.unwrap_or(Ok(()));
+        // More than the bucket holds would never be there: it takes all of it.
+        let Some(count) = NonZeroU32::new(count.min(self.burst.get())) else { return Ok(()) };
+        let taken = self.limiter.check_key_n(key, count).unwrap_or(Ok(()));
         taken.map_err(|until| too_often(&until))
     }
 }
