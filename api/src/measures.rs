@@ -73,6 +73,8 @@ measures! {
         "Jobs of the whole database that are not at their end: `WAITING` for a file, `PENDING`, `RUNNING`"
     Gauge "countersign_jobs_oldest_seconds" ["state"]
         "Time since the oldest of those jobs was asked for; 0 where there is none"
+    Counter "countersign_sign_ins_total" ["outcome"]
+        "Sign-ins that `failed`"
     Gauge "countersign_intel_feed_age_seconds" ["feed"]
         "Age of a feed of all companies"
     Counter "countersign_intel_fetch_failures_total" ["feed"]

@@ -201,7 +201,7 @@ async fn counted(wire: &Wire) {
 fn is_whole(spans: &[Span]) -> bool {
     let ended = |name: &str| spans.iter().any(|span| span.name == name);
     let of_trace = |name: &str| spans.iter().any(|span| span.trace == TRACE && span.name == name);
-    of_trace("POST /graphql") && of_trace("query Listing") && ended("mutation Make") && ended("job IMPORT")
+    of_trace("POST /graphql") && of_trace("query Listing") && ended("mutation Make") && ended("job")
 }
 
 fn traced(engine: Engine, spans: &[Span]) {
@@ -266,8 +266,8 @@ fn traced(engine: Engine, spans: &[Span]) {
     );
 
     // A job is a trace of its own; its chunks are transactions.
-    let job = named("job IMPORT");
-    assert_eq!(job.parent, "");
+    let job = named("job");
+    assert_eq!((job.parent.as_str(), job.attribute("job.kind")), ("", "IMPORT"));
     assert_eq!(job.attribute("trace").len(), 32);
     let chunk = under(job, "job storing")[0];
     assert_eq!(chunk.attribute("job.id"), job.attribute("job.id"));

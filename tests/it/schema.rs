@@ -9,9 +9,15 @@ use serde_json::json;
 use support::{Engine, Wire, World, node};
 use tempfile::TempDir;
 
+/// A file of the project, as it is now.
+fn file(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
+    std::fs::read_to_string(path).expect("the file is there")
+}
+
 #[test]
 fn schema_graphql_is_in_step() {
-    let kept = include_str!("../../schema.graphql");
+    let kept = file("schema.graphql");
     let served = api::graphql::sdl();
     let differ = kept.lines().zip(served.lines()).position(|(kept, served)| kept != served);
     assert!(
@@ -36,10 +42,6 @@ async fn changes(released: &str, current: &str, listed: &str) -> Option<Vec<Stri
 
 #[tokio::test]
 async fn what_breaks_clients_is_listed_with_its_reason() {
-    let file = |name: &str| {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
-        std::fs::read_to_string(path).expect("the file is there")
-    };
     let (released, current) = (file("schema.released.graphql"), file("schema.graphql"));
     let listed = file("docs/schema-changes.md");
     let Some(found) = changes(&released, &current, &listed).await else { return };

@@ -68,6 +68,7 @@ fn product() -> impl Iterator<Item = &'static Source> {
 
 fn is_test(path: &str) -> bool {
     path.starts_with("tests/")
+        || path.starts_with("bench-others/")
         || path.contains("/tests/")
         || path.contains("/benches/")
         || path.ends_with("/tests.rs")

@@ -12,8 +12,9 @@ use axum::response::{IntoResponse, Response};
 use domain::error::Error;
 use domain::gateway::clock::Clock;
 use futures_util::FutureExt;
+use opentelemetry::Context;
 use opentelemetry::propagation::TextMapPropagator;
-use opentelemetry::trace::TraceContextExt;
+use opentelemetry::trace::{SpanContext, TraceContextExt};
 use opentelemetry_http::HeaderExtractor;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing::field::Empty;
@@ -38,26 +39,31 @@ impl TraceId {
 
     /// The id of the trace that the caller is in; or the one that the caller chose, if it is fit to
     /// stand in logs; else that of the trace which begins with `span`, or a new one.
-    fn of(headers: &HeaderMap, clock: &Clock, span: &Span) -> Self {
-        if headers.contains_key(&PARENT) {
-            // Checked by its library: what does not fit the specification is as if it were not there.
-            let parent = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
-            let context = parent.span().span_context().clone();
-            if context.is_valid() {
-                // Without traces there is no parent to set.
-                let _ = span.set_parent(parent);
-                return Self::from(context.trace_id().to_string().as_str());
-            }
+    fn of(parent: &SpanContext, headers: &HeaderMap, clock: &Clock, span: &Span) -> Self {
+        if parent.is_valid() {
+            return Self::from(parent.trace_id().to_string().as_str());
         }
         let chosen = headers.get(&HEADER).and_then(|value| value.to_str().ok()).filter(|id| is_sane(id));
         if let Some(chosen) = chosen {
             return Self::from(chosen);
         }
         let begun = span.context().span().span_context().trace_id();
-        match begun == opentelemetry::TraceId::INVALID {
-            true => Self::from(clock.id().simple().to_string().as_str()),
-            false => Self::from(begun.to_string().as_str()),
+        if begun == opentelemetry::TraceId::INVALID {
+            Self::from(clock.id().simple().to_string().as_str())
+        } else {
+            Self::from(begun.to_string().as_str())
         }
+    }
+}
+
+/// The caller's place in a trace. Its library checks it: what does not fit the specification is as if
+/// it were not there.
+fn parent(headers: &HeaderMap) -> Context {
+    match headers.contains_key(&PARENT) {
+        true => {
+            TraceContextPropagator::new().extract_with_context(&Context::new(), &HeaderExtractor(headers))
+        }
+        false => Context::new(),
     }
 }
 
@@ -89,15 +95,26 @@ pub async fn observe(State(clock): State<Clock>, mut request: Request, next: Nex
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str).to_owned();
     let span = tracing::info_span!(
         "request",
-        otel.name = format_args!("{} {route}", request.method()),
-        otel.kind = "server",
-        otel.status_code = Empty,
         trace = Empty,
-        http.request.method = %request.method(),
-        http.route = route,
+        method = %request.method(),
+        route,
+        otel.name = Empty,
+        otel.kind = Empty,
+        otel.status_code = Empty,
+        http.request.method = Empty,
+        http.route = Empty,
         http.response.status_code = Empty,
     );
-    let trace = TraceId::of(request.headers(), &clock, &span);
+    let parent = parent(request.headers());
+    let caller = parent.span().span_context().clone();
+    // Without traces there is no place in one, and the log is spared their words.
+    let is_traced = span.set_parent(parent).is_ok();
+    if is_traced {
+        span.record("otel.name", format!("{} {route}", request.method()));
+        span.record("otel.kind", "server").record("http.request.method", request.method().as_str());
+        span.record("http.route", route.as_str());
+    }
+    let trace = TraceId::of(&caller, request.headers(), &clock, &span);
     span.record("trace", trace.as_str());
     request.extensions_mut().insert(trace.clone());
 
@@ -107,9 +124,11 @@ pub async fn observe(State(clock): State<Clock>, mut request: Request, next: Nex
         );
 
     let status = response.status();
-    span.record("http.response.status_code", status.as_u16());
-    if status.is_server_error() {
-        span.record("otel.status_code", "ERROR");
+    if is_traced {
+        span.record("http.response.status_code", status.as_u16());
+        if status.is_server_error() {
+            span.record("otel.status_code", "ERROR");
+        }
     }
     let status = status.as_u16().to_string();
     let took = started.elapsed();
@@ -130,7 +149,8 @@ mod tests {
     fn named(name: HeaderName, value: &str) -> String {
         let mut headers = HeaderMap::new();
         headers.insert(name, value.parse().unwrap());
-        TraceId::of(&headers, &Clock::system(), &Span::none()).to_string()
+        let parent = parent(&headers);
+        TraceId::of(parent.span().span_context(), &headers, &Clock::system(), &Span::none()).to_string()
     }
 
     fn is_new(id: &str) -> bool {
@@ -152,8 +172,7 @@ mod tests {
             assert_eq!(id == given, taken, "{given}");
             assert!(taken || is_new(&id));
         }
-        let made = || TraceId::of(&HeaderMap::new(), &Clock::system(), &Span::none());
-        assert_ne!(made(), made());
+        assert_ne!(named(HEADER, ""), named(HEADER, ""));
     }
 
     #[test]

@@ -425,13 +425,22 @@ impl Tx {
     }
 }
 
-/// Open, in progress, and accepted: an acceptance may be a rule's, over a finding that is open.
+/// Open, in progress, and accepted: an acceptance may be a rule's, over a finding that is open. The
+/// rows are to be walked by their ids, whatever a planner thinks of the other indexes: it would sort
+/// all that is left for every chunk.
 fn to_sweep(sql: Sql, scope: &Scope, asset: Option<Uuid>) -> Result<Sql> {
-    let sql = sql.push("f.company_id = ").bind(scope.company()?).push(" AND f.status IN (0, 1, 3)");
+    const ACTIVE: &str = " AND (f.status IN (0, 1, 3)) IS TRUE";
+    let company = scope.company()?;
     Ok(match asset {
-        Some(asset) => sql.push(" AND f.asset_id = ").bind(asset),
-        None => sql,
-    })
+        Some(asset) => sql
+            .push("f.asset_id = ")
+            .bind(asset)
+            .push(" AND (f.company_id = ")
+            .bind(company)
+            .push(") IS TRUE"),
+        None => sql.push("f.company_id = ").bind(company),
+    }
+    .push(ACTIVE))
 }
 
 /// The names of vulnerabilities that findings came to have, and those that they no longer do.

@@ -63,7 +63,6 @@ impl Domain {
                     let span = tracing::info_span!(
                         parent: None,
                         "job",
-                        otel.name = format!("job {}", job.kind),
                         job.id = %job.id,
                         job.kind = %job.kind,
                         trace = job.principal.speaker.trace,
