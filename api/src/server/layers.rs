@@ -12,7 +12,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use super::settings::Origins;
 
 /// Below this a compressed answer is no smaller on the wire.
-const SMALL: u16 = 1_024;
+const SMALL: u64 = 1_024;
 /// How long a browser may remember what it was allowed.
 const REMEMBERED: Duration = Duration::from_secs(600);
 
