@@ -27,10 +27,14 @@ impl Domain {
         }
     }
 
-    async fn tidy_up(&self, warned: &mut BTreeSet<Feed>) -> Result<()> {
+    /// Keeps house once. `warned`: the feeds whose age was warned of before.
+    pub async fn tidy_up(&self, warned: &mut BTreeSet<Feed>) -> Result<()> {
         let open = self.jobs_open().await?;
         metrics::gauge!("countersign_jobs_open").set(i32::try_from(open).unwrap_or(i32::MAX));
         self.watch_feeds(warned).await?;
+        for job in self.end_overdue().await? {
+            tracing::info!(%job, "a job ended that had waited for too long");
+        }
         let pruned = self.idempotency_prune().await?;
         if pruned > 0 {
             tracing::debug!(pruned, "idempotency keys were forgotten");
