@@ -29,8 +29,7 @@ impl Domain {
 
     /// Keeps house once. `warned`: the feeds whose age was warned of before.
     pub async fn tidy_up(&self, warned: &mut BTreeSet<Feed>) -> Result<()> {
-        let open = self.jobs_open().await?;
-        metrics::gauge!("countersign_jobs_open").set(i32::try_from(open).unwrap_or(i32::MAX));
+        self.measure_jobs().await?;
         self.watch_feeds(warned).await?;
         for job in self.end_overdue().await? {
             tracing::info!(%job, "a job ended that had waited for too long");
@@ -38,6 +37,10 @@ impl Domain {
         let pruned = self.idempotency_prune().await?;
         if pruned > 0 {
             tracing::debug!(pruned, "idempotency keys were forgotten");
+        }
+        let pruned = self.sessions_prune().await? + self.attempts_prune().await?;
+        if pruned > 0 {
+            tracing::debug!(pruned, "sessions and attempts to sign in were forgotten");
         }
         Ok(())
     }

@@ -273,6 +273,7 @@ pub struct RuleBuilder {
 
 /// A kind of event.
 #[derive(SimpleObject)]
+#[graphql(name = "EventKind")]
 pub struct EventType {
     /// Its name: `finding_created`.
     key: &'static str,

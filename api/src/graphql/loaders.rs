@@ -26,6 +26,7 @@ use domain::inventory::team::Team;
 use domain::inventory::user::User;
 use domain::job::Job;
 use domain::rule::Rule;
+use domain::store::tally::carried;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
@@ -119,7 +120,7 @@ impl Who {
     {
         let batch = Batch { who: self.clone(), what: std::marker::PhantomData };
         let asked = Arc::clone(&self.asked);
-        let send = move |batch| tokio::spawn(gathered(Arc::clone(&asked), batch));
+        let send = move |batch| tokio::spawn(carried(gathered(Arc::clone(&asked), batch)));
         DataLoader::new(batch, send).delay(Duration::ZERO)
     }
 }

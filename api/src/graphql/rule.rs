@@ -16,6 +16,7 @@ use action::RuleAction;
 
 pub mod action;
 pub mod mutation;
+pub mod preview;
 pub mod trial;
 
 /// Whether a rule is evaluated, and whether what it says is shown.

@@ -145,15 +145,10 @@ pub struct Answer {
     pub outcome: Outcome,
 }
 
-/// The members of a response as the specification has them: no `data` where nothing ran.
+/// The body of a request that nothing came of.
 #[derive(Serialize)]
 struct Body<'a> {
-    #[serde(skip_serializing_if = "<[ServerError]>::is_empty")]
     errors: &'a [ServerError],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    extensions: Option<&'a std::collections::BTreeMap<String, Value>>,
 }
 
 impl Answer {
@@ -186,12 +181,33 @@ impl Answer {
 
     /// The JSON of the response.
     pub fn json(&self) -> Vec<u8> {
-        let ran = matches!(self.outcome, Outcome::Ok | Outcome::FieldErrors);
-        encode(&Body {
-            errors: &self.response.errors,
-            data: ran.then_some(&self.response.data),
-            extensions: Some(&self.response.extensions).filter(|extensions| !extensions.is_empty()),
-        })
+        let mut text = Vec::new();
+        self.write_json(&mut text);
+        text
+    }
+
+    /// Writes the JSON of the response behind what is there: errors first, and no `data` where nothing
+    /// ran.
+    pub fn write_json(&self, text: &mut Vec<u8>) {
+        let async_graphql::Response { data, extensions, errors, .. } = &self.response;
+        let mut open = b'{';
+        let mut member = |text: &mut Vec<u8>, name: &[u8]| {
+            text.push(std::mem::replace(&mut open, b','));
+            text.extend_from_slice(name);
+        };
+        if !errors.is_empty() {
+            member(text, b"\"errors\":");
+            encode_into(text, errors);
+        }
+        if matches!(self.outcome, Outcome::Ok | Outcome::FieldErrors) {
+            member(text, b"\"data\":");
+            write_value(text, data);
+        }
+        if !extensions.is_empty() {
+            member(text, b"\"extensions\":");
+            encode_into(text, extensions);
+        }
+        text.push(b'}');
     }
 
     /// The HTTP response.
@@ -246,7 +262,7 @@ impl Refusal {
 
     pub fn reply(mut self, media: MediaType, trace: &TraceId) -> Response {
         error::present(&mut self.error, trace, error::request::BAD_REQUEST);
-        let body = encode(&Body { errors: std::slice::from_ref(&*self.error), data: None, extensions: None });
+        let body = encode(&Body { errors: std::slice::from_ref(&*self.error) });
         let mut reply = json(self.status, media, body);
         reply.headers_mut().extend(self.headers);
         reply
@@ -255,7 +271,22 @@ impl Refusal {
 
 /// What is made of strings, numbers and maps with text keys always has a JSON.
 pub fn encode(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).expect("a response is made of JSON values")
+    let mut text = Vec::new();
+    encode_into(&mut text, value);
+    text
+}
+
+/// The same, behind what is there.
+pub fn encode_into(text: &mut Vec<u8>, value: &impl Serialize) {
+    serde_json::to_writer(text, value).expect("a response is made of JSON values");
+}
+
+/// Writes a value. Bytes are JSON that was encoded before.
+pub fn write_value(text: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::Binary(json) => text.extend_from_slice(json),
+        value => encode_into(text, value),
+    }
 }
 
 fn json(status: StatusCode, media: MediaType, body: Vec<u8>) -> Response {
