@@ -76,6 +76,8 @@ pub struct Config {
     pub intel_nvd: Option<String>,
     /// Networks that are not public and may be asked all the same: `10.1.0.0/16`.
     pub egress_allow: Vec<String>,
+    /// A file of certificates (PEM) of authorities that are trusted beside those of the system.
+    pub egress_ca: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -104,6 +106,7 @@ impl Default for Config {
             intel_cve: None,
             intel_nvd: None,
             egress_allow: Vec::new(),
+            egress_ca: None,
         }
     }
 }
@@ -247,7 +250,13 @@ impl Config {
             setting.as_deref().map(|text| FeedSource::parse(*feed, text))
         };
         let sources = Feed::ALL.iter().filter_map(source).collect::<Result<_>>()?;
-        Ok(FetchPlan { sources, egress: Egress::new(&self.egress_allow)? })
+        let mut egress = Egress::new(&self.egress_allow)?;
+        if let Some(path) = &self.egress_ca {
+            let authorities = std::fs::read(path)
+                .map_err(|error| Error::invalid("egress_ca", format!("{}: {error}", path.display())))?;
+            egress = egress.trusting(&authorities)?;
+        }
+        Ok(FetchPlan::new(sources, egress))
     }
 
     /// The part of it that concerns the edge.

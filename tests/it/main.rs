@@ -28,4 +28,5 @@ mod tenancy;
 mod tidy;
 mod triage;
 mod vex;
+mod waiting;
 mod wire;
