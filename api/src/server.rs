@@ -17,13 +17,14 @@
 
 pub mod auth;
 mod body;
+pub(crate) mod documents;
 mod graphiql;
 mod guard;
 pub mod health;
 mod http;
 pub mod limits;
 mod operation;
-mod reply;
+pub(crate) mod reply;
 pub mod serve;
 pub mod settings;
 #[cfg(test)]
@@ -53,6 +54,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use auth::{Authenticate, RequestOrigin, Transport};
+use documents::Documents;
 use operation::{Counter, Operation, Parameters};
 use reply::{MediaType, Refusal};
 use settings::Settings;
@@ -82,6 +84,7 @@ struct Inner<E> {
     parts: Parts<E>,
     sockets: TaskTracker,
     counter: Counter,
+    documents: Documents,
 }
 
 impl<E> Clone for Server<E> {
@@ -92,7 +95,12 @@ impl<E> Clone for Server<E> {
 
 impl<E: Executor> Server<E> {
     pub fn new(parts: Parts<E>) -> Self {
-        Self(Arc::new(Inner { parts, sockets: TaskTracker::new(), counter: Counter::default() }))
+        Self(Arc::new(Inner {
+            parts,
+            sockets: TaskTracker::new(),
+            counter: Counter::default(),
+            documents: Documents::default(),
+        }))
     }
 
     /// The routes of the table above.
@@ -167,10 +175,12 @@ impl<E: Executor> Server<E> {
     /// The operation of a request, if it is within the limits.
     fn prepare(&self, parameters: Parameters) -> Result<Operation, ServerError> {
         let settings = self.settings();
-        Operation::prepare(parameters, &settings.limits, settings.development).inspect_err(|error| {
-            let code = crate::error::code(error).unwrap_or_default().to_owned();
-            metrics::counter!("graphql_refused_total", "code" => code).increment(1);
-        })
+        Operation::prepare(parameters, &settings.limits, settings.development, &self.0.documents).inspect_err(
+            |error| {
+                let code = crate::error::code(error).unwrap_or_default().to_owned();
+                metrics::counter!("graphql_refused_total", "code" => code).increment(1);
+            },
+        )
     }
 }
 

@@ -23,4 +23,5 @@ mod tenancy;
 mod tidy;
 mod triage;
 mod vex;
+mod walk;
 mod wire;

@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use async_graphql::parser::parse_query;
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, OperationDefinition, OperationType,
 };
@@ -15,6 +16,7 @@ use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, Stream, StreamExt};
 use serde::Deserialize;
 
+use super::documents::{Asked, Documents, Known};
 use super::limits::{Limits, measure};
 use super::reply::{Answer, Outcome};
 use super::trace::TraceId;
@@ -76,13 +78,13 @@ impl Operation {
         parameters: Parameters,
         limits: &Limits,
         introspection: bool,
+        documents: &Documents,
     ) -> Result<Self, ServerError> {
-        guard::scan(&parameters.query, limits.tokens, limits.brackets).map_err(guard_error)?;
-        let mut request = Request::new(parameters.query);
-        let document = request.parsed_query().map_err(|parse| ServerError {
-            locations: parse.locations,
-            ..error::refusal(error::request::PARSE_FAILED, parse.message)
-        })?;
+        let known = match documents.find(&parameters.query) {
+            Some(known) => known,
+            None => Arc::new(parse(&parameters.query, limits)?),
+        };
+        let document = &known.document;
         let size = measure(document, &parameters.variables, limits)?;
         if size.introspects && !introspection {
             let off = Error::new(Code::Forbidden, "Introspection is switched off on this server.");
@@ -92,6 +94,9 @@ impl Operation {
         let (operation, name) = choose(document, name.as_deref())?;
         check_variables(operation, &parameters.variables)?;
         let (kind, name) = (operation.ty, name.map(str::to_owned));
+        let asked = Asked::new(documents, &known, operation, &parameters.variables);
+        let mut request = Request::new(parameters.query).data(asked);
+        request.set_parsed_query(document.clone());
         request.operation_name.clone_from(&name);
         request.variables = parameters.variables;
         request.extensions = parameters.extensions.unwrap_or_default();
@@ -119,6 +124,17 @@ impl Operation {
             })
             .boxed()
     }
+}
+
+/// Parses a text that the guard lets through.
+fn parse(text: &str, limits: &Limits) -> Result<Known, ServerError> {
+    guard::scan(text, limits.tokens, limits.brackets).map_err(guard_error)?;
+    let document = parse_query(text).map_err(|error| {
+        let parse = ServerError::from(error);
+        let locations = parse.locations;
+        ServerError { locations, ..error::refusal(error::request::PARSE_FAILED, parse.message) }
+    })?;
+    Ok(Known::new(text, document))
 }
 
 fn panicked(trace: &TraceId) -> Answer {
@@ -284,7 +300,7 @@ mod tests {
                 variables: Variables::from_json(serde_json::json!({ "null": null })),
                 extensions: None,
             };
-            let operation = Operation::prepare(parameters, &Limits::default(), true);
+            let operation = Operation::prepare(parameters, &Limits::default(), true, &Documents::default());
             match (operation, expected) {
                 (Ok(operation), Ok(kind)) => assert_eq!(operation.kind, kind, "{query}"),
                 (Err(error), Err(part)) => assert!(error.message.contains(part), "{query}: {error:?}"),

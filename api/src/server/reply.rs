@@ -1,5 +1,7 @@
 //! What goes back: the body of a GraphQL response, its media type and its status.
 
+use std::collections::BTreeMap;
+
 use async_graphql::{ServerError, Value};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -146,14 +148,61 @@ pub struct Answer {
 }
 
 /// The members of a response as the specification has them: no `data` where nothing ran.
-#[derive(Serialize)]
-struct Body<'a> {
-    #[serde(skip_serializing_if = "<[ServerError]>::is_empty")]
-    errors: &'a [ServerError],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    extensions: Option<&'a std::collections::BTreeMap<String, Value>>,
+fn body(errors: &[ServerError], data: Option<&Value>, extensions: &BTreeMap<String, Value>) -> Vec<u8> {
+    let data_bytes = match data {
+        Some(Value::Binary(bytes)) => bytes.len(),
+        _ => 0,
+    };
+    let mut json = Vec::with_capacity(data_bytes + 256);
+    json.push(b'{');
+    let mut member = |name: &[u8], write: &dyn Fn(&mut Vec<u8>)| {
+        if json.len() > 1 {
+            json.push(b',');
+        }
+        json.push(b'"');
+        json.extend_from_slice(name);
+        json.extend_from_slice(b"\":");
+        write(&mut json);
+    };
+    if !errors.is_empty() {
+        member(b"errors", &|json| json.append(&mut encode(&errors)));
+    }
+    if let Some(data) = data {
+        member(b"data", &|json| write_value(json, data));
+    }
+    if !extensions.is_empty() {
+        member(b"extensions", &|json| json.append(&mut encode(extensions)));
+    }
+    json.push(b'}');
+    json
+}
+
+/// Writes a value of a response. What is binary is JSON already: it is copied as it is.
+pub fn write_value(json: &mut Vec<u8>, value: &Value) {
+    let separated =
+        |json: &mut Vec<u8>, open, close, parts: &mut dyn Iterator<Item = (Option<&str>, &Value)>| {
+            json.push(open);
+            for (i, (name, part)) in parts.enumerate() {
+                if i > 0 {
+                    json.push(b',');
+                }
+                if let Some(name) = name {
+                    json.append(&mut encode(name));
+                    json.push(b':');
+                }
+                write_value(json, part);
+            }
+            json.push(close);
+        };
+    match value {
+        Value::Binary(bytes) => json.extend_from_slice(bytes),
+        Value::List(items) => separated(json, b'[', b']', &mut items.iter().map(|item| (None, item))),
+        Value::Object(members) => {
+            let members = &mut members.iter().map(|(name, member)| (Some(name.as_str()), member));
+            separated(json, b'{', b'}', members);
+        }
+        leaf => json.append(&mut encode(leaf)),
+    }
 }
 
 impl Answer {
@@ -187,11 +236,7 @@ impl Answer {
     /// The JSON of the response.
     pub fn json(&self) -> Vec<u8> {
         let ran = matches!(self.outcome, Outcome::Ok | Outcome::FieldErrors);
-        encode(&Body {
-            errors: &self.response.errors,
-            data: ran.then_some(&self.response.data),
-            extensions: Some(&self.response.extensions).filter(|extensions| !extensions.is_empty()),
-        })
+        body(&self.response.errors, ran.then_some(&self.response.data), &self.response.extensions)
     }
 
     /// The HTTP response.
@@ -246,7 +291,7 @@ impl Refusal {
 
     pub fn reply(mut self, media: MediaType, trace: &TraceId) -> Response {
         error::present(&mut self.error, trace, error::request::BAD_REQUEST);
-        let body = encode(&Body { errors: std::slice::from_ref(&*self.error), data: None, extensions: None });
+        let body = body(std::slice::from_ref(&*self.error), None, &BTreeMap::new());
         let mut reply = json(self.status, media, body);
         reply.headers_mut().extend(self.headers);
         reply
@@ -254,7 +299,7 @@ impl Refusal {
 }
 
 /// What is made of strings, numbers and maps with text keys always has a JSON.
-pub fn encode(value: &impl Serialize) -> Vec<u8> {
+pub fn encode(value: &(impl Serialize + ?Sized)) -> Vec<u8> {
     serde_json::to_vec(value).expect("a response is made of JSON values")
 }
 
@@ -269,6 +314,27 @@ fn json(status: StatusCode, media: MediaType, body: Vec<u8>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_is_written_as_json_and_what_is_json_already_is_copied() {
+        let raw = |json: &'static str| Value::Binary(json.into());
+        let data = async_graphql::value!({ "b\"": [1, 2.5, null, "ä\n"], "a": {}, "list": [] });
+        let Value::Object(mut data) = data else { unreachable!() };
+        data.insert(async_graphql::Name::new("word"), Value::Enum(async_graphql::Name::new("WORD")));
+        data.insert(
+            async_graphql::Name::new("raw"),
+            Value::List(vec![raw("{\"z\":1,\"a\":[ ]}"), raw("null")]),
+        );
+        let answer = Answer {
+            response: async_graphql::Response::new(Value::Object(data)).extension("x", Value::from(true)),
+            outcome: Outcome::Ok,
+        };
+        let expected = concat!(
+            r#"{"data":{"b\"":[1,2.5,null,"ä\n"],"a":{},"list":[],"word":"WORD","#,
+            r#""raw":[{"z":1,"a":[ ]},null]},"extensions":{"x":true}}"#
+        );
+        assert_eq!(String::from_utf8(answer.json()).unwrap(), expected);
+    }
 
     #[test]
     fn takes_the_type_that_is_liked_best() {
