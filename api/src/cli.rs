@@ -12,7 +12,7 @@ use domain::store::Db;
 use domain::{Domain, Settings};
 
 use crate::config::Config;
-use crate::telemetry;
+use crate::telemetry::{self, Traces};
 
 mod audit;
 mod import;
@@ -20,6 +20,7 @@ mod intel;
 pub(crate) mod operator;
 mod serve;
 mod token;
+mod user;
 
 /// Automates vulnerability operations: rules that hold for findings from the moment they arrive.
 #[derive(Parser)]
@@ -47,6 +48,9 @@ enum Command {
     /// API tokens.
     #[command(subcommand)]
     Token(token::Token),
+    /// People's accounts.
+    #[command(subcommand)]
+    User(user::User),
     /// Takes in a report from a file, without a server.
     Import(import::Import),
     /// What feeds say of CVEs.
@@ -72,7 +76,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         return serve.run(config).await;
     }
     // What a command prints is for its caller; only what goes wrong is logged beside it.
-    telemetry::init(config.log_format, "warn")?;
+    telemetry::init(config.log_format, "warn", &Traces::default())?;
     match cli.command {
         Command::Migrate => {
             let db = Db::open(&config.database).await?;
@@ -82,6 +86,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Token(token) => token.run(&open(&config).await?).await,
+        Command::User(user) => user.run(&open(&config).await?).await,
         Command::Import(import) => import.run(&config).await,
         Command::Intel(intel) => intel.run(&config).await,
         Command::Audit(audit) => audit.run(&open(&config).await?).await,
@@ -95,7 +100,7 @@ async fn open(config: &Config) -> Result<Domain> {
     db.migrate().await?;
     let clock = Clock::system();
     let worker = clock.id();
-    Ok(Domain::new(db, clock, settings(config), worker))
+    Ok(Domain::new(db, clock, settings(config)?, worker))
 }
 
 /// A domain that works on jobs in its folder.
@@ -104,12 +109,12 @@ async fn open_folder(config: &Config) -> Result<(Domain, Folder)> {
     let folder = Folder::open(&config.folder, &clock)?;
     let db = Db::open(&config.database).await?;
     db.migrate().await?;
-    Ok((Domain::new(db, clock, settings(config), folder.worker), folder))
+    Ok((Domain::new(db, clock, settings(config)?, folder.worker), folder))
 }
 
-fn settings(config: &Config) -> Settings {
+fn settings(config: &Config) -> Result<Settings> {
     let limits = Limits { bytes: config.upload_bytes, ..Limits::default() };
-    Settings { folder: config.folder.clone(), limits }
+    Ok(Settings { folder: config.folder.clone(), limits, sign_in: config.sign_in()? })
 }
 
 /// The member of the actor's company with this address.

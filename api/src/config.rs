@@ -3,14 +3,20 @@
 //! Every setting is a member of [`Config`]; its name in a file is the member's, and in the
 //! environment the same in capitals behind `COUNTERSIGN_`: `COUNTERSIGN_DATABASE`.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use config::{Config as Layers, Environment, File};
+use domain::access::Role;
 use domain::error::{Error, Result};
 use domain::gateway::http::Egress;
 use domain::intel::feed::Feed;
 use domain::intel::fetch::{FeedSource, FetchPlan};
+use domain::signin::SignInSettings;
+use domain::signin::oidc::{ClientSecret, GroupGrant, Provider};
 use domain::vocabulary::terms::Term;
 use serde::Deserialize;
 
@@ -28,16 +34,28 @@ pub struct Config {
     pub database: String,
     /// The address to listen on.
     pub listen: SocketAddr,
+    /// Where people reach this server, for the links that they are given: `https://countersign.example.com`.
+    pub url: Option<String>,
     /// The folder of this server's own: spooled reports, its key, its identity.
     pub folder: PathBuf,
+    /// The issuers of OpenID Connect that people come in by, each under a name of its own.
+    pub oidc: BTreeMap<String, OidcConfig>,
     /// What is logged, as for `RUST_LOG`.
     pub log: String,
     /// `text` or `json`.
     pub log_format: LogFormat,
+    /// Where traces are sent, over OTLP: `http://127.0.0.1:4318/v1/traces`. Not set, there are none.
+    pub traces: Option<String>,
+    /// The share of requests that are traced, unless their caller says.
+    pub traces_share: f64,
+    /// From how many milliseconds on an operation is told in the log.
+    pub slow_millis: u64,
     /// Serves GraphiQL and answers introspection.
     pub development: bool,
     /// Pages of other hosts that may open a WebSocket: `https://app.example.com`.
     pub origins: Vec<String>,
+    /// WebSockets that one person or service account may have open at once, in one company.
+    pub sockets_per_actor: usize,
     /// The largest report, in bytes.
     pub upload_bytes: u64,
     /// Where each feed is fetched from, and how often: `https://… every 6h`. Not set, it is not.
@@ -54,11 +72,17 @@ impl Default for Config {
         Self {
             database: "sqlite:countersign.db".to_owned(),
             listen: LISTEN,
+            url: None,
+            oidc: BTreeMap::new(),
             folder: PathBuf::from("countersign-data"),
             log: telemetry::DEFAULT_FILTER.to_owned(),
             log_format: LogFormat::Text,
+            traces: None,
+            traces_share: 1.0,
+            slow_millis: 1_000,
             development: false,
             origins: Vec::new(),
+            sockets_per_actor: Settings::default().sockets.per_actor,
             upload_bytes: Settings::default().upload_bytes,
             intel_kev: None,
             intel_epss: None,
@@ -69,7 +93,116 @@ impl Default for Config {
     }
 }
 
+/// An issuer of OpenID Connect, in a table `[oidc.NAME]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OidcConfig {
+    /// What people call it; its name if not set.
+    label: Option<String>,
+    /// The issuer's address, as its tokens have it.
+    issuer: String,
+    client_id: String,
+    /// The secret, or the file that holds it; neither for a public client.
+    client_secret: Option<Hidden>,
+    client_secret_file: Option<PathBuf>,
+    /// What is asked for beside `openid email profile`.
+    #[serde(default)]
+    scopes: Vec<String>,
+    /// The claim that names the groups; `groups` if not set.
+    groups_claim: Option<String>,
+    /// What groups give.
+    #[serde(default)]
+    grants: Vec<GrantConfig>,
+    /// The domains of addresses that the issuer speaks for.
+    #[serde(default)]
+    domains: Vec<String>,
+    /// Whether who is not known gets an account.
+    #[serde(default)]
+    provisioning: bool,
+    /// The audience of bearer tokens for programs; not set, they are not taken.
+    audience: Option<String>,
+    /// The page of an application of one's own that people are sent back to.
+    redirect: Option<String>,
+}
+
+/// A setting that is not printed by accident.
+#[derive(Clone, Deserialize)]
+struct Hidden(String);
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hidden(…)")
+    }
+}
+
+/// What being in a group gives: a role in a company.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GrantConfig {
+    group: String,
+    company: String,
+    role: Role,
+}
+
+impl OidcConfig {
+    fn provider(&self, key: &str) -> Result<Provider> {
+        let wrong = |field: &str, message: &str| Error::invalid(field, message).at(key).at("oidc");
+        if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
+            return Err(wrong("", "The name of a provider is small letters and digits."));
+        }
+        if let Some(grant) = self.grants.iter().find(|grant| grant.role == Role::PlatformAdmin) {
+            return Err(wrong(&grant.group, "No group makes platform admins."));
+        }
+        if self.audience.as_deref() == Some(self.client_id.as_str()) {
+            let message = "Tokens for programs have an audience of their own: not the client's id.";
+            return Err(wrong("audience", message));
+        }
+        if self.provisioning && self.domains.is_empty() {
+            return Err(wrong("domains", "Say for which domains it may make accounts."));
+        }
+        domain::signin::oidc::check_address(&self.issuer)
+            .map_err(|_| wrong("issuer", "An issuer has an https address."))?;
+        let client_secret = match (&self.client_secret, &self.client_secret_file) {
+            (Some(_), Some(_)) => {
+                return Err(wrong("client_secret", "Set the secret or its file, not both."));
+            }
+            (Some(Hidden(secret)), None) => Some(ClientSecret(secret.clone())),
+            (None, Some(file)) => {
+                let secret = std::fs::read_to_string(file)
+                    .map_err(|error| wrong("client_secret_file", &error.to_string()))?;
+                Some(ClientSecret(secret.trim().to_owned()))
+            }
+            (None, None) => None,
+        };
+        let grant = |grant: &GrantConfig| GroupGrant {
+            group: grant.group.clone(),
+            company: grant.company.clone(),
+            role: grant.role,
+        };
+        Ok(Provider {
+            key: key.to_owned(),
+            label: self.label.clone().unwrap_or_else(|| key.to_owned()),
+            issuer: self.issuer.clone(),
+            client_id: self.client_id.clone(),
+            client_secret,
+            scopes: self.scopes.clone(),
+            groups_claim: self.groups_claim.clone().unwrap_or_else(|| "groups".to_owned()),
+            grants: self.grants.iter().map(grant).collect(),
+            domains: self.domains.clone(),
+            provisioning: self.provisioning,
+            audience: self.audience.clone(),
+            redirect: self.redirect.clone(),
+        })
+    }
+}
+
 impl Config {
+    /// The part of it that concerns signing in.
+    pub fn sign_in(&self) -> Result<SignInSettings> {
+        let providers = self.oidc.iter().map(|(key, oidc)| oidc.provider(key)).collect::<Result<_>>()?;
+        Ok(SignInSettings { url: self.url.clone(), providers, egress: Egress::new(&self.egress_allow)? })
+    }
+
     /// Reads the file and the environment; flags come on top of this.
     pub fn read(file: Option<&Path>) -> Result<Self> {
         let (path, required) = file.map_or((Path::new(FILE), false), |file| (file, true));
@@ -107,8 +240,10 @@ impl Config {
         let mut settings = Settings {
             development: self.development,
             upload_bytes: self.upload_bytes,
+            slow: Duration::from_millis(self.slow_millis),
             ..Settings::default()
         };
+        settings.sockets.per_actor = self.sockets_per_actor;
         if !self.origins.is_empty() {
             settings.sockets.origins = Origins::Listed(self.origins.clone());
         }

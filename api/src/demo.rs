@@ -28,12 +28,13 @@ use crate::cli::operator;
 const COMPANY: &str = "Acme Retail";
 const REPORT: &str = include_str!("demo/web.trivy.json");
 
-/// Those for whom a token is printed.
+/// Those for whom a link or a token is printed.
+const ADMIN: &str = "ada.admin@acme.example";
 const AUTHOR: &str = "ana.author@acme.example";
 const ANALYST: &str = "noor.analyst@acme.example";
 
 const PEOPLE: &[(&str, &str, Role)] = &[
-    ("ada.admin@acme.example", "Ada Admin", Role::Admin),
+    (ADMIN, "Ada Admin", Role::Admin),
     (AUTHOR, "Ana Author", Role::Author),
     ("omar.approver@acme.example", "Omar Approver", Role::Approver),
     (ANALYST, "Noor Analyst", Role::Analyst),
@@ -63,6 +64,13 @@ pub async fn run(domain: &Domain, address: SocketAddr) -> Result<()> {
         };
         let (_, secret) = domain.token_create(&actor, new).await?;
         println!("  {} {may}; for seven days: {}", user.name, secret.reveal());
+    }
+    if let Some(admin) = crate::cli::member(domain, &actor, ADMIN).await? {
+        let (user, link) = domain.password_link(&actor, admin.id).await?;
+        let link = crate::sign_in::link_url(domain, &link);
+        let base = if link.starts_with('/') { format!("http://{address}") } else { String::new() };
+        println!("  {} sets a password, once, and is signed in:", user.name);
+        println!("    curl {base}{link} -H 'Content-Type: application/json' -d '{{\"password\": \"…\"}}'");
     }
     Ok(())
 }

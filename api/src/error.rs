@@ -84,6 +84,7 @@ pub fn status(code: Code) -> StatusCode {
         Code::Taken | Code::Conflict | Code::IllegalState | Code::IdempotencyMismatch => StatusCode::CONFLICT,
         Code::ReportMalformed | Code::ReportUnknown => StatusCode::UNPROCESSABLE_ENTITY,
         Code::ReportTooLarge | Code::LimitExceeded => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
         Code::CursorExpired => StatusCode::GONE,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Code::Invalid

@@ -22,6 +22,7 @@ pub mod finding;
 pub mod id;
 pub mod import;
 pub mod intel;
+pub mod invitation;
 pub mod job;
 pub mod loaders;
 pub mod membership;
@@ -35,6 +36,7 @@ pub mod saved_mapping;
 pub mod scalars;
 pub mod scan;
 pub mod service_account;
+pub mod session;
 pub mod team;
 pub mod token;
 pub mod user;
@@ -57,6 +59,8 @@ pub struct Query(
     team::TeamQuery,
     service_account::ServiceAccountQuery,
     token::TokenQuery,
+    session::SessionQuery,
+    invitation::InvitationQuery,
     project::ProjectQuery,
     asset::AssetQuery,
     view::ViewQuery,
@@ -70,6 +74,7 @@ pub struct Query(
     finding::query::FindingQuery,
     rule::RuleQuery,
     rule::trial::TrialQuery,
+    rule::preview::PreviewQuery,
     criteria::CriteriaQuery,
     builder::BuilderQuery,
     job::JobQuery,
@@ -85,6 +90,8 @@ pub struct Mutation(
     team::TeamMutation,
     service_account::ServiceAccountMutation,
     token::TokenMutation,
+    session::SessionMutation,
+    invitation::InvitationMutation,
     project::ProjectMutation,
     asset::AssetMutation,
     view::ViewMutation,
@@ -115,10 +122,13 @@ pub fn schema(domain: Domain) -> SchemaBuilder<Root<Query>, Root<Mutation>, Subs
         .data(domain)
 }
 
-/// The schema in the schema definition language, as `schema.graphql` keeps it.
+/// The schema in the schema definition language, as `schema.graphql` keeps it: sorted, so that a
+/// difference tells what changed and not where it is declared.
 pub fn sdl() -> String {
+    let options = SDLExportOptions::new().include_specified_by();
+    let options = options.sorted_fields().sorted_arguments().sorted_enum_items();
     let schema = Schema::build(Root::default(), Root::default(), Subscription::default()).finish();
-    let mut sdl = schema.sdl_with_options(SDLExportOptions::new().include_specified_by());
+    let mut sdl = schema.sdl_with_options(options);
     // One newline at the end, as in every text file.
     sdl.truncate(sdl.trim_end().len());
     sdl.push('\n');

@@ -1,7 +1,8 @@
 //! The edge: everything between a TCP connection and the schema.
 //!
 //! A request goes `serve` (connections) → `trace` (its id, its count) → `http`, `ws` or `upload`
-//! (the protocols) → `operation` (`guard`, `variables` and `limits`, then the schema) → `reply`.
+//! (the protocols) → `operation` (`guard`, `variables` and `limits`, then the schema, whose
+//! subscriptions `fanout` shares) → `reply`. `vigil` ends what stays open longer than it may.
 //! Nothing here knows the schema's types or the database: the schema is any [`Executor`], and who
 //! asks ([`auth::Authenticate`]), files ([`upload::Files`]) and readiness ([`health::Ready`]) are
 //! given from outside.
@@ -13,11 +14,13 @@
 //! | `GET /graphiql` | GraphiQL, in development |
 //! | `PUT /v1/imports/{id}/upload` | a report in |
 //! | `GET /v1/exports/{id}` | a file out |
+//! | `/v1/auth/…` | signing in, by whoever knows tokens |
 //! | `GET /healthz`, `/readyz`, `/metrics` | alive, ready, counted |
 
 pub mod auth;
 mod body;
 pub(crate) mod documents;
+pub mod fanout;
 mod graphiql;
 mod guard;
 pub mod health;
@@ -32,6 +35,8 @@ mod tests;
 pub mod trace;
 pub mod upload;
 mod variables;
+pub mod vigil;
+mod watch;
 mod ws;
 
 use std::net::SocketAddr;
@@ -55,10 +60,12 @@ use tokio_util::task::TaskTracker;
 
 use auth::{Authenticate, RequestOrigin, Transport};
 use documents::Documents;
+use fanout::Shared;
 use operation::{Counter, Operation, Parameters};
 use reply::{MediaType, Refusal};
 use settings::Settings;
 use trace::observe;
+use vigil::Vigil;
 
 /// The address of GraphQL, over HTTP and WebSocket.
 pub const GRAPHQL: &str = "/graphql";
@@ -81,10 +88,11 @@ pub struct Parts<E> {
 pub struct Server<E>(Arc<Inner<E>>);
 
 struct Inner<E> {
-    parts: Parts<E>,
+    parts: Parts<Shared<E>>,
     sockets: TaskTracker,
     counter: Counter,
     documents: Documents,
+    vigil: Arc<Vigil>,
 }
 
 impl<E> Clone for Server<E> {
@@ -95,11 +103,16 @@ impl<E> Clone for Server<E> {
 
 impl<E: Executor> Server<E> {
     pub fn new(parts: Parts<E>) -> Self {
+        let vigil = Vigil::new(parts.clock.clone());
+        let Parts { schema, authenticate, files, ready, metrics, clock, settings, stopping } = parts;
+        let schema = Shared::new(schema);
+        let parts = Parts { schema, authenticate, files, ready, metrics, clock, settings, stopping };
         Self(Arc::new(Inner {
             parts,
             sockets: TaskTracker::new(),
             counter: Counter::default(),
             documents: Documents::default(),
+            vigil,
         }))
     }
 
@@ -118,8 +131,9 @@ impl<E: Executor> Server<E> {
             router = router.route("/metrics", get(metrics::<E>));
         }
         router
-            .fallback(async || StatusCode::NOT_FOUND)
             .with_state(self.clone())
+            .merge(self.0.parts.authenticate.routes())
+            .fallback(async || StatusCode::NOT_FOUND)
             .layer(from_fn_with_state(self.clock().clone(), observe))
     }
 
@@ -128,6 +142,7 @@ impl<E: Executor> Server<E> {
         if let Some(handle) = self.0.parts.metrics.clone() {
             tokio::spawn(health::upkeep(handle, self.stopping().clone()));
         }
+        tokio::spawn(self.vigil().clone().keep(self.0.parts.authenticate.clone(), self.stopping().clone()));
         let settings = self.settings().connections.clone();
         serve::serve(listener, self.router(), settings, self.sockets().clone(), self.stopping().clone())
             .await;
@@ -141,7 +156,7 @@ impl<E: Executor> Server<E> {
         &self.0.parts.stopping
     }
 
-    fn schema(&self) -> &E {
+    fn schema(&self) -> &Shared<E> {
         &self.0.parts.schema
     }
 
@@ -155,6 +170,11 @@ impl<E: Executor> Server<E> {
 
     fn sockets(&self) -> &TaskTracker {
         &self.0.sockets
+    }
+
+    /// Where those who stay connected are admitted.
+    fn vigil(&self) -> &Arc<Vigil> {
+        &self.0.vigil
     }
 
     fn counter(&self) -> &Counter {
@@ -175,12 +195,15 @@ impl<E: Executor> Server<E> {
     /// The operation of a request, if it is within the limits.
     fn prepare(&self, parameters: Parameters) -> Result<Operation, ServerError> {
         let settings = self.settings();
-        Operation::prepare(parameters, &settings.limits, settings.development, &self.0.documents).inspect_err(
-            |error| {
-                let code = crate::error::code(error).unwrap_or_default().to_owned();
-                metrics::counter!("graphql_refused_total", "code" => code).increment(1);
-            },
-        )
+        let prepared =
+            Operation::prepare(parameters, &settings.limits, settings.development, &self.0.documents);
+        let mut operation = prepared.inspect_err(|error| {
+            let code = crate::error::code(error).unwrap_or_default().to_owned();
+            metrics::counter!("graphql_refused_total", "code" => code).increment(1);
+        })?;
+        operation.about.label = self.counter().label(operation.name.as_deref());
+        operation.about.slow = settings.slow;
+        Ok(operation)
     }
 }
 
@@ -188,7 +211,7 @@ impl<E: Executor> Server<E> {
 #[derive(Clone, Copy, Debug)]
 struct Peer(SocketAddr);
 
-fn origin(extensions: &Extensions, transport: Transport) -> RequestOrigin {
+pub(crate) fn origin(extensions: &Extensions, transport: Transport) -> RequestOrigin {
     let address = extensions.get::<Peer>().map(|Peer(address)| address.ip());
     RequestOrigin { address, trace: trace::of(extensions), transport }
 }
@@ -229,7 +252,10 @@ async fn ready<E: Executor>(State(server): State<Server<E>>) -> Response {
 
 async fn metrics<E: Executor>(State(server): State<Server<E>>) -> Response {
     match &server.0.parts.metrics {
-        Some(handle) => health::metrics(handle),
+        Some(handle) => {
+            server.0.parts.ready.measure();
+            health::metrics(handle)
+        }
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }

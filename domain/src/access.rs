@@ -71,7 +71,7 @@ impl Permission {
 }
 
 /// What a membership covers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Portfolio {
     Whole,
@@ -127,7 +127,7 @@ impl Scope {
 }
 
 /// The kind of the one who acts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ActorKind {
     User,
@@ -149,6 +149,8 @@ pub struct Actor {
     /// What the token leaves of the role's rights; `None` leaves all.
     pub token_scopes: Option<Vec<Permission>>,
     pub token: Option<Uuid>,
+    /// The session whose access token was sent.
+    pub session: Option<Uuid>,
     /// When the token ends; sockets end with it.
     pub expires_at: Option<Timestamp>,
     /// The remote address, for the audit.
@@ -156,6 +158,17 @@ pub struct Actor {
     pub trace: Option<String>,
     /// The caller's key for this one mutation, if it gave one.
     pub idempotency: Option<Idempotency>,
+}
+
+/// All that decides what an actor may do and see, without who it is. Two actors of equal rights are
+/// answered alike, wherever an answer does not depend on the person.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Rights {
+    kind: ActorKind,
+    company: Uuid,
+    role: Role,
+    portfolio: Portfolio,
+    token_scopes: Option<Vec<Permission>>,
 }
 
 /// A key that makes a mutation happen once, however often it is sent.
@@ -178,10 +191,22 @@ impl Actor {
             portfolio: Portfolio::Whole,
             token_scopes: None,
             token: None,
+            session: None,
             expires_at: None,
             address: None,
             trace: None,
             idempotency: None,
+        }
+    }
+
+    /// What it may do and see.
+    pub fn rights(&self) -> Rights {
+        Rights {
+            kind: self.kind,
+            company: self.company,
+            role: self.role,
+            portfolio: self.portfolio.clone(),
+            token_scopes: self.token_scopes.clone(),
         }
     }
 

@@ -82,6 +82,8 @@ codes! {
     Forbidden = "FORBIDDEN", Denied;
     /// The request is over a limit of the server.
     LimitExceeded = "LIMIT_EXCEEDED", Limit;
+    /// There were too many attempts to come in: wait as long as `retryAfter` says, in seconds.
+    TooManyAttempts = "TOO_MANY_ATTEMPTS", Limit;
     /// The cursor is malformed or belongs to another order.
     CursorInvalid = "CURSOR_INVALID", Limit;
     /// The cursor is older than what is kept: take a new snapshot.

@@ -179,6 +179,10 @@ impl Watch {
 
     async fn changes(&self, filter: &FindingFilter, events: Vec<Told>) -> Result<Vec<FindingChange>> {
         let db = self.domain.db();
+        if let Some(first) = events.first() {
+            let micros = (self.domain.clock().now().0 - first.at.0).max(0);
+            metrics::histogram!("countersign_stream_lag_seconds").record(micros as f64 / 1e6);
+        }
         let mut ids: Vec<Uuid> = events.iter().map(|event| event.subject).collect();
         ids.sort_unstable();
         ids.dedup();

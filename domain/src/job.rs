@@ -71,6 +71,7 @@ impl Principal {
             portfolio: self.portfolio.clone(),
             token_scopes: None,
             token: self.speaker.token,
+            session: self.speaker.session,
             expires_at: None,
             address: self.speaker.address.clone(),
             trace: self.speaker.trace.clone(),

@@ -29,6 +29,8 @@ pub struct Speaker {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Uuid>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
@@ -41,6 +43,7 @@ impl Speaker {
             id: actor.id,
             name: actor.name.clone(),
             token: actor.token,
+            session: actor.session,
             address: actor.address.clone(),
             trace: actor.trace.clone(),
         }

@@ -23,6 +23,7 @@ pub mod job;
 pub mod ledger;
 pub mod page;
 pub mod rule;
+pub mod signin;
 pub mod store;
 pub mod upkeep;
 pub mod vocabulary;
@@ -36,6 +37,8 @@ use uuid::Uuid;
 use gateway::clock::Clock;
 use intake::limits::Limits;
 use rule::live::RuleSets;
+use rule::preview::kept::Previews;
+use signin::{Doors, SignInSettings};
 use store::Db;
 
 /// What an operator sets of the domain.
@@ -45,6 +48,7 @@ pub struct Settings {
     pub folder: PathBuf,
     /// What a report may cost.
     pub limits: Limits,
+    pub sign_in: SignInSettings,
 }
 
 /// The server's domain: cheap to clone, shared by every request.
@@ -59,6 +63,8 @@ struct Parts {
     /// The name under which this server claims jobs.
     worker: Uuid,
     rule_sets: RuleSets,
+    doors: Doors,
+    previews: Previews,
     jobs: Notify,
 }
 
@@ -67,8 +73,9 @@ impl Domain {
     /// is: no other server that runs has the same.
     pub fn new(db: Db, clock: Clock, settings: Settings, worker: Uuid) -> Self {
         let spool = settings.folder.join("spool");
-        let rule_sets = RuleSets::default();
-        Self(Arc::new(Parts { db, clock, settings, spool, worker, rule_sets, jobs: Notify::new() }))
+        let (rule_sets, previews, jobs) = (RuleSets::default(), Previews::default(), Notify::new());
+        let doors = Doors::new(&settings.sign_in);
+        Self(Arc::new(Parts { db, clock, settings, spool, worker, rule_sets, doors, previews, jobs }))
     }
 
     pub fn db(&self) -> &Db {
@@ -93,6 +100,14 @@ impl Domain {
 
     pub(crate) fn rule_sets(&self) -> &RuleSets {
         &self.0.rule_sets
+    }
+
+    pub(crate) fn doors(&self) -> &Doors {
+        &self.0.doors
+    }
+
+    pub(crate) fn previews(&self) -> &Previews {
+        &self.0.previews
     }
 
     /// Tells the workers that there may be something to do.

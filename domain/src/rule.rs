@@ -24,6 +24,7 @@ pub mod action;
 pub mod live;
 pub mod matcher;
 pub mod pass;
+pub mod preview;
 pub mod store;
 pub mod sweep;
 pub mod test;
@@ -264,22 +265,25 @@ impl Domain {
             Err(all) => faults.extend(all.iter().map(|fault| fault_of("criteria", fault))),
         }
         match draft.check_action(scope.company()?) {
-            Ok(action) => {
-                let (users, teams) = action.names();
-                let (known_users, known_teams) =
-                    (self.users_by_id(actor, &users).await?, self.teams_by_id(actor, &teams).await?);
-                let strangers = [
-                    ("user", users.iter().any(|user| !known_users.contains_key(user))),
-                    ("team", teams.iter().any(|team| !known_teams.contains_key(team))),
-                ];
-                for (noun, _) in strangers.iter().filter(|(_, unknown)| *unknown) {
-                    let error = Error::not_found(noun).at(&format!("{noun}s")).at("config").at("action");
-                    faults.push(error.into());
-                }
-            }
+            Ok(action) => faults.extend(self.strangers(actor, &action).await?.into_iter().map(Fault::from)),
             Err(error) => faults.push(error.into()),
         }
         Ok(faults)
+    }
+
+    /// What is wrong with the users and teams that an action names: each of its nouns of which one is
+    /// not of the company.
+    pub(crate) async fn strangers(&self, actor: &Actor, action: &Action) -> Result<Vec<Error>> {
+        let (users, teams) = action.names();
+        let known_users = self.users_by_id(actor, &users).await?;
+        let known_teams = self.teams_by_id(actor, &teams).await?;
+        let strangers = [
+            ("user", users.iter().any(|user| !known_users.contains_key(user))),
+            ("team", teams.iter().any(|team| !known_teams.contains_key(team))),
+        ];
+        let unknown = strangers.into_iter().filter(|(_, unknown)| *unknown);
+        let error = |noun: &str| Error::not_found(noun).at(&format!("{noun}s")).at("config").at("action");
+        Ok(unknown.map(|(noun, _)| error(noun)).collect())
     }
 
     /// Replaces what the author wrote.

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
-    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbErr, RuntimeErr, SqlErr,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ConnectOptions, Database, DatabaseConnection, DbErr, RuntimeErr, SqlErr, SqliteTransactionMode,
+    TransactionOptions,
 };
 use tokio::sync::broadcast;
 use uuid::Uuid;
@@ -20,6 +20,7 @@ use crate::error::{Code, Error, Result};
 use crate::event::catalogue::Event;
 use crate::ledger::store::{Pending, Sealed};
 use crate::ledger::{AuditEntry, Speaker};
+use crate::store::conn::{Conn, Pool, Transaction};
 use crate::store::idempotency::Caller;
 use crate::store::sql::Sql;
 use crate::vocabulary::criteria::sql::Dialect;
@@ -27,10 +28,12 @@ use crate::vocabulary::time::Timestamp;
 
 pub mod bulk;
 pub mod column;
+pub mod conn;
 pub mod idempotency;
 pub mod page;
 pub mod scope;
 pub mod sql;
+pub mod tally;
 
 /// How many companies' news a slow listener may be behind before it is told only that it lags.
 const NEWS: usize = 1_024;
@@ -39,8 +42,8 @@ const NEWS: usize = 1_024;
 #[derive(Clone)]
 pub struct Db {
     pub(crate) dialect: Dialect,
-    writer: DatabaseConnection,
-    reader: DatabaseConnection,
+    writer: Conn<DatabaseConnection>,
+    reader: Conn<DatabaseConnection>,
     news: broadcast::Sender<Uuid>,
 }
 
@@ -51,14 +54,14 @@ impl Db {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let mut options = ConnectOptions::new(url);
             options.max_connections(16).acquire_timeout(Duration::from_secs(30)).sqlx_logging(false);
-            let pool = counted(Database::connect(options).await?);
+            let pool = Conn::postgres(Database::connect(options).await?);
             return Ok(Self { dialect: Dialect::Postgres, writer: pool.clone(), reader: pool, news });
         }
         if !url.starts_with("sqlite:") {
             return Err(Error::invalid("database", "The database is named by sqlite:FILE or postgres://…"));
         }
-        let writer = counted(Database::connect(sqlite(url, 1, false)).await?);
-        let reader = counted(Database::connect(sqlite(url, 8, true)).await?);
+        let writer = Conn::sqlite(Database::connect(sqlite(url, 1, false)).await?, "writer");
+        let reader = Conn::sqlite(Database::connect(sqlite(url, 8, true)).await?, "reader");
         Ok(Self { dialect: Dialect::Sqlite, writer, reader, news })
     }
 
@@ -70,12 +73,12 @@ impl Db {
         let turn = match self.dialect {
             Dialect::Sqlite => None,
             Dialect::Postgres => {
-                let turn = self.writer.begin().await?;
+                let turn = self.writer.begin(TransactionOptions::default()).await?;
                 Sql::new(self.dialect, "SELECT pg_advisory_xact_lock(4207)").run(&turn).await?;
                 Some(turn)
             }
         };
-        migration::Migrator::up(&self.writer, None).await?;
+        migration::Migrator::up(self.writer.inner(), None).await?;
         Sql::new(self.dialect, "INSERT INTO company (id, name, created_at, updated_at, version) VALUES (")
             .bind(GLOBAL)
             .push(", 'Global', 0, 0, 1) ON CONFLICT DO NOTHING")
@@ -89,14 +92,20 @@ impl Db {
     }
 
     /// A connection to read from, outside of any transaction.
-    pub(crate) fn read(&self) -> &DatabaseConnection {
+    pub(crate) fn read(&self) -> &Conn<DatabaseConnection> {
         &self.reader
     }
 
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<()> {
-        self.reader.ping().await?;
+        self.reader.inner().ping().await?;
         Ok(())
+    }
+
+    /// The pools, as they stand.
+    pub fn pools(&self) -> impl Iterator<Item = Pool> {
+        let writer = (self.dialect == Dialect::Sqlite).then(|| self.writer.pool()).flatten();
+        writer.into_iter().chain(self.reader.pool())
     }
 
     /// Begins a transaction in which `actor` writes for the company of `scope`.
@@ -122,10 +131,10 @@ impl Db {
     }
 
     /// A transaction that writes no ledger: leases, progress, last use.
-    pub(crate) async fn transaction(&self) -> Result<DatabaseTransaction> {
+    pub(crate) async fn transaction(&self) -> Result<Transaction> {
         let mode = (self.dialect == Dialect::Sqlite).then_some(SqliteTransactionMode::Immediate);
         let options = TransactionOptions { sqlite_transaction_mode: mode, ..TransactionOptions::default() };
-        Ok(self.writer.begin_with_options(options).await?)
+        Ok(self.writer.begin(options).await?)
     }
 
     /// The companies in which something was committed, as it happens in this process.
@@ -134,9 +143,9 @@ impl Db {
     }
 
     pub async fn close(self) -> Result<()> {
-        self.reader.close().await?;
+        self.reader.inner().clone().close().await?;
         if self.dialect == Dialect::Sqlite {
-            self.writer.close().await?;
+            self.writer.inner().clone().close().await?;
         }
         Ok(())
     }
@@ -170,16 +179,10 @@ fn sqlite(url: &str, connections: u32, read_only: bool) -> ConnectOptions {
     options
 }
 
-/// Counts every statement, so that a test and an operator can see what a request costs.
-fn counted(mut connection: DatabaseConnection) -> DatabaseConnection {
-    connection.set_metric_callback(|_| metrics::counter!("countersign_db_statements_total").increment(1));
-    connection
-}
-
 /// A transaction that writes for one company. What it audits and emits is numbered and chained
 /// as its last step, in [`Tx::commit`]; dropped without that, nothing happened.
 pub(crate) struct Tx {
-    conn: DatabaseTransaction,
+    conn: Transaction,
     pub dialect: Dialect,
     pub company: Uuid,
     pending: Pending,
@@ -189,7 +192,7 @@ pub(crate) struct Tx {
 }
 
 impl Tx {
-    pub fn conn(&self) -> &DatabaseTransaction {
+    pub fn conn(&self) -> &Transaction {
         &self.conn
     }
 

@@ -28,12 +28,15 @@ impl Domain {
     }
 
     async fn tidy_up(&self, warned: &mut BTreeSet<Feed>) -> Result<()> {
-        let open = self.jobs_open().await?;
-        metrics::gauge!("countersign_jobs_open").set(i32::try_from(open).unwrap_or(i32::MAX));
+        self.measure_jobs().await?;
         self.watch_feeds(warned).await?;
         let pruned = self.idempotency_prune().await?;
         if pruned > 0 {
             tracing::debug!(pruned, "idempotency keys were forgotten");
+        }
+        let pruned = self.sessions_prune().await? + self.attempts_prune().await?;
+        if pruned > 0 {
+            tracing::debug!(pruned, "sessions and attempts to sign in were forgotten");
         }
         Ok(())
     }

@@ -17,6 +17,8 @@ mod m0006_rules;
 mod m0007_intel;
 mod m0008_mappings;
 mod m0009_vex;
+mod m0010_signin;
+mod m0011_walks;
 
 pub struct Migrator;
 
@@ -33,6 +35,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_intel::Migration),
             Box::new(m0008_mappings::Migration),
             Box::new(m0009_vex::Migration),
+            Box::new(m0010_signin::Migration),
+            Box::new(m0011_walks::Migration),
         ]
     }
 }
@@ -57,17 +61,24 @@ async fn run(manager: &SchemaManager<'_>, statements: &str) -> Result<(), DbErr>
     };
     let sql = words.iter().fold(statements.to_owned(), |sql, (word, name)| sql.replace(word, name));
     // SQLite takes a step statement by statement: one that was cut off goes on where it stopped.
-    let sql =
-        sql.replace("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ").replace("INDEX ", "INDEX IF NOT EXISTS ");
+    let sql = ["CREATE TABLE ", "CREATE INDEX ", "CREATE UNIQUE INDEX "]
+        .iter()
+        .fold(sql, |sql, made| sql.replace(made, &format!("{made}IF NOT EXISTS ")));
     for statement in sql.split(';').map(str::trim).filter(|statement| !statement.is_empty()) {
         manager.get_connection().execute_unprepared(statement).await?;
     }
     Ok(())
 }
 
-/// A step named after its file: what it makes, and the tables it drops when it is taken back.
+/// A step named after its file: what it makes, and what it drops when it is taken back.
 macro_rules! step {
+    ($up:literal, drops indexes $($index:literal),+) => {
+        crate::step! {$up, down concat!($("DROP INDEX ", $index, ";"),+)}
+    };
     ($up:literal, drops $($table:literal),+) => {
+        crate::step! {$up, down concat!($("DROP TABLE ", $table, ";"),+)}
+    };
+    ($up:literal, down $down:expr) => {
         use sea_orm_migration::prelude::*;
 
         #[derive(DeriveMigrationName)]
@@ -80,7 +91,7 @@ macro_rules! step {
             }
 
             async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-                crate::run(manager, concat!($("DROP TABLE ", $table, ";"),+)).await
+                crate::run(manager, $down).await
             }
         }
     };

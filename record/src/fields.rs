@@ -23,6 +23,24 @@ pub fn name(attrs: &[Attribute], ident: &syn::Ident) -> syn::Result<String> {
     Ok(camel(&ident.to_string()))
 }
 
+/// The default of an argument, as the library reads it.
+pub fn default(attrs: &[Attribute], ty: &Type) -> syn::Result<TokenStream> {
+    for attr in attrs.iter().filter(|attr| attr.path().is_ident("graphql")) {
+        for meta in attr.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated)? {
+            match meta {
+                Meta::Path(path) if path.is_ident("default") => {
+                    return Ok(quote!(Some(<#ty as ::std::default::Default>::default)));
+                }
+                Meta::NameValue(MetaNameValue { path, value, .. }) if path.is_ident("default") => {
+                    return Ok(quote!(Some(|| #value)));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(quote!(None))
+}
+
 /// `first_seen_at` as `firstSeenAt`.
 fn camel(ident: &str) -> String {
     let ident = ident.strip_prefix("r#").unwrap_or(ident);

@@ -8,8 +8,10 @@
 //! | --- | --- |
 //! | `fn title(&self) -> T` | a value of the record |
 //! | `fn viewer_can(&self, ctx) -> T` | a value that hangs on the request too |
-//! | `async fn asset(rows: &[&Self], ctx, …) -> Result<Vec<T>>` | what is loaded, for many records at once |
-//! | `async fn total_count(&self, ctx) -> T` | what is loaded for one record, where there are no others |
+//! | `async fn asset(rows: &[&Self], ctx) -> Result<Vec<T>>` | what is loaded, for many records at once |
+//! | `async fn total_count(&self) -> T` | what is loaded for one record, where there are no others |
+//!
+//! Each may take arguments behind these.
 //!
 //! `#[root]` stands above the `#[Object]` of queries and mutations:
 //! what their functions answer is walked.

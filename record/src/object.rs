@@ -44,7 +44,7 @@ pub fn object(item: ItemImpl) -> syn::Result<TokenStream> {
         .zip(&names)
         .map(|(field, name)| entry(name, field.form != Form::Value, &field.value))
         .collect();
-    let puts: Vec<_> = fields.iter().map(put).collect();
+    let puts = fields.iter().map(put).collect::<syn::Result<Vec<_>>>()?;
     let columns = fields.iter().map(column).collect::<syn::Result<Vec<_>>>()?;
     let record = fields::record(&generics.to_token_stream(), self_ty, &entries, &puts, &columns);
     let stock = fields.iter().map(stock);
@@ -83,12 +83,6 @@ fn field(method: ImplItemFn) -> syn::Result<Field> {
             FnArg::Receiver(_) => None,
         })
         .collect();
-    if form != Form::OfMany && !arguments.is_empty() {
-        return Err(syn::Error::new_spanned(
-            signature,
-            "a field with arguments is asked of many rows at once",
-        ));
-    }
     if form == Form::OfMany && !has_context {
         return Err(syn::Error::new_spanned(signature, "what is asked of many rows takes the context"));
     }
@@ -170,65 +164,84 @@ fn stock(field: &Field) -> TokenStream {
     }
 }
 
-fn put(field: &Field) -> TokenStream {
-    let walked = &field.walked;
-    match (&field.form, field.has_context) {
-        (Form::Value, false) => quote!(crate::graphql::walk::put(&self.#walked(), step, ctx, out)),
-        (Form::Value, true) => quote! {
-            crate::graphql::walk::put(&self.#walked(&ctx.with_field(step.field)), step, ctx, out)
-        },
-        _ => quote!(crate::graphql::walk::undeclared()),
+/// Reads the arguments of a field; `failed` is what is done with an error.
+fn read(field: &Field, failed: &TokenStream) -> syn::Result<TokenStream> {
+    let mut read = Vec::new();
+    for PatType { attrs, pat, ty, .. } in &field.arguments {
+        let Pat::Ident(pat) = &**pat else {
+            return Err(syn::Error::new_spanned(pat, "an argument is a name"));
+        };
+        let (ident, name) = (&pat.ident, fields::name(attrs, &pat.ident)?);
+        let default = fields::default(attrs, ty)?;
+        read.push(quote! {
+            let #ident = match field.param_value::<#ty>(#name, #default) {
+                Ok((_, value)) => value,
+                Err(error) => return #failed,
+            };
+        });
     }
+    let context = (field.has_context || !read.is_empty()).then(|| {
+        quote! {
+            let field = ctx.with_field(step.field);
+        }
+    });
+    Ok(quote!(#context #(#read)*))
+}
+
+/// What is passed to a field of one row.
+fn passed(field: &Field) -> TokenStream {
+    let context = field.has_context.then(|| quote!(&field,));
+    let names = field.arguments.iter().map(|argument| &argument.pat);
+    quote!(#context #(#names.clone()),*)
+}
+
+fn put(field: &Field) -> syn::Result<TokenStream> {
+    if field.form != Form::Value {
+        return Ok(quote!(crate::graphql::walk::undeclared()));
+    }
+    let (walked, passed, value) = (&field.walked, passed(field), lasting(&field.value));
+    let failed = quote! {
+        out.fail(error, <#value as crate::graphql::walk::Shape>::NULLABLE)
+    };
+    let read = read(field, &failed)?;
+    Ok(quote! {{
+        #read
+        crate::graphql::walk::put(&self.#walked(#passed), step, ctx, out)
+    }})
 }
 
 fn column(field: &Field) -> syn::Result<TokenStream> {
-    let Field { walked, arguments, value, .. } = field;
-    let passed = field.has_context.then(|| quote!(&field));
-    let context = field.has_context.then(|| quote!(let field = ctx.with_field(step.field);));
+    let (walked, passed, value) = (&field.walked, passed(field), lasting(&field.value));
+    let failed = quote!(crate::graphql::walk::broken::<#value>(rows.len(), &error));
+    let read = read(field, &failed)?;
+    let names = field.arguments.iter().map(|argument| &argument.pat);
     Ok(match field.form {
-        Form::Value => quote! {{
-            #context
-            let values = rows.iter().map(|row| row.#walked(#passed)).collect::<Vec<_>>();
-            Box::pin(crate::graphql::walk::column(values, step, ctx))
-        }},
+        Form::Value => quote! {
+            Box::pin(async move {
+                #read
+                let values = rows.iter().map(|row| row.#walked(#passed)).collect::<Vec<_>>();
+                crate::graphql::walk::column(values, step, ctx).await
+            })
+        },
         Form::OfOne => quote! {
             Box::pin(async move {
-                #context
+                #read
                 let values = rows.iter().map(|row| row.#walked(#passed));
                 let values = ::futures_util::future::join_all(values).await;
                 crate::graphql::walk::column(values, step, ctx).await
             })
         },
-        Form::OfMany => {
-            let lasting = lasting(value);
-            let mut read = Vec::new();
-            let mut names = Vec::new();
-            for PatType { attrs, pat, ty, .. } in arguments {
-                let Pat::Ident(pat) = &**pat else {
-                    return Err(syn::Error::new_spanned(pat, "an argument is a name"));
-                };
-                let (ident, name) = (&pat.ident, fields::name(attrs, &pat.ident)?);
-                read.push(quote! {
-                    let #ident = match field.param_value::<#ty>(#name, None) {
-                        Ok((_, value)) => value,
-                        Err(error) => return crate::graphql::walk::broken::<#lasting>(rows.len(), &error),
-                    };
-                });
-                names.push(ident);
-            }
-            quote! {
-                Box::pin(async move {
-                    let field = ctx.with_field(step.field);
-                    #(#read)*
-                    match Self::#walked(rows, &field, #(#names),*).await {
-                        Ok(values) => crate::graphql::walk::column(values, step, ctx).await,
-                        Err(error) => crate::graphql::walk::broken::<#lasting>(
-                            rows.len(),
-                            &error.into_server_error(step.field.pos),
-                        ),
-                    }
-                })
-            }
-        }
+        Form::OfMany => quote! {
+            Box::pin(async move {
+                #read
+                match Self::#walked(rows, &field, #(#names),*).await {
+                    Ok(values) => crate::graphql::walk::column(values, step, ctx).await,
+                    Err(error) => crate::graphql::walk::broken::<#value>(
+                        rows.len(),
+                        &error.into_server_error(step.field.pos),
+                    ),
+                }
+            })
+        },
     })
 }

@@ -3,7 +3,7 @@
 //!
 //! `COUNTERSIGN_KILLS` says how often it is killed on each database.
 
-mod process;
+pub mod process;
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};

@@ -113,7 +113,7 @@ async fn an_asset_over_the_wire(world: &World) {
     assert_eq!((&lists["active"]["totalCount"], &lists["all"]["totalCount"]), (&json!(0), &json!(1)));
 
     let audit = "query($id: ID!) { auditEntries(filter: { record: $id }) { nodes {
-        id action record before after actor { kind name id } at } totalCount } }";
+        id action record before after actor { kind name account } at } totalCount } }";
     let audit = client.ask(audit, json!({ "id": id })).await["auditEntries"].clone();
     assert_eq!(audit["totalCount"], 3);
     assert_eq!(audit["nodes"][1]["action"], "asset.updated");
@@ -322,7 +322,8 @@ async fn a_page_with_what_it_refers_to_is_few_statements() {
 async fn everything_has_a_description() {
     let ground = Ground::alone().await;
     let schema = schema(ground.domain.clone()).finish();
-    let asked = "{ __schema { types { name kind description
+    let asked =
+        "{ __schema { directives { name description args { name description } } types { name kind description
         fields(includeDeprecated: true) { name description args { name description } }
         inputFields { name description } enumValues(includeDeprecated: true) { name description } } } }";
     let response = schema.execute(asked).await;
@@ -334,6 +335,13 @@ async fn everything_has_a_description() {
             silent.push(path);
         }
     };
+    for directive in data["__schema"]["directives"].as_array().unwrap() {
+        let name = format!("@{}", directive["name"].as_str().unwrap());
+        check(name.clone(), directive);
+        for arg in directive["args"].as_array().unwrap() {
+            check(format!("{name}({})", arg["name"].as_str().unwrap()), arg);
+        }
+    }
     for kind in data["__schema"]["types"].as_array().unwrap() {
         let name = kind["name"].as_str().unwrap();
         if name.starts_with("__") || name == "ID" {

@@ -9,6 +9,7 @@ use domain::inventory::project::{NewProject, Project};
 use domain::inventory::team::Team;
 use domain::inventory::token::NewToken;
 use domain::inventory::user::{NewUser, User};
+use domain::signin::SignInSettings;
 use domain::store::Db;
 use domain::{Domain, Settings};
 use support::{Database, Engine, NOW, World};
@@ -35,7 +36,11 @@ impl Ground {
     pub async fn alone() -> Self {
         let database = Database::fresh(Engine::Sqlite).unwrap();
         let clock = Clock::held(NOW);
-        let settings = Settings { folder: database.folder.path().to_owned(), limits: Limits::default() };
+        let settings = Settings {
+            folder: database.folder.path().to_owned(),
+            limits: Limits::default(),
+            sign_in: SignInSettings::default(),
+        };
         let db = Db::open(&database.url).await.unwrap();
         let ground = Self::on(Domain::new(db, clock.clone(), settings, clock.id()), clock).await;
         Self { alone: Some(database), ..ground }

@@ -83,6 +83,9 @@ async fn whatever_is_wrong_with_a_token_is_answered_the_same(world: &World) {
     answers.push((error.message, error.details));
     let enabled = UserChange { disabled: Some(false), ..UserChange::default() };
     domain.user_update(&ground.admin, ann.id, ann_now.version, enabled).await.unwrap();
+    // What ended with the account stays ended.
+    refused(domain.authenticate(&good, None, None).await, Code::Unauthenticated);
+    let (_, good) = fresh().await;
     domain.authenticate(&good, None, None).await.unwrap();
 
     ground.clock.advance(Span(90 * Span::DAY.0 - 1));

@@ -39,8 +39,14 @@ const GLOBEX: &str = "globexown7";
 const ACME: &[&str] = &["acmewide7", "acmebound7", "acmeinside7", "Acme ", "@acme.example"];
 
 /// Fields that are not walked as all others are, and why.
-const EXCEPTIONS: &[(&str, &str)] =
-    &[("Query.node", "its id is of any noun: it is called with the records of every one")];
+const EXCEPTIONS: &[(&str, &str)] = &[
+    ("Query.node", "its id is of any noun: it is called with the records of every one"),
+    ("Query.rulePreviewed", "previews have ids of no noun: others' are asked for where they are tested"),
+    (
+        "Query.rulePreviewExplanation",
+        "previews have ids of no noun: others' are asked for where they are tested",
+    ),
+];
 
 /// Fields whose answer to Acme's admin holds no mark, so that their silence to others proves little:
 /// they tell of the server, of the caller, or of what the caller sent.
@@ -60,6 +66,8 @@ const UNMARKED: &[&str] = &[
     "savedMapping",
     "savedMappings",
     "serverInfo",
+    // The caller's own.
+    "sessions",
     "viewer",
 ];
 
@@ -481,8 +489,9 @@ async fn within_sight(schema: &Schema, admin: &Wire, ids: &Ids, figures: &Figure
         assert_eq!(found["node"]["id"], global(*noun, *id));
     }
     // What takes records away comes last.
-    let takes =
-        |field: &str| ["Remove", "Delete", "Revoke", "Cancel"].iter().any(|word| field.ends_with(word));
+    let takes = |field: &str| {
+        ["Remove", "Delete", "Revoke", "Cancel", "End", "Everywhere"].iter().any(|word| field.ends_with(word))
+    };
     let mut fields = schema.fields("Mutation");
     fields.sort_by_key(|field| (takes(field), field.starts_with("importCancel")));
     let mut refused = BTreeSet::new();

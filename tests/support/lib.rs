@@ -3,7 +3,10 @@
 //!
 //! A test is an async function of a `World`; [`on_both!`] makes a test of it for each database.
 
+mod contents;
+pub mod node;
 mod postgres;
+pub mod provider;
 pub mod trees;
 mod wire;
 mod world;

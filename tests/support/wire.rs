@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use api::auth::{DomainReady, DomainTokens};
 use api::files::DomainFiles;
+use api::server::auth::Authenticate;
 use api::server::settings::Settings;
 use api::server::{GRAPHQL, Parts, Server};
 use domain::Domain;
@@ -28,7 +29,7 @@ pub struct Wire {
     address: SocketAddr,
     token: Option<String>,
     http: reqwest::Client,
-    _serving: Option<Arc<Serving>>,
+    serving: Option<Arc<Serving>>,
 }
 
 /// A server that ends with the last way to it.
@@ -52,6 +53,17 @@ impl Wire {
 
     /// Serves `domain`, for nobody yet.
     pub async fn serve(domain: &Domain, settings: Settings) -> Self {
+        let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::serve_at(anywhere, domain, Arc::new(DomainTokens(domain.clone())), settings).await
+    }
+
+    /// Serves `domain` at this address, to whom `authenticate` knows.
+    pub async fn serve_at(
+        address: SocketAddr,
+        domain: &Domain,
+        authenticate: Arc<dyn Authenticate>,
+        settings: Settings,
+    ) -> Self {
         let stopping = CancellationToken::new();
         let mut schema = api::graphql::schema(domain.clone()).data(settings.limits);
         if !settings.development {
@@ -59,7 +71,7 @@ impl Wire {
         }
         let server = Server::new(Parts {
             schema: schema.finish(),
-            authenticate: Arc::new(DomainTokens(domain.clone())),
+            authenticate,
             files: Arc::new(DomainFiles(domain.clone())),
             ready: Arc::new(DomainReady(domain.clone())),
             metrics: None,
@@ -67,17 +79,34 @@ impl Wire {
             settings,
             stopping: stopping.clone(),
         });
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
+        let listener = TcpListener::bind(address).await.expect("there is a free port");
         let address = listener.local_addr().expect("it is bound");
         tokio::spawn(async move { server.serve(listener).await });
-        Self { _serving: Some(Arc::new(Serving(stopping))), ..Self::to(address) }
+        Self { serving: Some(Arc::new(Serving(stopping))), ..Self::to(address) }
+    }
+
+    /// Where the server is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Tells the server to stop, whoever else still has a way to it.
+    pub fn stop(&self) {
+        if let Some(serving) = &self.serving {
+            serving.0.cancel();
+        }
     }
 
     /// The way to a server that somebody else runs.
     pub fn to(address: SocketAddr) -> Self {
         domain::gateway::http::ready();
         let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client is made");
-        Self { address, token: None, http, _serving: None }
+        Self { address, token: None, http, serving: None }
+    }
+
+    /// Where GraphQL is served.
+    pub fn url(&self) -> String {
+        format!("http://{}{GRAPHQL}", self.address)
     }
 
     /// The same way for who holds this token.
@@ -90,7 +119,8 @@ impl Wire {
         Self { token: None, ..self.clone() }
     }
 
-    fn asking(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+    /// A request of this method for this path.
+    pub fn asking(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
         let request = self.http.request(method, format!("http://{}{path}", self.address));
         match &self.token {
             Some(token) => request.bearer_auth(token),
@@ -148,6 +178,33 @@ impl Wire {
         reply(self.asking(reqwest::Method::PUT, path).body(body)).await
     }
 
+    /// A `GET` like a browser's, one step at a time.
+    pub async fn hop(&self, path: &str, cookie: Option<&str>) -> Hop {
+        let policy = reqwest::redirect::Policy::none();
+        let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).redirect(policy);
+        let http = http.build().expect("a client is made");
+        let mut request = http.get(format!("http://{}{path}", self.address));
+        if let Some(cookie) = cookie {
+            request = request.header("cookie", cookie);
+        }
+        let response = request.send().await.expect("the server answers");
+        let told = |name: &str| {
+            response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        };
+        let (location, cookie) = (told("location"), told("set-cookie"));
+        let status = response.status().as_u16();
+        let body = response.text().await.expect("the server answers to the end");
+        Hop { status, location, cookie, body }
+    }
+
+    /// A `POST` of JSON to a path: the status, and the answer's JSON if it has any.
+    pub async fn send(&self, path: &str, body: &Json) -> (u16, Json) {
+        let request = self.asking(reqwest::Method::POST, path).header("user-agent", "probe/1");
+        let request = request.header("content-type", "application/json").body(body.to_string());
+        let (status, body) = reply(request).await.expect("the server answers");
+        (status, serde_json::from_str(&body).unwrap_or_default())
+    }
+
     pub async fn get(&self, path: &str) -> Reply {
         self.try_get(path).await.expect("the server answers")
     }
@@ -203,6 +260,14 @@ async fn reply(request: reqwest::RequestBuilder) -> Option<Reply> {
     Some((status, response.text().await.ok()?))
 }
 
+/// What a browser is told at one step.
+pub struct Hop {
+    pub status: u16,
+    pub location: Option<String>,
+    pub cookie: Option<String>,
+    pub body: String,
+}
+
 /// A WebSocket of a client.
 pub struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
@@ -236,7 +301,11 @@ impl Socket {
             let message = tokio::time::timeout(PATIENCE, self.0.next()).await.expect("the server goes on");
             match message {
                 Some(Ok(Message::Text(text))) => {
-                    return Heard::Said(serde_json::from_str(&text).expect("messages are JSON"));
+                    let message: Json = serde_json::from_str(&text).expect("messages are JSON");
+                    // Whether anybody is there is answered below of this.
+                    if message["type"] != "ping" {
+                        return Heard::Said(message);
+                    }
                 }
                 Some(Ok(Message::Close(frame))) => {
                     return Heard::Closed(frame.map(|frame| frame.code.into()));

@@ -23,6 +23,7 @@ use domain::ledger::audit::{AuditFilter, Audited};
 use domain::page::PageArgs;
 use domain::rule::pass::Mode;
 use domain::rule::{OnExpiry, Rule, RuleDraft};
+use domain::signin::SignInSettings;
 use domain::store::Db;
 use domain::vocabulary::terms::Term;
 use domain::vocabulary::time::Timestamp;
@@ -140,6 +141,11 @@ impl World {
             server.stop.cancel();
             server.jobs.await.expect("workers do not panic").expect("workers end well");
         }
+    }
+
+    /// The address of its database.
+    pub fn url(&self) -> &str {
+        &self.database.url
     }
 
     pub(crate) async fn close(self) -> Database {
@@ -315,7 +321,7 @@ impl Server {
         let db = Db::open(&database.url).await.expect("the database opens");
         let folder = database.folder.path().join(format!("server{number}"));
         std::fs::create_dir_all(&folder).expect("the temporary folder can be written to");
-        let settings = Settings { folder, limits: Limits::default() };
+        let settings = Settings { folder, limits: Limits::default(), sign_in: SignInSettings::default() };
         let worker = Uuid::from_u128(0x5E00 + u128::from(number));
         let domain = Domain::new(db, clock.clone(), settings, worker);
         let stop = CancellationToken::new();

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use clap::Args;
 use domain::Domain;
 use domain::error::{Error, Result};
-use domain::page::PageArgs;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +15,9 @@ use crate::auth::{DomainReady, DomainTokens};
 use crate::config::Config;
 use crate::files::DomainFiles;
 use crate::server::{GRAPHQL, Parts, Server, health};
-use crate::{demo, graphql, telemetry};
+use crate::sign_in::link_url;
+use crate::telemetry::{self, Traces};
+use crate::{demo, graphql};
 
 #[derive(Args)]
 pub struct Serve {
@@ -36,7 +37,8 @@ impl Serve {
     pub async fn run(self, mut config: Config) -> Result<ExitCode> {
         config.listen = self.listen.unwrap_or(config.listen);
         config.development |= self.development || self.demo;
-        telemetry::init(config.log_format, &config.log)?;
+        let traces = Traces::to(config.traces.as_deref(), config.traces_share)?;
+        telemetry::init(config.log_format, &config.log, &traces)?;
         let metrics = health::recorder()?;
         let (domain, _folder) = open_folder(&config).await?;
         let stopping = CancellationToken::new();
@@ -84,9 +86,10 @@ impl Serve {
         if self.demo {
             demo::run(&domain, address).await?;
         } else {
-            first_steps(&domain).await?;
+            first_steps(&domain, address).await?;
         }
         workers.await.map_err(Error::internal)??;
+        traces.end().await;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -101,15 +104,15 @@ fn welcome(config: &Config, address: SocketAddr) -> Result<()> {
 }
 
 /// Says how the first person comes in, while there is nobody.
-async fn first_steps(domain: &Domain) -> Result<()> {
-    let companies = domain.companies(&operator::platform(), &PageArgs::first(2)).await?;
-    if companies.nodes().all(|company| company.id == domain::access::GLOBAL) {
-        print(
-            "There is no company yet. Make one, with its first admin and a token:\n  \
-             countersign token create --company NAME --email ADDRESS --role ADMIN",
-        )?;
-    }
-    Ok(())
+async fn first_steps(domain: &Domain, address: SocketAddr) -> Result<()> {
+    let Some(secret) = domain.setup_link(&operator::platform()).await? else { return Ok(()) };
+    let link = link_url(domain, &secret);
+    let base = if link.starts_with('/') { format!("http://{address}") } else { String::new() };
+    print(format_args!(
+        "There is no company yet. Make it, and yourself its admin, with this link: it is good once, for a day.\n  \
+         curl {base}{link} -H 'Content-Type: application/json' \\\n    \
+         -d '{{\"company\": \"…\", \"name\": \"…\", \"email\": \"…\", \"password\": \"…\"}}'"
+    ))
 }
 
 async fn stop_on_signal(stopping: CancellationToken) {

@@ -36,7 +36,7 @@ pub struct AuditActor {
     /// A person, a program or the server itself.
     kind: AuditActorKind,
     /// The global id of the user or service account; null for the server itself.
-    id: Option<ID>,
+    account: Option<ID>,
     /// The name at that time.
     name: String,
     /// The global id of the token that was used.
@@ -99,7 +99,7 @@ impl AuditEntryNode {
         };
         AuditActor {
             kind: speaker.kind.into(),
-            id: noun.map(|noun| noun.id(speaker.id)),
+            account: noun.map(|noun| noun.id(speaker.id)),
             name: speaker.name,
             token: speaker.token.map(|token| Noun::Token.id(token)),
             address: speaker.address,

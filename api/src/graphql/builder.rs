@@ -285,6 +285,7 @@ pub struct RuleBuilder {
 /// A kind of event.
 #[record]
 #[derive(SimpleObject)]
+#[graphql(name = "EventKind")]
 pub struct EventType {
     /// Its name: `finding_created`.
     key: &'static str,

@@ -39,6 +39,8 @@ nouns! {
     Team = "Team", "team";
     ServiceAccount = "ServiceAccount", "service account";
     Token = "Token", "token";
+    Session = "Session", "session";
+    Invitation = "Invitation", "invitation";
     Project = "Project", "project";
     Asset = "Asset", "asset";
     View = "View", "view";

@@ -26,6 +26,7 @@ use super::walk::Walked;
 use super::words::Allowed;
 use super::{actor, domain, found};
 use crate::files::{export_path, upload_path};
+use crate::server::fanout::Place;
 
 /// What a job does.
 #[record]
@@ -460,8 +461,17 @@ async fn steps(
         return Err(Error::not_found("import").at("id").into());
     }
     let after = after.as_deref().map(|after| cursor::Stream::Steps(id).read(after)).transpose()?;
+    let place = ctx.data_opt::<Place>().cloned().unwrap_or_default();
+    let after = place.from().or(after);
     let steps = domain.job_steps(actor, id, after).await?;
-    Ok(steps.map_ok(|step| Walked(JobProgress::from(step))).map_err(|error: Error| error.into()))
+    if let Some(after) = after {
+        place.begin(after);
+    }
+    let steps = steps.map_ok(move |step| {
+        place.note(step.progress.seq);
+        Walked(JobProgress::from(step))
+    });
+    Ok(steps.map_err(|error: Error| error.into()))
 }
 
 #[derive(Default)]

@@ -234,12 +234,16 @@ impl MembershipMutation {
         .await
     }
 
-    /// Takes a member out of the company and its teams; the member's tokens for it end with that.
+    /// Takes a member out of the company and its teams; the member's sessions and tokens for it end with
+    /// that, and the work is handed over.
     async fn membership_remove(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The membership's global id.")] id: ID,
         #[graphql(desc = "The version that the change was made on.")] expected_version: i64,
+        #[graphql(desc = "The global id of the member who takes over assignments and saved views. Null \
+                          leaves assignments to nobody, and views as they are.")]
+        hand_over_to: Option<ID>,
         #[graphql(desc = "Makes the mutation happen once, however often it is sent with this key.")]
         idempotency_key: Option<String>,
     ) -> async_graphql::Result<MembershipRemovePayload> {
@@ -248,7 +252,8 @@ impl MembershipMutation {
             idempotency_key,
             |domain, actor| async move {
                 let id = Noun::Membership.read_at(&id, "id")?;
-                let gone = domain.membership_remove(&actor, id, expected_version).await?;
+                let heir = hand_over_to.map(|id| Noun::User.read_at(&id, "handOverTo")).transpose()?;
+                let gone = domain.membership_end(&actor, id, expected_version, heir).await?;
                 Ok(Gone(Noun::Membership, gone.id))
             },
             |_, _, id| async move { Ok(Gone(Noun::Membership, id)) },

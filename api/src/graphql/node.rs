@@ -8,6 +8,7 @@ use super::audit::AuditEntryNode;
 use super::company::CompanyNode;
 use super::finding::{CommentNode, FindingNode};
 use super::id::{Key, Noun, key};
+use super::invitation::InvitationNode;
 use super::job::{BulkChangeJob, ExportJob, ImportJob, IntelLoadJob, Job, SweepJob};
 use super::membership::MembershipNode;
 use super::project::ProjectNode;
@@ -15,6 +16,7 @@ use super::rule::RuleNode;
 use super::saved_mapping::SavedMappingNode;
 use super::scan::ScanNode;
 use super::service_account::ServiceAccountNode;
+use super::session::SessionNode;
 use super::team::TeamNode;
 use super::token::TokenNode;
 use super::user::UserNode;
@@ -36,6 +38,8 @@ pub enum Node {
     Asset(AssetNode),
     View(ViewNode),
     SavedMapping(SavedMappingNode),
+    Session(SessionNode),
+    Invitation(InvitationNode),
     AuditEntry(AuditEntryNode),
     Scan(ScanNode),
     Finding(FindingNode),
@@ -86,6 +90,8 @@ impl NodeQuery {
                 Noun::ServiceAccount => {
                     found(domain.service_account(actor, id).await)?.map(Node::ServiceAccount)
                 }
+                Noun::Session => found(domain.session(actor, id).await)?.map(Node::Session),
+                Noun::Invitation => found(domain.invitation(actor, id).await)?.map(Node::Invitation),
                 Noun::Token => found(domain.token(actor, id).await)?.map(Node::Token),
                 Noun::Project => found(domain.project(actor, id).await)?.map(Node::Project),
                 Noun::Asset => found(domain.asset(actor, id).await)?.map(Node::Asset),

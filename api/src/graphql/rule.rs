@@ -19,6 +19,7 @@ use record::{record, root};
 
 pub mod action;
 pub mod mutation;
+pub mod preview;
 pub mod trial;
 
 /// Whether a rule is evaluated, and whether what it says is shown.

@@ -189,10 +189,13 @@ pub struct UserUpdateInput {
     name: Option<String>,
     /// Another mail address.
     email: Option<String>,
-    /// Whether the account is disabled: then none of its tokens works.
+    /// Whether the account is disabled: its sessions and tokens end, and its work is handed over.
     disabled: Option<bool>,
     /// Whether the user is a platform admin. For platform admins.
     platform_admin: Option<bool>,
+    /// The global id of the member who takes over the work of an account that is disabled:
+    /// assignments and saved views. Null leaves assignments to nobody, and views as they are.
+    hand_over_to: Option<ID>,
 }
 
 payload! {
@@ -251,8 +254,10 @@ impl UserMutation {
             idempotency_key,
             |domain, actor| async move {
                 let id = Noun::User.read_at(&id, "id")?;
-                let UserUpdateInput { name, email, disabled, platform_admin } = input;
-                let change = UserChange { name, email, disabled, platform_admin };
+                let UserUpdateInput { name, email, disabled, platform_admin, hand_over_to } = input;
+                let hand_over_to =
+                    hand_over_to.map(|id| Noun::User.read_at(&id, "handOverTo")).transpose()?;
+                let change = UserChange { name, email, disabled, platform_admin, hand_over_to };
                 domain.user_update(&actor, id, expected_version, change).await
             },
             |domain, actor, id| async move { domain.user(&actor, id).await },

@@ -8,6 +8,7 @@ use record::{record, root};
 use super::company::CompanyNode;
 use super::scalars::DateTime;
 use super::service_account::ServiceAccountNode;
+use super::session::SessionNode;
 use super::user::UserNode;
 use super::words::{Permission, Role};
 use super::{actor, domain, found};
@@ -59,6 +60,14 @@ impl Viewer {
     /// The rights that the role, the portfolio and the token leave.
     fn permissions(&self) -> Vec<Permission> {
         self.0.permissions().map(Permission::from).collect()
+    }
+
+    /// The session whose access token was sent; null for an API token.
+    async fn session(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<SessionNode>> {
+        match self.0.session {
+            Some(session) => Ok(found(domain(ctx).session(&self.0, session).await)?),
+            None => Ok(None),
+        }
     }
 
     /// When the token ends.

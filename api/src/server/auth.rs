@@ -1,7 +1,9 @@
 //! Who asks: bearer tokens, by whatever knows them.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use axum::Router;
 use axum::http::{HeaderMap, HeaderValue, header};
 use domain::access::Actor;
 use domain::error::{Code, Error, Result};
@@ -32,6 +34,14 @@ pub enum Transport {
 /// to one that may not be used here, and any fault as it is.
 pub trait Authenticate: Send + Sync + 'static {
     fn authenticate<'a>(&'a self, bearer: &'a str, origin: RequestOrigin) -> BoxFuture<'a, Result<Actor>>;
+
+    /// The routes by which a token is come by, served beside the server's own.
+    fn routes(&self) -> Router {
+        Router::new()
+    }
+
+    /// Of each of these, whether what it came with is still good and gives the same rights.
+    fn standing<'a>(&'a self, actors: &'a [Arc<Actor>]) -> BoxFuture<'a, Result<Vec<bool>>>;
 }
 
 /// The token of an `Authorization: Bearer …` header.

@@ -11,16 +11,19 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::measures::{self, BUCKETS};
+
 /// How long the check of readiness may take.
 const READY_TIME: Duration = Duration::from_secs(2);
 /// How often histograms are folded when nobody asks for the metrics.
 const UPKEEP: Duration = Duration::from_secs(5);
-/// Bounds of the latency histograms, in seconds.
-const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
 /// Says whether the server can do its work: whether its database answers.
 pub trait Ready: Send + Sync + 'static {
     fn check(&self) -> BoxFuture<'_, Result<()>>;
+
+    /// Brings gauges up to date that are looked at rather than counted; called before each reading.
+    fn measure(&self) {}
 }
 
 /// A server without anything to wait for.
@@ -61,33 +64,12 @@ pub fn recorder() -> Result<PrometheusHandle> {
     if let Some(handle) = &*handle {
         return Ok(handle.clone());
     }
-    let installed = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
-        .map_err(Error::internal)?
-        .install_recorder()
-        .map_err(Error::internal)?;
-    describe();
+    let builder = BUCKETS.iter().try_fold(PrometheusBuilder::new(), |builder, (suffix, bounds)| {
+        builder.set_buckets_for_metric(Matcher::Suffix((*suffix).to_owned()), bounds)
+    });
+    let installed = builder.and_then(PrometheusBuilder::install_recorder).map_err(Error::internal)?;
+    measures::describe();
     Ok(handle.insert(installed).clone())
-}
-
-fn describe() {
-    metrics::describe_counter!("http_requests_total", "HTTP requests by route and status");
-    metrics::describe_histogram!("http_request_seconds", "Time to answer an HTTP request, by route");
-    metrics::describe_counter!("graphql_operations_total", "GraphQL operations by name, kind and outcome");
-    metrics::describe_histogram!(
-        "graphql_operation_seconds",
-        "Time of a GraphQL operation, by name and kind"
-    );
-    metrics::describe_counter!("graphql_refused_total", "GraphQL requests refused before they ran, by code");
-    metrics::describe_gauge!("graphql_streams", "Subscriptions that are open");
-    metrics::describe_gauge!("websockets", "WebSockets that are open");
-    metrics::describe_counter!("websocket_closed_total", "WebSockets that ended, by close code");
-    metrics::describe_gauge!("countersign_intel_feed_age_seconds", "Age of a feed of all companies, by feed");
-    metrics::describe_counter!(
-        "countersign_intel_fetch_failures_total",
-        "Fetches of feeds that failed, by feed"
-    );
-    metrics::describe_gauge!("connections", "TCP connections that are open");
 }
 
 /// Folds histograms until `stopping`, so that they stay small when nobody asks for them.

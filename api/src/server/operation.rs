@@ -20,6 +20,7 @@ use super::documents::{Asked, Documents, Known};
 use super::limits::{Limits, measure};
 use super::reply::{Answer, Outcome};
 use super::trace::TraceId;
+use super::watch::{About, Watch};
 use super::{guard, variables};
 use crate::error;
 
@@ -69,6 +70,7 @@ impl Parameters {
 pub struct Operation {
     pub kind: OperationType,
     pub name: Option<String>,
+    pub about: About,
     request: Request,
 }
 
@@ -93,6 +95,7 @@ impl Operation {
         let name = parameters.operation_name.filter(|name| !name.is_empty());
         let (operation, name) = choose(document, name.as_deref())?;
         check_variables(operation, &parameters.variables)?;
+        let about = About::new(name, operation, size.complexity, &parameters.variables);
         let (kind, name) = (operation.ty, name.map(str::to_owned));
         let asked = Asked::new(documents, &known, operation, &parameters.variables);
         let mut request = Request::new(parameters.query).data(asked);
@@ -100,29 +103,31 @@ impl Operation {
         request.operation_name.clone_from(&name);
         request.variables = parameters.variables;
         request.extensions = parameters.extensions.unwrap_or_default();
-        Ok(Self { kind, name, request })
+        Ok(Self { kind, name, about, request })
     }
 
     /// Runs a query or a mutation to its end, or to the end of its time.
     pub async fn run<E: Executor>(self, schema: &E, actor: Actor, time: Duration, trace: &TraceId) -> Answer {
+        let watch = Watch::begin(self.about, trace);
         let running = AssertUnwindSafe(schema.execute(self.request.data(actor))).catch_unwind();
-        match tokio::time::timeout(time, running).await {
+        let answer = match watch.over(tokio::time::timeout(time, running)).await {
             Ok(Ok(response)) => Answer::of(response, trace),
             Ok(Err(_)) => panicked(trace),
             Err(_) => timed_out(time, trace),
-        }
+        };
+        watch.end(answer.outcome);
+        answer
     }
 
     /// The answers of a subscription. A panic is its last.
     pub fn stream<E: Executor>(self, schema: &E, actor: Actor, trace: TraceId) -> BoxStream<'static, Answer> {
+        let watch = Watch::begin(self.about, &trace);
         let answers = schema.execute_stream(self.request.data(actor), None);
-        AssertUnwindSafe(answers)
-            .catch_unwind()
-            .map(move |answer| match answer {
-                Ok(response) => Answer::of(response, &trace),
-                Err(_) => panicked(&trace),
-            })
-            .boxed()
+        let answers = AssertUnwindSafe(answers).catch_unwind().map(move |answer| match answer {
+            Ok(response) => Answer::of(response, &trace),
+            Err(_) => panicked(&trace),
+        });
+        watch.over_stream(answers.boxed()).boxed()
     }
 }
 
@@ -161,7 +166,7 @@ fn guard_error(refused: guard::Refused) -> ServerError {
 }
 
 /// The operation that a request means, and its name.
-fn choose<'a>(
+pub fn choose<'a>(
     document: &'a ExecutableDocument,
     name: Option<&'a str>,
 ) -> Result<(&'a OperationDefinition, Option<&'a str>), ServerError> {
@@ -229,8 +234,7 @@ impl Counter {
         let labels =
             [("operation", operation), ("kind", kind.to_string()), ("outcome", outcome.word().to_owned())];
         metrics::counter!("graphql_operations_total", &labels).increment(1);
-        metrics::histogram!("graphql_operation_seconds", &labels[..2])
-            .record(started.elapsed().as_secs_f64());
+        metrics::histogram!("graphql_operation_seconds", &labels).record(started.elapsed().as_secs_f64());
     }
 }
 

@@ -1,7 +1,5 @@
 //! What goes back: the body of a GraphQL response, its media type and its status.
 
-use std::collections::BTreeMap;
-
 use async_graphql::{ServerError, Value};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -147,62 +145,10 @@ pub struct Answer {
     pub outcome: Outcome,
 }
 
-/// The members of a response as the specification has them: no `data` where nothing ran.
-fn body(errors: &[ServerError], data: Option<&Value>, extensions: &BTreeMap<String, Value>) -> Vec<u8> {
-    let data_bytes = match data {
-        Some(Value::Binary(bytes)) => bytes.len(),
-        _ => 0,
-    };
-    let mut json = Vec::with_capacity(data_bytes + 256);
-    json.push(b'{');
-    let mut member = |name: &[u8], write: &dyn Fn(&mut Vec<u8>)| {
-        if json.len() > 1 {
-            json.push(b',');
-        }
-        json.push(b'"');
-        json.extend_from_slice(name);
-        json.extend_from_slice(b"\":");
-        write(&mut json);
-    };
-    if !errors.is_empty() {
-        member(b"errors", &|json| json.append(&mut encode(&errors)));
-    }
-    if let Some(data) = data {
-        member(b"data", &|json| write_value(json, data));
-    }
-    if !extensions.is_empty() {
-        member(b"extensions", &|json| json.append(&mut encode(extensions)));
-    }
-    json.push(b'}');
-    json
-}
-
-/// Writes a value of a response. What is binary is JSON already: it is copied as it is.
-pub fn write_value(json: &mut Vec<u8>, value: &Value) {
-    let separated =
-        |json: &mut Vec<u8>, open, close, parts: &mut dyn Iterator<Item = (Option<&str>, &Value)>| {
-            json.push(open);
-            for (i, (name, part)) in parts.enumerate() {
-                if i > 0 {
-                    json.push(b',');
-                }
-                if let Some(name) = name {
-                    json.append(&mut encode(name));
-                    json.push(b':');
-                }
-                write_value(json, part);
-            }
-            json.push(close);
-        };
-    match value {
-        Value::Binary(bytes) => json.extend_from_slice(bytes),
-        Value::List(items) => separated(json, b'[', b']', &mut items.iter().map(|item| (None, item))),
-        Value::Object(members) => {
-            let members = &mut members.iter().map(|(name, member)| (Some(name.as_str()), member));
-            separated(json, b'{', b'}', members);
-        }
-        leaf => json.append(&mut encode(leaf)),
-    }
+/// The body of a request that nothing came of.
+#[derive(Serialize)]
+struct Body<'a> {
+    errors: &'a [ServerError],
 }
 
 impl Answer {
@@ -235,8 +181,33 @@ impl Answer {
 
     /// The JSON of the response.
     pub fn json(&self) -> Vec<u8> {
-        let ran = matches!(self.outcome, Outcome::Ok | Outcome::FieldErrors);
-        body(&self.response.errors, ran.then_some(&self.response.data), &self.response.extensions)
+        let mut text = Vec::new();
+        self.write_json(&mut text);
+        text
+    }
+
+    /// Writes the JSON of the response behind what is there: errors first, and no `data` where nothing
+    /// ran.
+    pub fn write_json(&self, text: &mut Vec<u8>) {
+        let async_graphql::Response { data, extensions, errors, .. } = &self.response;
+        let mut open = b'{';
+        let mut member = |text: &mut Vec<u8>, name: &[u8]| {
+            text.push(std::mem::replace(&mut open, b','));
+            text.extend_from_slice(name);
+        };
+        if !errors.is_empty() {
+            member(text, b"\"errors\":");
+            encode_into(text, errors);
+        }
+        if matches!(self.outcome, Outcome::Ok | Outcome::FieldErrors) {
+            member(text, b"\"data\":");
+            write_value(text, data);
+        }
+        if !extensions.is_empty() {
+            member(text, b"\"extensions\":");
+            encode_into(text, extensions);
+        }
+        text.push(b'}');
     }
 
     /// The HTTP response.
@@ -291,7 +262,7 @@ impl Refusal {
 
     pub fn reply(mut self, media: MediaType, trace: &TraceId) -> Response {
         error::present(&mut self.error, trace, error::request::BAD_REQUEST);
-        let body = body(std::slice::from_ref(&*self.error), None, &BTreeMap::new());
+        let body = encode(&Body { errors: std::slice::from_ref(&*self.error) });
         let mut reply = json(self.status, media, body);
         reply.headers_mut().extend(self.headers);
         reply
@@ -300,7 +271,40 @@ impl Refusal {
 
 /// What is made of strings, numbers and maps with text keys always has a JSON.
 pub fn encode(value: &(impl Serialize + ?Sized)) -> Vec<u8> {
-    serde_json::to_vec(value).expect("a response is made of JSON values")
+    let mut text = Vec::new();
+    encode_into(&mut text, value);
+    text
+}
+
+/// The same, behind what is there.
+pub fn encode_into(text: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
+    serde_json::to_writer(text, value).expect("a response is made of JSON values");
+}
+
+/// Writes a value. Bytes are JSON that was encoded before, wherever they are.
+pub fn write_value(text: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::Binary(json) => text.extend_from_slice(json),
+        Value::List(items) => {
+            let mut open = b'[';
+            for item in items {
+                text.push(std::mem::replace(&mut open, b','));
+                write_value(text, item);
+            }
+            text.extend_from_slice(if items.is_empty() { b"[]".as_slice() } else { b"]" });
+        }
+        Value::Object(members) => {
+            let mut open = b'{';
+            for (name, member) in members {
+                text.push(std::mem::replace(&mut open, b','));
+                encode_into(text, name);
+                text.push(b':');
+                write_value(text, member);
+            }
+            text.extend_from_slice(if members.is_empty() { b"{}".as_slice() } else { b"}" });
+        }
+        value => encode_into(text, value),
+    }
 }
 
 fn json(status: StatusCode, media: MediaType, body: Vec<u8>) -> Response {

@@ -15,7 +15,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -75,10 +75,8 @@ pub async fn serve(
         let (builder, watcher, router) = (builder.clone(), graceful.watcher(), router.clone());
         let patience = settings.header_time;
         connections.spawn(async move {
-            let _place = place;
-            let _held = Held::up(metrics::gauge!("connections"));
             let service = with_peer(router, peer);
-            let io = TokioIo::new(Prompt::new(stream, patience));
+            let io = TokioIo::new(Prompt::new(stream, patience, place));
             let connection = builder.serve_connection_with_upgrades(io, service);
             if let Err(error) = watcher.watch(connection).await {
                 tracing::debug!(%peer, error, "a connection broke");
@@ -123,11 +121,16 @@ struct Prompt {
     stream: TcpStream,
     seen: usize,
     deadline: Option<Pin<Box<Sleep>>>,
+    /// What the connection holds until its very end, which for a WebSocket is long after its request.
+    _place: OwnedSemaphorePermit,
+    _held: Held,
 }
 
 impl Prompt {
-    fn new(stream: TcpStream, patience: Duration) -> Self {
-        Self { stream, seen: 0, deadline: Some(Box::pin(sleep(patience))) }
+    fn new(stream: TcpStream, patience: Duration, place: OwnedSemaphorePermit) -> Self {
+        let held = Held::up(metrics::gauge!("connections"));
+        let deadline = Some(Box::pin(sleep(patience)));
+        Self { stream, seen: 0, deadline, _place: place, _held: held }
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Settings {
     /// The time a GraphQL request may take, from its first header to its last resolver.
     /// Subscriptions have no such limit.
     pub request_time: Duration,
+    /// From when on an operation is slow, and told in the log.
+    pub slow: Duration,
     /// Serves GraphiQL and answers introspection.
     pub development: bool,
     /// The largest uploaded report, in bytes.
@@ -42,6 +44,8 @@ pub struct Sockets {
     pub message_bytes: usize,
     /// Operations that may run on one socket at once.
     pub operations: usize,
+    /// Sockets that one person or service account may have open at once, in one company.
+    pub per_actor: usize,
 }
 
 /// Which pages a browser may open a socket from. A client that is no browser sends no origin and is
@@ -71,6 +75,7 @@ impl Default for Settings {
             limits: Limits::default(),
             body_bytes: 1 << 20,
             request_time: Duration::from_secs(30),
+            slow: Duration::from_secs(1),
             development: false,
             upload_bytes: 2 << 30,
             upload_idle: Duration::from_secs(30),
@@ -89,6 +94,7 @@ impl Default for Sockets {
             send_time: Duration::from_secs(10),
             message_bytes: 1 << 20,
             operations: 100,
+            per_actor: 100,
         }
     }
 }

@@ -4,6 +4,8 @@ mod files;
 mod hostile;
 mod http;
 mod serving;
+mod sharing;
 mod toy;
+mod wild;
 mod world;
 mod ws;

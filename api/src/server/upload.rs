@@ -172,7 +172,7 @@ fn too_large(max: u64) -> Error {
 }
 
 /// The error as a problem of RFC 9457, with the members that GraphQL errors have as extensions.
-fn problem(error: &Error, trace: &TraceId) -> Response {
+pub(crate) fn problem(error: &Error, trace: &TraceId) -> Response {
     let status = error::status(error.code);
     let mut problem = Map::new();
     if error.class() == Class::Fault {
@@ -180,6 +180,9 @@ fn problem(error: &Error, trace: &TraceId) -> Response {
         problem.insert("traceId".to_owned(), json!(trace.as_str()));
     } else {
         problem.extend(error.details.clone());
+        if !error.field.is_empty() {
+            problem.insert("field".to_owned(), json!(error.field));
+        }
     }
     problem.insert("type".to_owned(), json!("about:blank"));
     problem.insert("title".to_owned(), json!(status.canonical_reason()));

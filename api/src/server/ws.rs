@@ -15,6 +15,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use tokio::time::timeout;
+use tracing::{Instrument, Span};
 
 use super::auth::{Transport, bearer};
 use super::operation::Held;
@@ -53,7 +54,9 @@ pub fn open<E: Executor>(server: Server<E>, head: &Parts, upgrade: WebSocketUpgr
     let speaks = upgrade.selected_protocol().is_some();
     // Taken before the upgrade ends, so that a server that stops now waits for this socket too.
     let alive = server.sockets().token();
-    upgrade.on_upgrade(move |wire| async move {
+    // What happens on the socket is told with the trace id of the request that opened it.
+    let span = Span::current();
+    let life = move |wire| async move {
         let _alive = alive;
         let _held = Held::up(metrics::gauge!("websockets"));
         let (wire, close) = if speaks {
@@ -63,7 +66,8 @@ pub fn open<E: Executor>(server: Server<E>, head: &Parts, upgrade: WebSocketUpgr
         };
         metrics::counter!("websocket_closed_total", "code" => close.word()).increment(1);
         shut(wire, &close).await;
-    })
+    };
+    upgrade.on_upgrade(move |wire| life(wire).instrument(span))
 }
 
 /// Tells the client why, and waits a moment for it to have read that.

@@ -337,6 +337,36 @@ impl Db {
     }
 }
 
+/// Those that may be active below what rules say, inside of the portfolio.
+fn recent(sql: Sql, scope: &Scope) -> Result<Sql> {
+    Ok(to_sweep(sql, scope, None)?.covered_finding(scope, "f"))
+}
+
+impl Db {
+    /// How many findings of the portfolio may be active below what rules say.
+    pub(crate) async fn count_recent(&self, scope: &Scope) -> Result<i64> {
+        let sql = Sql::new(self.dialect, "SELECT COUNT(*) AS n FROM finding AS f WHERE ");
+        recent(sql, scope)?.count(self.read()).await
+    }
+
+    /// The newest of them, those before `before`.
+    pub(crate) async fn recent_findings(
+        &self,
+        scope: &Scope,
+        before: Option<Uuid>,
+        most: usize,
+    ) -> Result<Vec<Finding>> {
+        let sql = recent(select(self.dialect, ""), scope)?;
+        let sql = match before {
+            Some(before) => sql.push(" AND f.id < ").bind(before),
+            None => sql,
+        };
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let sql = sql.push(" ORDER BY f.id DESC LIMIT ").bind(most);
+        sql.all(self.read()).await?.iter().map(read).collect()
+    }
+}
+
 impl Db {
     /// The comments on findings in scope, oldest first, the first 100 of each.
     pub(crate) async fn comments_on(&self, scope: &Scope, findings: &[Uuid]) -> Result<Vec<Comment>> {
@@ -395,13 +425,22 @@ impl Tx {
     }
 }
 
-/// Open, in progress, and accepted: an acceptance may be a rule's, over a finding that is open.
+/// Open, in progress, and accepted: an acceptance may be a rule's, over a finding that is open. The
+/// rows are to be walked by their ids, whatever a planner thinks of the other indexes: it would sort
+/// all that is left for every chunk.
 fn to_sweep(sql: Sql, scope: &Scope, asset: Option<Uuid>) -> Result<Sql> {
-    let sql = sql.push("f.company_id = ").bind(scope.company()?).push(" AND f.status IN (0, 1, 3)");
+    const ACTIVE: &str = " AND (f.status IN (0, 1, 3)) IS TRUE";
+    let company = scope.company()?;
     Ok(match asset {
-        Some(asset) => sql.push(" AND f.asset_id = ").bind(asset),
-        None => sql,
-    })
+        Some(asset) => sql
+            .push("f.asset_id = ")
+            .bind(asset)
+            .push(" AND (f.company_id = ")
+            .bind(company)
+            .push(") IS TRUE"),
+        None => sql.push("f.company_id = ").bind(company),
+    }
+    .push(ACTIVE))
 }
 
 /// The names of vulnerabilities that findings came to have, and those that they no longer do.

@@ -11,9 +11,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use ipnet::IpNet;
 use reqwest::header::{
-    ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION,
+    ACCEPT, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+    LOCATION,
 };
 use reqwest::{Client, Response, StatusCode, Url, redirect};
+use url::form_urlencoded;
 
 use crate::error::{Code, Error, Result};
 
@@ -122,15 +124,57 @@ impl Egress {
         Err(refused(format!("There are more than {HOPS} redirects.")))
     }
 
+    /// Sends a form, with a name and a secret if given, and reads what is answered, whatever its
+    /// status: at most `most` bytes. A redirect is an answer like any other.
+    ///
+    /// # Errors
+    /// `INVALID` with what stood in the way.
+    pub async fn post_form(
+        &self,
+        url: &str,
+        fields: &[(&str, &str)],
+        basic: Option<(&str, &str)>,
+        most: u64,
+    ) -> Result<(u16, Vec<u8>)> {
+        let url = Url::parse(url).map_err(|_| refused("This is not an address."))?;
+        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let mut request = self.client(&url).await?.post(url.clone()).body(form);
+        request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        request = request.header(ACCEPT, "application/json");
+        if let Some((name, secret)) = basic {
+            let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+            request = request.basic_auth(encoded(name), Some(encoded(secret)));
+        }
+        let response = request.send().await.map_err(|error| broken(&url, &error))?;
+        let status = response.status().as_u16();
+        let mut answer = Download { response, left: most, most, conditions: Conditions::default() };
+        let mut body = Vec::new();
+        while let Some(part) = answer.next().await? {
+            body.extend_from_slice(&part);
+        }
+        Ok((status, body))
+    }
+
     /// One request, to addresses that were checked.
     async fn hop(&self, url: &Url, conditions: &Conditions) -> Result<Response> {
+        let mut request = self.client(url).await?.get(url.clone());
+        for (name, value) in [(IF_NONE_MATCH, &conditions.etag), (IF_MODIFIED_SINCE, &conditions.modified)] {
+            if let Some(value) = value {
+                request = request.header(name, value);
+            }
+        }
+        request.send().await.map_err(|error| broken(url, &error))
+    }
+
+    /// A client that reaches the checked addresses of the URL's host, and no others.
+    async fn client(&self, url: &Url) -> Result<Client> {
         ready();
         if !["http", "https"].contains(&url.scheme()) {
             return Err(refused("Only http and https addresses are asked."));
         }
         let host = url.host_str().ok_or_else(|| refused("The address has no host."))?.to_owned();
         let addresses = self.addresses(url, &host).await?;
-        let client = Client::builder()
+        Client::builder()
             .no_proxy()
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT)
@@ -138,14 +182,7 @@ impl Egress {
             .user_agent(concat!("countersign/", env!("CARGO_PKG_VERSION")))
             .resolve_to_addrs(&host, &addresses)
             .build()
-            .map_err(Error::internal)?;
-        let mut request = client.get(url.clone());
-        for (name, value) in [(IF_NONE_MATCH, &conditions.etag), (IF_MODIFIED_SINCE, &conditions.modified)] {
-            if let Some(value) = value {
-                request = request.header(name, value);
-            }
-        }
-        request.send().await.map_err(|error| broken(url, &error))
+            .map_err(Error::internal)
     }
 
     /// The addresses of a host, if all of them may be reached: one among others that may not is a

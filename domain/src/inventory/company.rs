@@ -42,7 +42,7 @@ impl Record for Company {
     }
 }
 
-const TAKEN: &str = "a company of this name";
+pub(crate) const TAKEN: &str = "a company of this name";
 
 impl Domain {
     /// A company that the actor acts for, is a member of, or administers as platform admin.

@@ -11,7 +11,6 @@ use crate::error::{Code, Error, Result};
 use crate::inventory::company;
 use crate::inventory::record::{Record, taken};
 use crate::inventory::{project, team, user};
-use crate::ledger::AuditEntry;
 use crate::store::Tx;
 use crate::vocabulary::time::Timestamp;
 
@@ -131,13 +130,24 @@ impl Domain {
         Ok(after)
     }
 
-    /// Takes a member out of the company and its teams; its tokens for it end with that. Returns the
-    /// membership that was.
+    /// Takes a member out of the company and its teams; what the member came in with for it ends, and
+    /// what was the member's work is nobody's. Returns the membership that was.
     pub async fn membership_remove(
         &self,
         actor: &Actor,
         id: Uuid,
         expected_version: i64,
+    ) -> Result<Membership> {
+        self.membership_end(actor, id, expected_version, None).await
+    }
+
+    /// The same, where the work goes to `heir`, another member.
+    pub async fn membership_end(
+        &self,
+        actor: &Actor,
+        id: Uuid,
+        expected_version: i64,
+        heir: Option<Uuid>,
     ) -> Result<Membership> {
         let scope = actor.allow(Permission::ManageMembers)?.of_tenant()?;
         let mut tx = self.begin(actor, &scope).await?;
@@ -147,14 +157,15 @@ impl Domain {
         if membership.role == Role::Admin {
             check_admin_left(&tx, &scope, membership.user).await?;
         }
-        store::remove(&tx, &membership).await?;
-        tx.audit(AuditEntry::new("membership.removed", id).before(membership.facts()));
+        let user = user::store::lock(&tx, &scope, membership.user).await?;
+        self.leave(&mut tx, actor, &membership, &user, heir).await?;
         tx.commit().await?;
+        self.wake_jobs();
         Ok(membership)
     }
 
     /// Adds a membership to a transaction.
-    pub(super) async fn join(
+    pub(crate) async fn join(
         &self,
         tx: &mut Tx,
         scope: &Scope,
@@ -174,7 +185,7 @@ impl Domain {
 
 /// A role and a portfolio can be given to a member or a service account: the role is one of a
 /// company, and the portfolio names records of this company.
-pub(super) async fn check_grant(tx: &Tx, scope: &Scope, role: Role, portfolio: &Portfolio) -> Result<()> {
+pub(crate) async fn check_grant(tx: &Tx, scope: &Scope, role: Role, portfolio: &Portfolio) -> Result<()> {
     if role == Role::PlatformAdmin {
         return Err(Error::invalid("role", "A platform admin is one for the server, not in a company."));
     }
@@ -202,7 +213,7 @@ pub(super) async fn check_grant(tx: &Tx, scope: &Scope, role: Role, portfolio: &
 }
 
 /// Someone other than `user` can still administer the company. The company is locked.
-pub(super) async fn check_admin_left(tx: &Tx, scope: &Scope, user: Uuid) -> Result<()> {
+pub(crate) async fn check_admin_left(tx: &Tx, scope: &Scope, user: Uuid) -> Result<()> {
     if store::other_admins(tx, scope, user).await? > 0 {
         return Ok(());
     }

@@ -3,12 +3,7 @@
 //! A secret is 256 random bits, written `cs_` and base64url. It is shown once; what is kept is its
 //! SHA-256, by which it is looked up.
 
-use std::fmt;
-
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value as Json, json};
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::Domain;
@@ -18,17 +13,18 @@ use crate::inventory::record::Record;
 use crate::inventory::{input, membership, service_account, user};
 use crate::ledger::AuditEntry;
 use crate::page::{Page, PageArgs, Window};
+pub use crate::signin::secret::Secret;
+use crate::signin::secret::{API_TOKEN, digest};
 use crate::store::Tx;
 use crate::vocabulary::terms::Term;
 use crate::vocabulary::time::{Span, Timestamp};
 
+pub mod standing;
 pub(crate) mod store;
 
 /// How long a token lives when its maker does not say, and at most.
 pub const LIFE: Span = Span(90 * Span::DAY.0);
 pub const LONGEST_LIFE: Span = Span(366 * Span::DAY.0);
-
-const PREFIX: &str = "cs_";
 
 /// Whose a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,28 +66,6 @@ pub struct NewToken {
     pub scopes: Option<Vec<Permission>>,
     /// How long it lives: [`LIFE`] if not said, at most [`LONGEST_LIFE`].
     pub life: Option<Span>,
-}
-
-/// A token's text. It is not printed by accident.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    fn new() -> Result<Self> {
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).map_err(|error| Error::internal(error.to_string()))?;
-        Ok(Self(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))))
-    }
-
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
 }
 
 impl Record for Token {
@@ -165,7 +139,7 @@ impl Domain {
         if life.0 <= 0 || life > LONGEST_LIFE {
             return Err(Error::invalid("expiresIn", "A token lives for at most 366 days."));
         }
-        let secret = Secret::new()?;
+        let secret = Secret::new(API_TOKEN)?;
         let mut tx = self.begin(actor, &scope).await?;
         let role = role_of(&tx, &scope, holder).await?;
         let token = Token {
@@ -179,7 +153,7 @@ impl Domain {
             revoked_at: None,
             created_at: tx.now(),
         };
-        store::insert(&tx, &token, digest(secret.reveal())).await?;
+        store::insert(&tx, &token, secret.digest()).await?;
         tx.audit_created("token.created", &token);
         tx.commit().await?;
         Ok((token, secret))
@@ -204,29 +178,18 @@ impl Domain {
         Ok(token)
     }
 
-    /// Who comes with this secret. Whatever is wrong with it, the answer is the same, and so is the
-    /// work: one digest and one look-up.
-    pub async fn authenticate(
-        &self,
-        bearer: &str,
-        address: Option<String>,
-        trace: Option<String>,
-    ) -> Result<Actor> {
+    /// Who comes with this secret: one digest and one look-up.
+    pub(crate) async fn token_actor(&self, bearer: &str) -> Result<Option<Actor>> {
         let now = self.clock().now();
-        let bearer_found = self.db().token_bearer(&Scope::System, digest(bearer)).await?;
-        let valid = bearer_found.and_then(|found| found.actor(now));
-        let Some((mut actor, last_used_at)) = valid else {
-            return Err(Error::new(Code::Unauthenticated, Code::Unauthenticated.meaning()));
-        };
+        let found = self.db().token_bearer(&Scope::System, digest(bearer)).await?;
+        let Some((actor, last_used_at)) = found.and_then(|found| found.actor(now)) else { return Ok(None) };
         if last_used_at.is_none_or(|at| at <= now.minus(Span::MINUTE))
             && let Some(token) = actor.token
             && let Err(error) = self.db().token_used(&Scope::System, token, now).await
         {
             tracing::warn!(%token, %error, "the last use of a token was not noted");
         }
-        actor.address = address;
-        actor.trace = trace;
-        Ok(actor)
+        Ok(Some(actor))
     }
 }
 
@@ -274,8 +237,4 @@ fn checked_scopes(role: Role, mut scopes: Vec<Permission>) -> Result<Vec<Permiss
         }
         None => Ok(scopes),
     }
-}
-
-fn digest(secret: &str) -> [u8; 32] {
-    Sha256::digest(secret).into()
 }

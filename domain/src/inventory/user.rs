@@ -48,6 +48,8 @@ pub struct UserChange {
     pub email: Option<String>,
     pub disabled: Option<bool>,
     pub platform_admin: Option<bool>,
+    /// Who takes over the work of an account that is disabled; nobody if not said.
+    pub hand_over_to: Option<Uuid>,
 }
 
 /// Which users a list has: all that is said must hold.
@@ -188,6 +190,7 @@ impl Domain {
         }
         let before = store::lock(&tx, &scope, id).await?;
         tx.expect_version(&before, expected_version).await?;
+        let heir = change.hand_over_to;
         if !own_name {
             check_may_change(&tx, actor, &scope, &before, &change).await?;
         }
@@ -208,12 +211,34 @@ impl Domain {
         after.updated_at = tx.now();
         after.version += 1;
         store::update(&tx, &after).await.map_err(|error| taken(error, "email", TAKEN))?;
+        let leaves = before.disabled_at.is_none() && after.disabled_at.is_some();
+        if leaves {
+            self.shut_out(&mut tx, id).await?;
+            if scope != Scope::Global {
+                self.hand_over(&mut tx, actor, &after, heir).await?;
+            }
+        }
         tx.commit().await?;
+        match scope {
+            Scope::Global if leaves => self.hand_over_everywhere(actor, &after, heir).await?,
+            _ if leaves => self.wake_jobs(),
+            _ => {}
+        }
         Ok(after)
     }
 }
 
-const TAKEN: &str = "an account with this address";
+pub(crate) const TAKEN: &str = "an account with this address";
+
+/// The account is the scope's company's alone, or a platform admin asks.
+pub(crate) async fn check_alone(tx: &Tx, scope: &Scope, user: &User) -> Result<()> {
+    let alone = !user.platform_admin && store::memberships(tx, &Scope::System, user.id).await? <= 1;
+    if alone || *scope == Scope::Global {
+        return Ok(());
+    }
+    let message = "This account is not your company's alone: its owner or a platform admin changes it.";
+    Err(Error::new(Code::IllegalState, message))
+}
 
 /// An account is more than its membership in one company: only where it is nothing else may that
 /// company's admin change it.
@@ -231,10 +256,7 @@ async fn check_may_change(
     if *scope == Scope::Global {
         return Ok(());
     }
-    if user.platform_admin || store::memberships(tx, &Scope::System, user.id).await? > 1 {
-        let message = "This account is not your company's alone: its owner or a platform admin changes it.";
-        return Err(Error::new(Code::IllegalState, message));
-    }
+    check_alone(tx, scope, user).await?;
     if change.disabled == Some(true) {
         membership::check_admin_left(tx, scope, user.id).await?;
     }

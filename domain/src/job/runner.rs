@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 use serde_json::{Map, json};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::store::Step;
 use super::{Job, JobKind, JobState};
@@ -15,6 +16,7 @@ use crate::Domain;
 use crate::access::Scope;
 use crate::error::{Class, Error, Result};
 use crate::ledger::AuditEntry;
+use crate::vocabulary::terms::Term;
 
 /// How many jobs of any weight one server works on at a time.
 const WORKERS: usize = 3;
@@ -57,11 +59,20 @@ impl Domain {
                     let place = if job.weight <= LIGHT { light.or(place) } else { place };
                     let domain = self.clone();
                     let stop = stop.clone();
-                    tokio::spawn(async move {
+                    // A trace of its own: who asked for it is long answered. Its lines carry their id.
+                    let span = tracing::info_span!(
+                        parent: None,
+                        "job",
+                        job.id = %job.id,
+                        job.kind = %job.kind,
+                        trace = job.principal.speaker.trace,
+                    );
+                    let work = async move {
                         domain.run_job(job, &stop).await;
                         drop(place);
                         domain.wake_jobs();
-                    });
+                    };
+                    tokio::spawn(work.instrument(span));
                     continue;
                 }
                 Ok(None) => {}
@@ -80,9 +91,18 @@ impl Domain {
         Ok(())
     }
 
-    /// How many jobs wait or run: a gauge for operators.
-    pub async fn jobs_open(&self) -> Result<i64> {
-        self.db().jobs_open(&Scope::System).await
+    /// Brings the gauges of the queue up to date: the jobs of the whole database, not of this server.
+    pub(crate) async fn measure_jobs(&self) -> Result<()> {
+        let queued = self.db().jobs_open(&Scope::System).await?;
+        let now = self.clock().now();
+        for state in JobState::ALL.iter().filter(|state| !state.is_end()) {
+            let here = queued.iter().find(|queued| queued.state == *state);
+            let jobs = here.map_or(0, |queued| queued.jobs);
+            let age = here.map_or(0, |queued| (now.0 - queued.oldest.0).max(0));
+            metrics::gauge!("countersign_jobs", "state" => state.word()).set(jobs as f64);
+            metrics::gauge!("countersign_jobs_oldest_seconds", "state" => state.word()).set(age as f64 / 1e6);
+        }
+        Ok(())
     }
 
     async fn run_job(&self, job: Job, stop: &CancellationToken) {

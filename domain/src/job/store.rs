@@ -133,6 +133,15 @@ fn read_step(row: &QueryResult) -> Result<Progress> {
     })
 }
 
+/// The jobs that are in one state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queued {
+    pub state: JobState,
+    pub jobs: i64,
+    /// When the oldest of them was asked for.
+    pub oldest: Timestamp,
+}
+
 /// What became of the wish that a job end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cancelled {
@@ -274,13 +283,19 @@ impl Db {
         Ok(renewed.rows_affected() == 1)
     }
 
-    /// How many jobs are not at their end, by state: a gauge.
-    pub(crate) async fn jobs_open(&self, scope: &Scope) -> Result<i64> {
+    /// How many jobs are not at their end and when the oldest of them was asked for, by state.
+    pub(crate) async fn jobs_open(&self, scope: &Scope) -> Result<Vec<Queued>> {
         debug_assert_eq!(*scope, Scope::System);
-        let row = Sql::new(self.dialect, "SELECT COUNT(*) AS n FROM job WHERE state IN (1, 2)")
-            .one(self.read())
-            .await?;
-        row.map_or(Ok(0), |row| Ok(row.try_get("", "n")?))
+        let head = "SELECT state, COUNT(*) AS n, MIN(created_at) AS oldest FROM job WHERE state IN (0, 1, 2) GROUP BY state";
+        let rows = Sql::new(self.dialect, head).all(self.read()).await?;
+        let read = |row: &QueryResult| {
+            Ok(Queued {
+                state: state(row.try_get("", "state")?)?,
+                jobs: row.try_get("", "n")?,
+                oldest: Timestamp(row.try_get("", "oldest")?),
+            })
+        };
+        rows.iter().map(read).collect()
     }
 }
 
@@ -389,6 +404,13 @@ impl Tx {
     /// The same of a job that was claimed under `fence`; 0 before its first claim.
     pub(crate) async fn step_job_at(&self, id: Uuid, fence: i64, step: &Step<'_>) -> Result<bool> {
         let now = self.now();
+        let span = self.conn().span();
+        if !span.is_disabled() {
+            span.record("otel.name", format!("job {}", step.stage));
+            span.record("job.id", id.to_string())
+                .record("job.stage", step.stage)
+                .record("job.done", step.done);
+        }
         let (state, error) = step.end.clone().unwrap_or((JobState::Running, None));
         let sql = Sql::new(self.dialect, "UPDATE job SET state = ")
             .bind(i32::from(state.code()))

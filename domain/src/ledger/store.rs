@@ -1,6 +1,6 @@
 //! Numbers and chains what a transaction did, as its last step before the commit.
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult};
+use sea_orm::{ConnectionTrait, QueryResult};
 use uuid::Uuid;
 
 use super::{AuditEntry, Content, Document, GENESIS, Hash, Speaker, chain};
@@ -8,6 +8,7 @@ use crate::access::{GLOBAL, Scope};
 use crate::error::{Error, Result};
 use crate::event::catalogue::Event;
 use crate::store::bulk::{Column, Rows, Type};
+use crate::store::conn::Transaction;
 use crate::store::sql::Sql;
 use crate::store::{Db, RulesVersion};
 use crate::vocabulary::criteria::sql::Dialect;
@@ -117,14 +118,14 @@ impl Pending {
     }
 
     /// Locks the ledger ahead of its seal.
-    pub async fn lock(&self, conn: &DatabaseTransaction, dialect: Dialect) -> Result<()> {
+    pub async fn lock(&self, conn: &Transaction, dialect: Dialect) -> Result<()> {
         head(conn, dialect, self.company, true).await?;
         Ok(())
     }
 
     pub async fn seal_under(
         self,
-        conn: &DatabaseTransaction,
+        conn: &Transaction,
         dialect: Dialect,
         version: RulesVersion,
     ) -> Result<Option<Sealed>> {
@@ -137,7 +138,7 @@ impl Pending {
         self.seal_at(conn, dialect, head).await.map(Some)
     }
 
-    pub async fn seal(self, conn: &DatabaseTransaction, dialect: Dialect) -> Result<Sealed> {
+    pub async fn seal(self, conn: &Transaction, dialect: Dialect) -> Result<Sealed> {
         if self.entries.is_empty() && self.events.is_empty() && !self.rules_changed {
             return Ok(Sealed { audit_seq: 0, event_seq: 0 });
         }
@@ -145,7 +146,7 @@ impl Pending {
         self.seal_at(conn, dialect, head).await
     }
 
-    async fn seal_at(self, conn: &DatabaseTransaction, dialect: Dialect, mut head: Head) -> Result<Sealed> {
+    async fn seal_at(self, conn: &Transaction, dialect: Dialect, mut head: Head) -> Result<Sealed> {
         if self.entries.is_empty() && self.events.is_empty() && !self.rules_changed {
             return Ok(Sealed { audit_seq: head.audit_seq, event_seq: head.event_seq });
         }

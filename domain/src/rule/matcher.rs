@@ -13,6 +13,7 @@ use super::pass::{LiveRule, Passed, UNDECIDED, Walk};
 use crate::finding::facts::Finding;
 use crate::finding::layers::Statement;
 use crate::inventory::asset::Asset;
+use crate::vocabulary::criteria::Outcome;
 use crate::vocabulary::field::finding::FindingField;
 use crate::vocabulary::time::Timestamp;
 
@@ -33,6 +34,38 @@ pub struct Matcher {
     rules: Vec<LiveRule>,
     index: Index,
     places: HashMap<Uuid, usize>,
+}
+
+/// Looks at one rule while many findings are passed, or keeps it silent.
+#[derive(Debug)]
+pub struct Watch {
+    /// The place of the rule in the walk.
+    at: usize,
+    silent: bool,
+    outcomes: Vec<Outcome>,
+}
+
+impl Watch {
+    /// What becomes of the criteria of the rule at `at`.
+    pub fn of(at: usize) -> Self {
+        Self { at, silent: false, outcomes: Vec::new() }
+    }
+
+    /// A pass in which the rule at `at` has no entries and says nothing.
+    pub fn silent(at: usize) -> Self {
+        Self { silent: true, ..Self::of(at) }
+    }
+
+    /// What became of the criteria, finding by finding: of one that the walk did not bring to the
+    /// rule they do not hold.
+    pub fn outcomes(&self) -> &[Outcome] {
+        &self.outcomes
+    }
+
+    fn note(&mut self, begin: usize, Judged { holds, errors }: &Judged) {
+        holds.iter().for_each(|row| self.outcomes[begin + row] = Outcome::True);
+        errors.iter().for_each(|row| self.outcomes[begin + row] = Outcome::Error);
+    }
 }
 
 /// The fields that a rule changed, and on which rows.
@@ -56,10 +89,29 @@ impl Matcher {
 
     /// Walks the rules over each finding, as [`super::pass::pass`] does.
     pub fn pass(&self, findings: &[(&Finding, &Asset)], now: Timestamp) -> Vec<Option<Passed>> {
-        findings.chunks(WIDTH).flat_map(|block| self.pass_block(block, now)).collect()
+        findings.chunks(WIDTH).flat_map(|block| self.pass_block(block, now, None)).collect()
     }
 
-    fn pass_block(&self, findings: &[(&Finding, &Asset)], now: Timestamp) -> Vec<Option<Passed>> {
+    /// The same, with an eye on one rule.
+    pub fn pass_watching(
+        &self,
+        findings: &[(&Finding, &Asset)],
+        now: Timestamp,
+        watch: &mut Watch,
+    ) -> Vec<Option<Passed>> {
+        findings.chunks(WIDTH).flat_map(|block| self.pass_block(block, now, Some(watch))).collect()
+    }
+
+    fn pass_block(
+        &self,
+        findings: &[(&Finding, &Asset)],
+        now: Timestamp,
+        mut watch: Option<&mut Watch>,
+    ) -> Vec<Option<Passed>> {
+        let begin = watch.as_ref().map_or(0, |watch| watch.outcomes.len());
+        if let Some(watch) = &mut watch {
+            watch.outcomes.resize(begin + findings.len(), Outcome::False);
+        }
         let place = |rule: Uuid| self.places.get(&rule).copied();
         let mut walks: Vec<Walk<'_>> =
             findings.iter().map(|(finding, asset)| Walk::new(finding, asset, &self.rules, place)).collect();
@@ -68,7 +120,16 @@ impl Matcher {
         let mut next = block.next(0);
         while let Some(at) = next.filter(|_| !active.is_empty()) {
             let rule = &self.rules[at];
-            let Judged { holds, errors } = block.judge(at, active, &walks);
+            let watch = watch.as_deref_mut().filter(|watch| watch.at == at);
+            if watch.as_ref().is_some_and(|watch| watch.silent) {
+                next = block.next(at + 1);
+                continue;
+            }
+            let judged = block.judge(at, active, &walks);
+            if let Some(watch) = watch {
+                watch.note(begin, &judged);
+            }
+            let Judged { holds, errors } = judged;
             let mut changed = Changed::default();
             for row in (holds | errors).iter() {
                 let outcome = match &rule.criteria {

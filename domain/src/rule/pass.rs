@@ -18,7 +18,7 @@ use super::action::Action;
 use crate::finding::facts::{Facts, Finding, Shown};
 use crate::finding::layers::{Layers, Source, Statement};
 use crate::inventory::asset::Asset;
-use crate::vocabulary::criteria::{Compiled, Outcome, ReadFault, Subject, Value};
+use crate::vocabulary::criteria::{Compiled, Explanation, Outcome, ReadFault, Subject, Value};
 use crate::vocabulary::field::finding::FindingField;
 use crate::vocabulary::terms::{Term, terms};
 use crate::vocabulary::time::Timestamp;
@@ -151,17 +151,29 @@ pub fn pass(finding: &Finding, asset: &Asset, rules: &[LiveRule], now: Timestamp
         if !walk.is_active() {
             break;
         }
-        let turn = match &rule.criteria {
-            Err(reason) => Err(reason.as_str()),
-            Ok(criteria) => match criteria.matches(&walk, now) {
-                Outcome::False => continue,
-                Outcome::True => Ok(()),
-                Outcome::Error => Err(UNDECIDED),
-            },
-        };
-        walk.turn(at, rule, turn, now, |_| {});
+        walk.ask(at, rule, now);
     }
     walk.end(rules)
+}
+
+/// Why the criteria of the rule at `at` hold for a finding when its turn comes, or do not. `None`: it
+/// does not come, as the finding is not active by then; or the criteria no longer compile.
+pub fn explain(
+    finding: &Finding,
+    asset: &Asset,
+    rules: &[LiveRule],
+    at: usize,
+    now: Timestamp,
+) -> Option<Explanation> {
+    let mut walk = Walk::new(finding, asset, rules, |id| rules.iter().position(|rule| rule.id == id));
+    for (place, rule) in rules[..at].iter().enumerate() {
+        if !walk.is_active() {
+            break;
+        }
+        walk.ask(place, rule, now);
+    }
+    let criteria = rules[at].criteria.as_ref().ok().filter(|_| walk.is_active())?;
+    Some(criteria.explain(&walk, now))
 }
 
 /// Why the turn of a rule is an error.
@@ -200,6 +212,19 @@ impl<'a> Walk<'a> {
     /// Whether the walk goes on: the finding is active, on the base and after the turns so far.
     pub fn is_active(&self) -> bool {
         self.shown.status.is_active()
+    }
+
+    /// Asks the criteria of a rule, and lets it speak if they hold.
+    fn ask(&mut self, at: usize, rule: &LiveRule, now: Timestamp) {
+        let turn = match &rule.criteria {
+            Err(reason) => Err(reason.as_str()),
+            Ok(criteria) => match criteria.matches(self, now) {
+                Outcome::False => return,
+                Outcome::True => Ok(()),
+                Outcome::Error => Err(UNDECIDED),
+            },
+        };
+        self.turn(at, rule, turn, now, |_| {});
     }
 
     /// Lets a rule speak whose criteria hold, or could not be decided for the reason given: then it

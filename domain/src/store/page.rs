@@ -79,6 +79,17 @@ impl Sql {
     /// Adds ` AND` the condition that a row lies strictly on `side` of the cursor.
     fn beyond(self, sort: &Sort, cursor: &[KeyValue], side: Side) -> Self {
         let mut sql = self.push(" AND ");
+        let same_way = |key: &Key| !key.nullable && sort.descends(key) == sort.descends(&sort.keys[0]);
+        if sort.keys.iter().all(same_way) {
+            // Compared as rows, so that an index on all keys is entered where the cursor stands.
+            let names: Vec<&str> = sort.keys.iter().map(|key| key.expr).collect();
+            sql = sql.push("(").push(&names.join(", ")).push(")");
+            sql = sql.push(comparison(sort, &sort.keys[0], side)).push(" (");
+            for (at, value) in cursor.iter().enumerate() {
+                sql = sql.push(if at == 0 { "" } else { ", " }).key(value);
+            }
+            return sql.push(")");
+        }
         // Said apart, so that an index on the first key is entered where the cursor stands.
         if let Some((key, value)) = sort.keys.iter().zip(cursor).next()
             && !key.nullable
@@ -169,6 +180,7 @@ mod tests {
         Key::new("t.id", KeyKind::Uuid),
     ];
     const PLAIN: &[Key] = &[Key::new("t.name", KeyKind::Text).descending(), Key::new("t.id", KeyKind::Uuid)];
+    const ONE_WAY: &[Key] = &[Key::new("t.name", KeyKind::Text), Key::new("t.id", KeyKind::Uuid)];
     const BY_ID: &[Key] = &[Key::new("t.id", KeyKind::Uuid)];
 
     /// The list in pieces of `size`, walked from one end to the other.
@@ -252,7 +264,7 @@ mod tests {
                         expected,
                         "{reversed} {size} {backward}"
                     );
-                    for keys in [PLAIN, BY_ID] {
+                    for keys in [PLAIN, ONE_WAY, BY_ID] {
                         let sort = Sort::new("P", keys).reversed(reversed);
                         assert_eq!(walk(&tx, sort, size, backward).await, walk(&tx, sort, 500, false).await);
                     }

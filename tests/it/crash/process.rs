@@ -64,6 +64,8 @@ pub struct Site<'d> {
     pub project: Json,
     token: String,
     company: Uuid,
+    /// What is set beside them, as variables.
+    pub settings: Vec<(&'static str, String)>,
 }
 
 /// A server that runs.
@@ -96,7 +98,14 @@ impl<'d> Site<'d> {
     /// A company with a project and an admin, made by the operator's commands.
     pub fn of(database: &'d Database) -> Self {
         let folder = database.folder.path().join("node1");
-        let mut site = Self { database, folder, project: Json::Null, token: String::new(), company: GLOBAL };
+        let mut site = Self {
+            database,
+            folder,
+            project: Json::Null,
+            token: String::new(),
+            company: GLOBAL,
+            settings: Vec::new(),
+        };
         let create =
             ["token", "create", "--company", COMPANY, "--email", "ann@acme.example", "--role", "ADMIN"];
         site.token = site.command(&create);
@@ -111,7 +120,13 @@ impl<'d> Site<'d> {
             project: self.project.clone(),
             token: self.token.clone(),
             company: self.company,
+            settings: self.settings.clone(),
         }
+    }
+
+    /// Where the server's log goes.
+    pub fn log(&self) -> PathBuf {
+        self.folder.with_extension("log")
     }
 
     fn command(&self, arguments: &[&str]) -> String {
@@ -131,7 +146,7 @@ impl<'d> Site<'d> {
 
     /// Starts a server, and waits until it is ready.
     pub async fn serve(&mut self, ready: Duration) -> Served {
-        let log = self.folder.with_extension("log");
+        let log = self.log();
         let began = Instant::now();
         let server = countersign();
         let mut keeper = Command::new("sh");
@@ -142,6 +157,7 @@ impl<'d> Site<'d> {
             .args(["serve", "--listen", "127.0.0.1:0", "--database", &self.database.url, "--folder"])
             .arg(&self.folder)
             .env("LOG", &log)
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -176,7 +192,8 @@ impl<'d> Site<'d> {
     pub async fn left_by(&self, job: &Json, titled: &str) -> (Job, i64) {
         self.database.settle();
         let db = Db::open(&self.database.url).await.expect("the database opens");
-        let settings = Settings { folder: self.folder.clone(), limits: Default::default() };
+        let settings =
+            Settings { folder: self.folder.clone(), limits: Default::default(), sign_in: Default::default() };
         let domain = Domain::new(db.clone(), Clock::system(), settings, Uuid::nil());
         let actor = Actor { role: Role::Admin, ..Actor::system(self.company, "test") };
         let job = domain.job(&actor, record(Noun::Job, job)).await.expect("an acknowledged job is there");

@@ -159,7 +159,7 @@ async fn hostile_answers_are_recorded(world: &World) {
     let server = Server::start().await;
     let folder = tempfile::TempDir::new().unwrap();
     let limits = Limits { bytes: 100_000, ..Limits::default() };
-    let settings = Settings { folder: folder.path().to_owned(), limits };
+    let settings = Settings { folder: folder.path().to_owned(), limits, sign_in: Default::default() };
     let domain = Domain::new(world.domain.db().clone(), world.clock.clone(), settings, Uuid::from_u128(7));
     let elsewhere = |location: &str| whole("302 Found", &format!("location: {location}\r\n"), "");
     let cases: Vec<(&[&str], Answer, &str)> = vec![

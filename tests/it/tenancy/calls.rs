@@ -230,9 +230,8 @@ impl Filler<'_> {
             "project" | "projects" => Noun::Project,
             "asset" => Noun::Asset,
             "ownerTeam" | "team" | "teams" | "addTeams" | "removeTeams" => Noun::Team,
-            "user" | "member" | "members" | "add" | "remove" | "addUsers" | "removeUsers" | "actor" => {
-                Noun::User
-            }
+            "handOverTo" | "user" | "member" | "members" | "add" | "remove" | "addUsers" | "removeUsers"
+            | "actor" => Noun::User,
             "company" => Noun::Company,
             "holder" => Noun::ServiceAccount,
             "rule" => Noun::Rule,

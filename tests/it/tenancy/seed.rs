@@ -12,6 +12,10 @@ use domain::inventory::user::NewUser;
 use domain::inventory::view::{NewView, ViewNoun};
 use domain::page::PageArgs;
 use domain::rule::pass::Mode;
+use domain::signin::Visitor;
+use domain::signin::invitation::NewInvitation;
+use domain::signin::link::Acceptance;
+use domain::signin::password::Password;
 use domain::vocabulary::terms::Term;
 use serde_json::json;
 use support::{House, World, draft, mapping};
@@ -56,6 +60,17 @@ pub async fn wide(world: &World, house: &House, mark: &str) -> Ids {
         domain.code_set(admin, *list, &named("code"), &named("label")).await.unwrap();
     }
     let criteria = json!({ "field": "title", "operator": "contains", "value": mark });
+    // The admin's own: nobody sees another's.
+    let (_, link) = domain.password_link(&Actor::system(house.id, "seed"), admin.id).await.unwrap();
+    let with = Acceptance { password: Some(Password::new("seven sheep jump over")), ..Acceptance::default() };
+    let session = domain.link_accept(link.reveal(), with, &Visitor::default()).await.unwrap().session.id;
+    let invite = NewInvitation {
+        email: format!("{mark}-invited@house.example"),
+        role: Role::Viewer,
+        portfolio: Portfolio::Whole,
+        life: None,
+    };
+    let invitation = domain.invitation_create(admin, invite).await.unwrap().0.id;
     let action = json!({ "type": "append_tag", "config": { "tags": [named("tag")] } });
     let rule = draft(&named("rule"), 1, criteria, action);
     let rule =
@@ -67,6 +82,8 @@ pub async fn wide(world: &World, house: &House, mark: &str) -> Ids {
         ("Team", team),
         ("ServiceAccount", account.id),
         ("Token", token),
+        ("Session", session),
+        ("Invitation", invitation),
         ("View", view),
         ("SavedMapping", saved),
         ("Rule", rule.id),

@@ -48,6 +48,7 @@ leaves! {
     i64: |value, out| out.serialize(value);
     u32: |value, out| out.serialize(value);
     u64: |value, out| out.serialize(value);
+    usize: |value, out| out.serialize(value);
     f64: |value, out| out.serialize(value);
     str: |text, out| out.text(text);
     String: |text, out| out.text(text);

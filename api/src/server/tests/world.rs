@@ -119,7 +119,8 @@ impl Authenticate for Tokens {
     fn authenticate<'a>(&'a self, bearer: &'a str, origin: RequestOrigin) -> BoxFuture<'a, Result<Actor>> {
         async move {
             let expires_at = match bearer {
-                "good" => None,
+                "good" | "leaver" | "other" => None,
+                "longer" => Some(Clock::system().now().plus(Span::HOUR)),
                 "short" => Some(Clock::system().now().plus(Span(200_000))),
                 "expired" => Some(Clock::system().now()),
                 "forbidden" => return Err(Error::forbidden("use this token here")),
@@ -129,7 +130,8 @@ impl Authenticate for Tokens {
             };
             Ok(Actor {
                 kind: ActorKind::User,
-                name: "Ada".to_owned(),
+                id: Uuid::from_u128(u128::from(bearer == "other")),
+                name: if bearer == "leaver" { "Eve" } else { "Ada" }.to_owned(),
                 role: Role::Admin,
                 portfolio: Portfolio::Whole,
                 expires_at,
@@ -139,6 +141,12 @@ impl Authenticate for Tokens {
             })
         }
         .boxed()
+    }
+
+    /// Eve leaves at once.
+    fn standing<'a>(&'a self, actors: &'a [Arc<Actor>]) -> BoxFuture<'a, Result<Vec<bool>>> {
+        let stands = actors.iter().map(|actor| actor.name != "Eve").collect();
+        async move { Ok(stands) }.boxed()
     }
 }
 

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
@@ -85,6 +87,10 @@ fn init(token: &str) -> String {
         .to_string()
 }
 
+fn renewal(token: &str) -> String {
+    json!({ "type": "ping", "payload": { "token": token } }).to_string()
+}
+
 fn subscribe(id: &str, query: &str) -> String {
     json!({ "id": id, "type": "subscribe", "payload": { "query": query } }).to_string()
 }
@@ -146,6 +152,11 @@ async fn every_fault_has_its_close_code() {
         ("no init", vec![], 4408),
         ("pings are no init", vec![json!({ "type": "ping" }).to_string()], 4408),
         ("tokens that take too long", vec![init("slow")], 4408),
+        ("a token that is revoked", vec![init("leaver"), silence.clone()], 4403),
+        ("renewed by a bad token", vec![init("good"), renewal("bad")], 4403),
+        ("renewed by another's token", vec![init("good"), renewal("other")], 4403),
+        ("renewed by a token that is over", vec![init("good"), renewal("expired")], 4403),
+        ("a fault of the tokens later", vec![init("good"), renewal("broken")], 4500),
         ("the same id twice", vec![init("good"), silence.clone(), silence], 4409),
         ("init twice", vec![init("good"), init("good")], 4429),
         ("a fault of the tokens", vec![init("broken")], 4500),
@@ -167,6 +178,14 @@ async fn every_fault_has_its_close_code() {
     let mut client = Client::open(&world).await;
     client.0.send(Message::binary(vec![1])).await.unwrap();
     assert_eq!(client.hear().await, Heard::Closed(4400), "binary");
+    for (name, frame, code) in [
+        ("no UTF-8", Frame::message(vec![0xff], OpCode::Data(Data::Text), true), 1007),
+        ("a continuation of nothing", Frame::message(vec![1], OpCode::Data(Data::Continue), true), 1002),
+    ] {
+        let mut client = Client::open(&world).await;
+        client.0.send(Message::Frame(frame)).await.unwrap();
+        assert_eq!(client.hear().await, Heard::Closed(code), "{name}");
+    }
     let mut client = Client::connect(&world, &[]).await.unwrap();
     assert_eq!(client.hear().await, Heard::Closed(4406), "no protocol");
     eventually("every stream is let go", || world.streams() == 0).await;
@@ -305,6 +324,52 @@ async fn a_socket_runs_only_so_many_operations() {
 }
 
 #[tokio::test]
+async fn one_caller_opens_only_so_many_sockets() {
+    let sockets = Sockets { per_actor: 2, ..Sockets::default() };
+    let world = World::start(Settings { sockets, ..development() }).await;
+    let first = Client::ready(&world).await;
+    let _second = Client::ready(&world).await;
+    let greet = async |token: &str| {
+        let mut client = Client::open(&world).await;
+        client.say(&init(token)).await;
+        client.hear().await
+    };
+    assert_eq!(greet("good").await, Heard::Closed(4429));
+    let ack = Heard::Said(json!({ "type": "connection_ack" }));
+    assert_eq!(greet("other").await, ack, "others have places of their own");
+    drop(first);
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while greet("good").await != ack {
+        assert!(tokio::time::Instant::now() < end, "a place becomes free");
+    }
+}
+
+#[tokio::test]
+async fn a_socket_is_renewed_in_place() {
+    let world = World::start(development()).await;
+    let ack = Heard::Said(json!({ "type": "connection_ack" }));
+    let mut client = loop {
+        let mut client = Client::open(&world).await;
+        client.say(&init("leaver")).await;
+        client.say(&renewal("longer")).await;
+        assert_eq!(client.hear().await, ack);
+        // Whoever left may be looked for in between; then it is too late.
+        let Heard::Said(said) = client.hear().await else { continue };
+        assert_eq!((&said["type"], &said["payload"]["renewed"]), (&json!("pong"), &json!(true)));
+        assert!(said["payload"]["expiresAtMicros"].is_i64(), "{said}");
+        break client;
+    };
+    client.subscribe("1", "subscription { silence }").await;
+    let mut after = Client::open(&world).await;
+    after.say(&init("leaver")).await;
+    assert_eq!(after.hear().await, ack);
+    assert_eq!(after.hear().await, Heard::Closed(4403), "its token is revoked");
+    assert_eq!(world.streams(), 1, "the stream goes on");
+    client.subscribe("2", "{ hello }").await;
+    assert_eq!(client.said().await, next("2", json!({ "hello": "world" })));
+}
+
+#[tokio::test]
 async fn tokens_come_by_payload_or_header() {
     let world = World::start(development()).await;
     let protocol = ("sec-websocket-protocol", PROTOCOL);
@@ -360,6 +425,7 @@ async fn the_server_pings_and_drops_the_silent() {
     client.subscribe("1", "subscription { silence }").await;
     for _ in 0..5 {
         assert_eq!(client.hear().await, Heard::Ping);
+        assert_eq!(client.said().await, json!({ "type": "ping" }));
     }
     assert_eq!(world.streams(), 1, "a client that answers stays");
     // Not read any more, it answers no more.

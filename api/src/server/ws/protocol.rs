@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use crate::server::reply::{Answer, encode};
+use crate::server::reply::{Answer, encode_into};
 
 /// The name of the protocol in `Sec-WebSocket-Protocol`.
 pub const NAME: &str = "graphql-transport-ws";
@@ -21,7 +21,8 @@ const ID_BYTES: usize = 256;
 #[derive(Debug)]
 pub enum Said<'a> {
     Init(Option<Map<String, Value>>),
-    Ping,
+    /// The payload is not looked at here.
+    Ping(Option<&'a RawValue>),
     Pong,
     /// The payload is not looked at here.
     Subscribe {
@@ -55,7 +56,7 @@ impl<'a> Said<'a> {
                 let payload = envelope.payload.map(|payload| serde_json::from_str(payload.get())).transpose();
                 Some(Self::Init(payload.ok()?))
             }
-            "ping" if payload_fits => Some(Self::Ping),
+            "ping" if payload_fits => Some(Self::Ping(envelope.payload)),
             "pong" if payload_fits => Some(Self::Pong),
             "subscribe" => Some(Self::Subscribe {
                 id: id()?,
@@ -71,8 +72,18 @@ pub fn ack() -> Message {
     text(&json!({ "type": "connection_ack" }))
 }
 
+pub fn ping() -> Message {
+    text(&json!({ "type": "ping" }))
+}
+
 pub fn pong() -> Message {
     text(&json!({ "type": "pong" }))
+}
+
+/// The answer to a ping that brought another token: until when it is good, in microseconds since 1970,
+/// if it ends at all.
+pub fn renewed(expires_at: Option<i64>) -> Message {
+    text(&json!({ "type": "pong", "payload": { "renewed": true, "expiresAtMicros": expires_at } }))
 }
 
 pub fn complete(id: &str) -> Message {
@@ -81,10 +92,11 @@ pub fn complete(id: &str) -> Message {
 
 /// A result of an operation.
 pub fn next(id: &str, answer: &Answer) -> Message {
-    let mut message = encode(&json!({ "id": id, "type": "next" }));
-    message.pop();
-    message.extend_from_slice(b",\"payload\":");
-    message.extend_from_slice(&answer.json());
+    let mut message = Vec::with_capacity(256);
+    message.extend_from_slice(b"{\"id\":");
+    encode_into(&mut message, &id);
+    message.extend_from_slice(b",\"type\":\"next\",\"payload\":");
+    answer.write_json(&mut message);
     message.push(b'}');
     let message = Utf8Bytes::try_from(message).expect("JSON is UTF-8");
     Message::Text(message)
@@ -114,14 +126,18 @@ pub enum Close {
 
 impl Close {
     pub const GOING_AWAY: Self = told(1001, "Going away");
+    pub const PROTOCOL: Self = told(1002, "Protocol error");
+    pub const NO_TEXT: Self = told(1007, "Not UTF-8");
     pub const TOO_LARGE: Self = told(1009, "Message too large");
     pub const INVALID: Self = told(4400, "Invalid message received");
     pub const UNAUTHORIZED: Self = told(4401, "Unauthorized");
     pub const FORBIDDEN: Self = told(4403, "Forbidden");
     pub const EXPIRED: Self = told(4403, "Forbidden: the token has expired");
+    pub const REVOKED: Self = told(4403, "Forbidden: the token or its rights were taken away");
     pub const SUBPROTOCOL: Self = told(4406, "Subprotocol not acceptable");
     pub const INIT_TIMEOUT: Self = told(4408, "Connection initialisation timeout");
     pub const TOO_MANY_INITS: Self = told(4429, "Too many initialisation requests");
+    pub const TOO_MANY_SOCKETS: Self = told(4429, "Too many sockets of one caller");
     pub const FAULT: Self = told(4500, "Internal server error");
 
     pub fn duplicate(id: &str) -> Self {
@@ -170,8 +186,8 @@ mod tests {
             (r#"{"type":"connection_init","payload":{"token":"t"}}"#, "Init(Some"),
             (r#"{"type":"connection_init","payload":"t"}"#, ""),
             (r#"{"type":"connection_init","payload":[]}"#, ""),
-            (r#"{"type":"ping"}"#, "Ping"),
-            (r#"{"type":"ping","payload":{}}"#, "Ping"),
+            (r#"{"type":"ping"}"#, "Ping(None)"),
+            (r#"{"type":"ping","payload":{}}"#, "Ping(Some"),
             (r#"{"type":"ping","payload":1}"#, ""),
             (r#"{"type":"pong","payload":{"a":1}}"#, "Pong"),
             (r#"{"id":"1","type":"subscribe","payload":{"query":"{a}"}}"#, "Subscribe"),

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use async_graphql::Executor;
 use async_graphql::parser::types::OperationType;
@@ -10,26 +11,30 @@ use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
 use domain::access::Actor;
 use domain::error::{Class, Code, Error};
-use futures_util::StreamExt;
 use futures_util::stream::{self, AbortHandle, BoxStream, SelectAll};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use tokio::time::{Interval, MissedTickBehavior, Sleep, interval_at, sleep, timeout};
 use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::protocol::{Close, Said, ack, complete, error, next, pong};
+use super::protocol::{Close, Said, ack, complete, error, next, ping, pong, renewed};
 use crate::error::server_error;
 use crate::server::Server;
 use crate::server::auth::{RequestOrigin, bearer_value};
 use crate::server::operation::{Operation, Parameters, Unreadable, counted};
 use crate::server::reply::{Answer, Outcome};
+use crate::server::vigil::{Admitted, Over};
 
-/// Longer than any token or process lives.
-const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
+/// How many results that are there at once go out together, and how many bytes of them.
+const BURST: usize = 32;
+const BURST_BYTES: usize = 64 << 10;
 
 /// What the operations of a socket have to say.
 struct Event {
-    id: String,
+    id: Arc<str>,
     /// `None` at the end.
     answer: Option<Answer>,
 }
@@ -40,15 +45,37 @@ pub struct Socket<E> {
     origin: RequestOrigin,
     /// The token of the upgrade's header, for clients that can send one.
     token: Option<String>,
-    /// Known once `connection_init` was accepted.
-    actor: Option<Actor>,
-    /// The end of waiting for `connection_init`; then the end of the token.
-    deadline: Pin<Box<Sleep>>,
+    greeting: Greeting,
+    /// Registered once, and not for every message.
+    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     pings: Interval,
     /// Whether nothing was heard since the last ping.
     silent: bool,
-    running: HashMap<String, AbortHandle>,
+    running: HashMap<Arc<str>, AbortHandle>,
     events: SelectAll<BoxStream<'static, Event>>,
+}
+
+/// Whether `connection_init` was accepted.
+enum Greeting {
+    /// Not yet, and this is how long it may take.
+    Awaited(Pin<Box<Sleep>>),
+    Accepted(Admitted),
+}
+
+impl Greeting {
+    /// Returns when the socket has to end.
+    async fn over(&mut self) -> Close {
+        match self {
+            Self::Awaited(deadline) => {
+                deadline.await;
+                Close::INIT_TIMEOUT
+            }
+            Self::Accepted(admitted) => match admitted.over().await {
+                Over::Expired => Close::EXPIRED,
+                Over::Revoked => Close::REVOKED,
+            },
+        }
+    }
 }
 
 impl<E: Executor> Socket<E> {
@@ -57,13 +84,13 @@ impl<E: Executor> Socket<E> {
         let mut pings = interval_at(tokio::time::Instant::now() + settings.ping_every, settings.ping_every);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
-            deadline: Box::pin(sleep(settings.init_time)),
+            greeting: Greeting::Awaited(Box::pin(sleep(settings.init_time))),
+            stopping: Box::pin(server.stopping().clone().cancelled_owned()),
             pings,
             server,
             wire,
             origin,
             token,
-            actor: None,
             silent: false,
             running: HashMap::new(),
             events: SelectAll::new(),
@@ -74,14 +101,12 @@ impl<E: Executor> Socket<E> {
     pub async fn run(mut self) -> (WebSocket, Close) {
         loop {
             let step = tokio::select! {
-                () = self.server.stopping().cancelled() => Err(Close::GOING_AWAY),
-                () = &mut self.deadline => Err(match self.actor {
-                    Some(_) => Close::EXPIRED,
-                    None => Close::INIT_TIMEOUT,
-                }),
-                message = self.wire.recv() => self.receive(message).await,
+                () = &mut self.stopping => Err(Close::GOING_AWAY),
+                close = self.greeting.over() => Err(close),
+                // What happens seldom is kept off a socket that idles.
+                message = self.wire.recv() => Box::pin(self.receive(message)).await,
                 Some(event) = self.events.next() => self.emit(event).await,
-                _ = self.pings.tick() => self.ping().await,
+                _ = self.pings.tick() => Box::pin(self.ping()).await,
             };
             if let Err(close) = step {
                 return (self.wire, close);
@@ -90,19 +115,32 @@ impl<E: Executor> Socket<E> {
     }
 
     async fn send(&mut self, message: Message) -> Result<(), Close> {
-        match timeout(self.server.settings().sockets.send_time, self.wire.send(message)).await {
+        self.send_all([message]).await
+    }
+
+    async fn send_all(&mut self, messages: impl IntoIterator<Item = Message>) -> Result<(), Close> {
+        let wire = &mut self.wire;
+        let sent = async {
+            for message in messages {
+                wire.feed(message).await?;
+            }
+            wire.flush().await
+        };
+        match timeout(self.server.settings().sockets.send_time, sent).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Close::Gone),
             Err(_) => Err(Close::Stalled),
         }
     }
 
+    /// Asks whether somebody is there: the library that the client is made with, which answers by
+    /// itself, and the client, so that whatever lies between sees messages too.
     async fn ping(&mut self) -> Result<(), Close> {
-        if self.silent {
+        if std::mem::replace(&mut self.silent, true) {
             return Err(Close::Stalled);
         }
-        self.silent = true;
-        self.send(Message::Ping(Bytes::new())).await
+        let greeted = matches!(self.greeting, Greeting::Accepted(_));
+        self.send_all([Message::Ping(Bytes::new())].into_iter().chain(greeted.then(ping))).await
     }
 
     async fn receive(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), Close> {
@@ -123,11 +161,11 @@ impl<E: Executor> Socket<E> {
     async fn hear(&mut self, said: Said<'_>) -> Result<(), Close> {
         match said {
             Said::Init(payload) => self.init(payload).await,
-            Said::Ping => self.send(pong()).await,
+            Said::Ping(payload) => self.pinged(payload).await,
             Said::Pong => Ok(()),
             Said::Subscribe { id, payload } => self.subscribe(id, payload).await,
             Said::Complete { id } => {
-                if let Some(handle) = self.running.remove(&id) {
+                if let Some(handle) = self.running.remove(&*id) {
                     handle.abort();
                 }
                 Ok(())
@@ -136,37 +174,58 @@ impl<E: Executor> Socket<E> {
     }
 
     async fn init(&mut self, payload: Option<Map<String, Value>>) -> Result<(), Close> {
-        if self.actor.is_some() {
+        if matches!(self.greeting, Greeting::Accepted(_)) {
             return Err(Close::TOO_MANY_INITS);
         }
         let payload = payload.unwrap_or_default();
-        let token = token_of(&payload).or(self.token.as_deref()).ok_or(Close::FORBIDDEN)?;
+        let token = token_of(&payload).or(self.token.as_deref()).ok_or(Close::FORBIDDEN)?.to_owned();
+        let actor = self.authenticate(&token).await?;
+        let most = self.server.settings().sockets.per_actor;
+        let admitted = self.server.vigil().admit(actor, most).ok_or(Close::TOO_MANY_SOCKETS)?;
+        self.greeting = Greeting::Accepted(admitted);
+        // It is not needed again.
+        self.token = None;
+        self.send(ack()).await
+    }
+
+    /// Who comes with this token. It may take no longer than the socket may last.
+    async fn authenticate(&mut self, token: &str) -> Result<Arc<Actor>, Close> {
         let known = tokio::select! {
             known = self.server.authenticate(token, self.origin.clone()) => known,
-            () = &mut self.deadline => return Err(Close::INIT_TIMEOUT),
+            close = self.greeting.over() => return Err(close),
         };
-        let actor = known.map_err(|error| match error.class() {
+        known.map(Arc::new).map_err(|error| match error.class() {
             Class::Fault => {
                 tracing::error!(trace = %self.origin.trace, %error, "a socket could not be authenticated");
                 Close::FAULT
             }
             _ => Close::FORBIDDEN,
-        })?;
-        let left = match actor.expires_at {
-            Some(end) => {
-                let micros = end.0.saturating_sub(self.server.clock().now().0);
-                Duration::from_micros(u64::try_from(micros).unwrap_or(0)).min(NEVER)
-            }
-            None => NEVER,
+        })
+    }
+
+    /// Answers a ping. One that brings a token renews the socket: streams go on, and it ends with that
+    /// token. It has to be of the same caller, with the same rights.
+    async fn pinged(&mut self, payload: Option<&RawValue>) -> Result<(), Close> {
+        let payload: Map<String, Value> = match payload {
+            Some(payload) => serde_json::from_str(payload.get()).map_err(|_| Close::INVALID)?,
+            None => Map::new(),
         };
-        self.deadline.as_mut().reset(tokio::time::Instant::now() + left);
-        self.actor = Some(actor);
-        self.send(ack()).await
+        let Some(token) = token_of(&payload).filter(|_| matches!(self.greeting, Greeting::Accepted(_)))
+        else {
+            return self.send(pong()).await;
+        };
+        let actor = self.authenticate(token).await?;
+        let until = actor.expires_at.map(|until| until.0);
+        if let Greeting::Accepted(admitted) = &mut self.greeting {
+            admitted.renew(actor).map_err(|_| Close::REVOKED)?;
+        }
+        self.send(renewed(until)).await
     }
 
     async fn subscribe(&mut self, id: String, payload: &RawValue) -> Result<(), Close> {
-        let Some(actor) = self.actor.clone() else { return Err(Close::UNAUTHORIZED) };
-        if self.running.contains_key(&id) {
+        let Greeting::Accepted(admitted) = &self.greeting else { return Err(Close::UNAUTHORIZED) };
+        let actor = (**admitted.actor()).clone();
+        if self.running.contains_key(&*id) {
             return Err(Close::duplicate(&id));
         }
         let started = Instant::now();
@@ -185,7 +244,7 @@ impl<E: Executor> Socket<E> {
             return self.refuse(&id, server_error(error)).await;
         }
         match self.server.prepare(parameters) {
-            Ok(operation) => self.start(id, operation, actor, started),
+            Ok(operation) => self.start(id.into(), operation, actor, started),
             Err(error) => return self.refuse(&id, error).await,
         }
         Ok(())
@@ -196,7 +255,7 @@ impl<E: Executor> Socket<E> {
         self.send(error(id, &answer)).await
     }
 
-    fn start(&mut self, id: String, operation: Operation, actor: Actor, started: Instant) {
+    fn start(&mut self, id: Arc<str>, operation: Operation, actor: Actor, started: Instant) {
         let server = self.server.clone();
         let trace = self.origin.trace.clone();
         let label = server.counter().label(operation.name.as_deref());
@@ -227,12 +286,28 @@ impl<E: Executor> Socket<E> {
         self.events.push(events.boxed());
     }
 
-    /// Sends what an operation has to say. One that never ran, or failed as a whole, ends with its
-    /// error; the stream behind it is let go.
-    async fn emit(&mut self, Event { id, answer }: Event) -> Result<(), Close> {
+    /// Sends what operations have to say: this, and what else is there already.
+    async fn emit(&mut self, first: Event) -> Result<(), Close> {
+        let first = self.message(first);
+        let mut bytes = length(&first);
+        let mut messages = vec![first];
+        while messages.len() < BURST
+            && bytes < BURST_BYTES
+            && let Some(Some(event)) = self.events.next().now_or_never()
+        {
+            let message = self.message(event);
+            bytes += length(&message);
+            messages.push(message);
+        }
+        self.send_all(messages).await
+    }
+
+    /// The message of what an operation has to say. One that never ran, or failed as a whole, ends with
+    /// its error; the stream behind it is let go.
+    fn message(&mut self, Event { id, answer }: Event) -> Message {
         let message = match &answer {
             Some(answer) if matches!(answer.outcome, Outcome::Ok | Outcome::FieldErrors) => {
-                return self.send(next(&id, answer)).await;
+                return next(&id, answer);
             }
             Some(answer) => error(&id, answer),
             None => complete(&id),
@@ -240,11 +315,18 @@ impl<E: Executor> Socket<E> {
         if let Some(handle) = self.running.remove(&id) {
             handle.abort();
         }
-        self.send(message).await
+        message
     }
 }
 
-/// The token in the payload of `connection_init`: `{"authorization": "Bearer …"}` or `{"token": …}`.
+fn length(message: &Message) -> usize {
+    match message {
+        Message::Text(text) => text.len(),
+        _ => 0,
+    }
+}
+
+/// The token in the payload of `connection_init` or of a ping: `{"authorization": "Bearer …"}` or `{"token": …}`.
 fn token_of(payload: &Map<String, Value>) -> Option<&str> {
     let text = |key: &str| payload.get(key).and_then(Value::as_str);
     text("authorization").or_else(|| text("Authorization")).and_then(bearer_value).or_else(|| text("token"))
@@ -254,6 +336,9 @@ fn token_of(payload: &Map<String, Value>) -> Option<&str> {
 fn broken(failure: axum::Error) -> Close {
     match failure.into_inner().downcast_ref::<tungstenite::Error>() {
         Some(tungstenite::Error::Capacity(_)) => Close::TOO_LARGE,
+        Some(tungstenite::Error::Utf8(_)) => Close::NO_TEXT,
+        Some(tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => Close::Gone,
+        Some(tungstenite::Error::Protocol(_)) => Close::PROTOCOL,
         _ => Close::Gone,
     }
 }

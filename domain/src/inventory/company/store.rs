@@ -93,7 +93,7 @@ pub(crate) async fn lock(tx: &Tx, scope: &Scope) -> Result<Company> {
     read(&row)
 }
 
-pub(super) async fn insert(tx: &Tx, company: &Company) -> Result<()> {
+pub(crate) async fn insert(tx: &Tx, company: &Company) -> Result<()> {
     rows(company).insert(tx.conn(), tx.dialect, "company", "").await?;
     Ok(())
 }

@@ -112,15 +112,21 @@ pub(crate) async fn insert(tx: &Tx, membership: &Membership) -> Result<()> {
     Ok(())
 }
 
-pub(super) async fn update(tx: &Tx, membership: &Membership) -> Result<()> {
+pub(crate) async fn update(tx: &Tx, membership: &Membership) -> Result<()> {
     let changing = &["role", "portfolio", "updated_at", "version"];
     rows(membership).update(tx.conn(), tx.dialect, "membership", changing, "").await?;
     Ok(())
 }
 
-/// Removes a membership, and its user from the company's teams.
-pub(super) async fn remove(tx: &Tx, membership: &Membership) -> Result<()> {
+/// Removes a membership, with its origin, and its user from the company's teams.
+pub(crate) async fn remove(tx: &Tx, membership: &Membership) -> Result<()> {
     Sql::new(tx.dialect, "DELETE FROM team_member WHERE company_id = ")
+        .bind(membership.company)
+        .push(" AND user_id = ")
+        .bind(membership.user)
+        .run(tx.conn())
+        .await?;
+    Sql::new(tx.dialect, "DELETE FROM identity_grant WHERE company_id = ")
         .bind(membership.company)
         .push(" AND user_id = ")
         .bind(membership.user)
@@ -128,4 +134,14 @@ pub(super) async fn remove(tx: &Tx, membership: &Membership) -> Result<()> {
         .await?;
     Sql::new(tx.dialect, "DELETE FROM membership WHERE id = ").bind(membership.id).run(tx.conn()).await?;
     Ok(())
+}
+
+/// In how many companies but the transaction's the user is a member.
+pub(crate) async fn elsewhere(tx: &Tx, user: Uuid) -> Result<i64> {
+    Sql::new(tx.dialect, "SELECT COUNT(*) AS n FROM membership m WHERE m.user_id = ")
+        .bind(user)
+        .push(" AND m.company_id <> ")
+        .bind(tx.company)
+        .count(tx.conn())
+        .await
 }

@@ -117,6 +117,7 @@ impl Bearer {
             portfolio,
             token_scopes: token.scopes,
             token: Some(token.id),
+            session: None,
             expires_at: Some(token.expires_at),
             address: None,
             trace: None,
@@ -132,7 +133,7 @@ const BEARER: &str = "SELECT t.*, u.name AS user_name, u.platform_admin, u.disab
     FROM api_token t \
     LEFT JOIN user_account u ON u.id = t.user_id \
     LEFT JOIN membership m ON m.user_id = t.user_id AND m.company_id = t.company_id \
-    LEFT JOIN service_account s ON s.id = t.service_account_id WHERE t.hash = ";
+    LEFT JOIN service_account s ON s.id = t.service_account_id WHERE ";
 
 fn read_bearer(row: &QueryResult) -> Result<Bearer> {
     let text = |name: &str| row.try_get::<Option<String>>("", name);
@@ -189,8 +190,14 @@ impl Db {
 
     /// What stands behind the digest of a secret, in whatever company of `scope`.
     pub(super) async fn token_bearer(&self, scope: &Scope, digest: [u8; 32]) -> Result<Option<Bearer>> {
-        let sql = Sql::new(self.dialect, BEARER).bind(digest.to_vec()).own(scope, "t");
+        let sql = Sql::new(self.dialect, BEARER).push("t.hash = ").bind(digest.to_vec()).own(scope, "t");
         sql.one(self.read()).await?.as_ref().map(read_bearer).transpose()
+    }
+
+    /// What stands behind these tokens.
+    pub(super) async fn token_bearers(&self, scope: &Scope, ids: &[Uuid]) -> Result<Vec<Bearer>> {
+        let sql = Sql::new(self.dialect, BEARER).one_of("t.id", ids.iter().copied()).own(scope, "t");
+        sql.all(self.read()).await?.iter().map(read_bearer).collect()
     }
 
     /// Notes the use of a token, at most once a minute whoever else notes it too.

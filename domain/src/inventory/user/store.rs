@@ -142,7 +142,7 @@ pub(crate) async fn by_id(
     sql.all(conn).await?.iter().map(|row| read(row).map(|user| (user.id, user))).collect()
 }
 
-pub(super) async fn by_email(tx: &Tx, scope: &Scope, email: &str) -> Result<Option<User>> {
+pub(crate) async fn by_email(tx: &Tx, scope: &Scope, email: &str) -> Result<Option<User>> {
     let sql = select(tx.dialect, scope, "u.*").push(" AND u.email = ").bind(email);
     sql.one(tx.conn()).await?.as_ref().map(read).transpose()
 }
@@ -162,7 +162,7 @@ pub(super) async fn memberships(tx: &Tx, scope: &Scope, user: Uuid) -> Result<i6
         .await
 }
 
-pub(super) async fn insert(tx: &Tx, user: &User) -> Result<()> {
+pub(crate) async fn insert(tx: &Tx, user: &User) -> Result<()> {
     rows(user).insert(tx.conn(), tx.dialect, "user_account", "").await?;
     Ok(())
 }

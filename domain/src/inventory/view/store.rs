@@ -130,3 +130,27 @@ pub(super) async fn delete(tx: &Tx, view: &View) -> Result<()> {
     Sql::new(tx.dialect, "DELETE FROM saved_view WHERE id = ").bind(view.id).run(tx.conn()).await?;
     Ok(())
 }
+
+/// Gives the views of a user in the transaction's company to another, with `mark` in their names; says
+/// how many. One whose name the other has already stays.
+pub(crate) async fn hand_over(tx: &Tx, from: Uuid, to: Uuid, mark: &str) -> Result<u64> {
+    let mark = format!(" ({mark})");
+    let given = Sql::new(tx.dialect, "UPDATE saved_view SET owner_id = ")
+        .bind(to)
+        .push(", name = name || ")
+        .bind(mark.as_str())
+        .push(", version = version + 1, updated_at = ")
+        .bind(tx.now().0)
+        .push(" WHERE owner_id = ")
+        .bind(from)
+        .push(" AND company_id = ")
+        .bind(tx.company)
+        .push(" AND NOT EXISTS (SELECT 1 FROM saved_view o WHERE o.company_id = saved_view.company_id AND o.owner_id = ")
+        .bind(to)
+        .push(" AND o.name = saved_view.name || ")
+        .bind(mark.as_str())
+        .push(")")
+        .run(tx.conn())
+        .await?;
+    Ok(given.rows_affected())
+}

@@ -8,73 +8,25 @@
 //! 1 GB, twice, and tells the most memory that it took.
 
 use std::fmt::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use domain::access::{Actor, GLOBAL, Role};
-use domain::gateway::clock::Clock;
 use domain::intake::format::Format;
 use domain::intake::import::ImportRequest;
-use domain::intake::limits::Limits;
-use domain::inventory::project::NewProject;
-use domain::job::JobState;
 use domain::rule::pass::Mode;
 use domain::rule::{OnExpiry, RuleDraft};
-use domain::store::Db;
-use domain::{Domain, Settings};
-use futures_util::StreamExt;
-use metrics::{Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use migration::MigratorTrait;
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, QueryResult, Statement,
-    TransactionTrait, Value, Values,
+    ConnectionTrait, DatabaseConnection, DbBackend, QueryResult, Statement, TransactionTrait, Value, Values,
 };
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
-/// The server's own allocator.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+use support::{Bench, connect};
 
-/// Counts statements, whatever the counter is called.
-struct Statements;
-static STATEMENTS: AtomicU64 = AtomicU64::new(0);
-
-impl CounterFn for Statements {
-    fn increment(&self, value: u64) {
-        STATEMENTS.fetch_add(value, Ordering::Relaxed);
-    }
-    fn absolute(&self, _: u64) {}
-}
-
-impl Recorder for Statements {
-    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        if key.name() == "countersign_db_statements_total" {
-            Counter::from_arc(std::sync::Arc::new(Self))
-        } else {
-            Counter::noop()
-        }
-    }
-    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::noop()
-    }
-    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
-        Histogram::noop()
-    }
-}
+mod support;
 
 #[tokio::main]
 async fn main() {
-    metrics::set_global_recorder(Statements).expect("nothing else records");
-    let postgres = std::env::var_os("COUNTERSIGN_POSTGRES").is_some();
-    let databases: Vec<&str> =
-        ["sqlite", "postgres"].into_iter().filter(|name| *name == "sqlite" || postgres).collect();
-    if !postgres {
-        println!("PostgreSQL is not measured: COUNTERSIGN_POSTGRES is not set");
-    }
+    let databases = support::begin();
     println!(
         "{:<9} {:>5} {:>8}  {:>8} {:>6} {:>5}  {:>7} {:>6}  {:>8} {:>7} {:>5}  {:>5}",
         "database",
@@ -96,17 +48,13 @@ async fn main() {
         }
         return;
     }
-    let findings = number("COUNTERSIGN_FINDINGS", "20000")[0];
-    for rules in number("COUNTERSIGN_RULES", "0,100,1000") {
+    let findings = support::number("COUNTERSIGN_FINDINGS", 20_000);
+    let rules = std::env::var("COUNTERSIGN_RULES").unwrap_or_else(|_| "0,100,1000".to_owned());
+    for rules in rules.split(',').map(|number| number.trim().parse().expect("a number")) {
         for database in &databases {
             run(database, rules, findings, true).await;
         }
     }
-}
-
-fn number(variable: &str, otherwise: &str) -> Vec<usize> {
-    let text = std::env::var(variable).unwrap_or_else(|_| otherwise.to_owned());
-    text.split(',').map(|number| number.trim().parse().expect("a number")).collect()
 }
 
 /// The `n`th line of a report of findings with 35 fields each, of realistic skew.
@@ -221,41 +169,15 @@ fn rule(n: usize) -> RuleDraft {
 }
 
 async fn run(database: &str, rules: usize, findings: usize, beside_bare: bool) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let url = match database {
-        "sqlite" => format!("sqlite:{}/bench.db", folder.path().display()),
-        _ => std::env::var("COUNTERSIGN_POSTGRES").expect("asked before"),
-    };
-    if database == "postgres" {
-        wipe(&url).await;
-    }
-    let db = Db::open(&url).await.expect("a database");
-    db.migrate().await.expect("a migrated database");
-    let settings = Settings { folder: folder.path().to_owned(), limits: Limits::default() };
-    let clock = Clock::system();
-    let worker = clock.id();
-    let domain = Domain::new(db, clock, settings, worker);
-    let platform = Actor { role: Role::PlatformAdmin, ..Actor::system(GLOBAL, "bench") };
-    let company = domain.company_create(&platform, "Bench", false).await.expect("a company");
-    let actor = Actor::system(company.id, "bench");
-    let project = domain
-        .project_create(&actor, NewProject { name: "p".into(), description: None })
-        .await
-        .expect("a project");
+    let bench = Bench::open(database).await;
     for n in 0..rules {
-        domain.rule_create(&actor, rule(n)).await.expect("a rule");
+        bench.domain.rule_create(&bench.actor, rule(n)).await.expect("a rule");
     }
-    let stop = CancellationToken::new();
-    let workers = tokio::spawn({
-        let (domain, stop) = (domain.clone(), stop.clone());
-        async move { domain.run_jobs(stop).await }
-    });
     forget_peak();
-    let first = import(&domain, &actor, project.id, findings).await;
-    let second = import(&domain, &actor, project.id, findings).await;
+    let first = import(&bench, findings).await;
+    let second = import(&bench, findings).await;
     let peak = peak_mib();
-    stop.cancel();
-    workers.await.expect("the workers end").expect("well");
+    let (url, folder) = bench.end().await;
     let rate = |time: Duration| findings as f64 / time.as_secs_f64();
     let per_thousand = |statements: u64| statements as f64 * 1_000.0 / findings as f64;
     let (bare_rate, ratio) = if beside_bare {
@@ -284,9 +206,9 @@ struct Took {
     statements: u64,
 }
 
-async fn import(domain: &Domain, actor: &Actor, project: uuid::Uuid, findings: usize) -> Took {
+async fn import(bench: &Bench, findings: usize) -> Took {
     let request = ImportRequest {
-        project,
+        project: bench.project,
         format: Format::parse("JSONL"),
         mapping: serde_json::from_value(mapping()).expect("a mapping"),
         saved: None,
@@ -295,27 +217,11 @@ async fn import(domain: &Domain, actor: &Actor, project: uuid::Uuid, findings: u
         complete: true,
         name: "bench".to_owned(),
     };
-    let job = domain.import_start(actor, request).await.expect("an import");
-    let mut incoming = domain.import_upload(actor, job.id).await.expect("an upload");
-    for n in 0..findings {
-        incoming.write(line(n).as_bytes()).await.expect("bytes");
-    }
-    let before = STATEMENTS.load(Ordering::Relaxed);
-    incoming.finish().await.expect("an end");
-    let start = Instant::now();
-    let mut check = None;
-    let steps = domain.job_steps(actor, job.id, Some(0)).await.expect("steps");
-    let mut steps = std::pin::pin!(steps);
-    while let Some(step) = steps.next().await {
-        if check.is_none() && step.expect("a step").progress.stage == "storing" {
-            check = Some(start.elapsed());
-        }
-    }
-    let time = start.elapsed();
-    let statements = STATEMENTS.load(Ordering::Relaxed) - before;
-    let ended = domain.job(actor, job.id).await.expect("the job");
-    assert_eq!(ended.state, JobState::Completed, "{:?}", ended.error);
-    Took { time, check: check.unwrap_or(time), statements }
+    let job = bench.domain.import_start(&bench.actor, request).await.expect("an import");
+    bench.upload(&bench.actor, job.id, (0..findings).map(line)).await;
+    let before = support::statements();
+    let (_, time, check) = bench.ended(&bench.actor, job.id, "storing").await;
+    Took { time, check: check.unwrap_or(time), statements: support::statements() - before }
 }
 
 /// The tables that an import writes rows to.
@@ -359,16 +265,6 @@ async fn bare(url: &str, database: &str, folder: &std::path::Path, findings: usi
         tx.commit().await.expect("a commit");
     }
     start.elapsed()
-}
-
-async fn connect(url: String) -> DatabaseConnection {
-    let mut options = ConnectOptions::new(url);
-    options.max_connections(1).sqlx_logging(false).map_sqlx_sqlite_opts(|sqlite| {
-        sqlite
-            .journal_mode(sea_orm::sqlx::sqlite::SqliteJournalMode::Wal)
-            .synchronous(sea_orm::sqlx::sqlite::SqliteSynchronous::Full)
-    });
-    Database::connect(options).await.expect("a connection")
 }
 
 /// The columns of a table and their types, as the database tells them; none where it has no such table.
@@ -453,12 +349,6 @@ async fn insert(
             .await
             .expect("an insert");
     }
-}
-
-async fn wipe(url: &str) {
-    let conn = connect(url.to_owned()).await;
-    conn.execute_unprepared("DROP SCHEMA public CASCADE").await.expect("an empty schema");
-    conn.execute_unprepared("CREATE SCHEMA public").await.expect("an empty schema");
 }
 
 /// Counts the peak from now on.
