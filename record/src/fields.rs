@@ -98,7 +98,10 @@ pub fn record(
     let at = 0..entries.len();
     let puts = at.clone().zip(puts).map(|(at, put)| quote!(#at => #put,));
     let columns = at.zip(columns).map(|(at, column)| quote!(#at => #column,));
+    let shape = shape(generics, ty);
     quote! {
+        #shape
+
         #[automatically_derived]
         impl #generics crate::graphql::walk::Record for #ty {
             const FIELDS: &'static [crate::graphql::walk::FieldOf] = &[#(#entries),*];
@@ -124,6 +127,28 @@ pub fn record(
                     #(#columns)*
                     _ => crate::graphql::walk::undeclared(),
                 }
+            }
+        }
+    }
+}
+
+/// The impl of `Shape` of what is a row itself.
+pub fn shape(generics: &TokenStream, ty: &Type) -> TokenStream {
+    quote! {
+        #[automatically_derived]
+        impl #generics crate::graphql::walk::Shape for #ty {
+            type Row = Self;
+
+            fn rows<'s>(&'s self, rows: &mut Vec<&'s Self::Row>) {
+                rows.push(self);
+            }
+
+            fn put(
+                &self,
+                out: &mut crate::graphql::walk::Out,
+                row: crate::graphql::walk::PutRow<'_, Self::Row>,
+            ) -> crate::graphql::walk::Written {
+                row(self, out)
             }
         }
     }

@@ -61,6 +61,7 @@ pub fn choice(item: &ItemEnum) -> syn::Result<TokenStream> {
         types.push(inner(ty, "Arc").unwrap_or(ty));
     }
     let at: Vec<usize> = (0..names.len()).collect();
+    let shape = fields::shape(&TokenStream::new(), &syn::parse_quote!(#ident));
     Ok(quote! {
         #item
 
@@ -107,21 +108,6 @@ pub fn choice(item: &ItemEnum) -> syn::Result<TokenStream> {
             }
         }
 
-        #[automatically_derived]
-        impl crate::graphql::walk::Shape for #ident {
-            type Row = Self;
-
-            fn rows<'s>(&'s self, rows: &mut Vec<&'s Self::Row>) {
-                rows.push(self);
-            }
-
-            fn put(
-                &self,
-                out: &mut crate::graphql::walk::Out,
-                row: crate::graphql::walk::PutRow<'_, Self::Row>,
-            ) -> crate::graphql::walk::Written {
-                row(self, out)
-            }
-        }
+        #shape
     })
 }

@@ -1,5 +1,6 @@
 //! Those who act: people and service accounts.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_graphql::{Context, Union};

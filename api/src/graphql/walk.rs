@@ -21,6 +21,8 @@ mod leaf;
 mod out;
 mod plan;
 pub mod root;
+#[cfg(test)]
+mod tests;
 
 pub use leaf::{Leaf, word};
 pub use out::{Column, Failed, Out, Written};
@@ -68,7 +70,8 @@ impl<R: Record> Row for R {
     }
 }
 
-/// A value of a field: a leaf or rows, perhaps none, perhaps many, perhaps an error.
+/// A value of a field: a leaf or rows, perhaps none, perhaps many, perhaps an error. `#[record]`
+/// implements it for what it declares.
 pub trait Shape {
     type Row: Row;
 
@@ -80,18 +83,6 @@ pub trait Shape {
 
     /// Writes it, each of its rows by `row`.
     fn put(&self, out: &mut Out, row: PutRow<'_, Self::Row>) -> Written;
-}
-
-impl<R: Record> Shape for R {
-    type Row = R;
-
-    fn rows<'s>(&'s self, rows: &mut Vec<&'s R>) {
-        rows.push(self);
-    }
-
-    fn put(&self, out: &mut Out, row: PutRow<'_, R>) -> Written {
-        row(self, out)
-    }
 }
 
 impl<T: Shape> Shape for Option<T> {
