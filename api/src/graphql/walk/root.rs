@@ -102,9 +102,15 @@ impl<Q: ObjectType + 'static, M: ObjectType + 'static> Extension for Run<Q, M> {
         name: Option<&str>,
         next: NextExecute<'_>,
     ) -> Response {
-        let response = next.run(ctx, name).await;
+        let mut response = next.run(ctx, name).await;
         let taken = ctx.data_opt::<Handover>().and_then(|handover| handover.held().take());
-        let Some((schema, query)) = &taken else { return response };
+        let Some((schema, query)) = &taken else {
+            // Nothing of ours was asked for; perhaps nothing at all.
+            if response.data == Value::Null && response.errors.is_empty() {
+                response.data = Value::Object(Default::default());
+            }
+            return response;
+        };
         let (queries, mutations) = &*self.0;
         match query.operation.node.ty {
             OperationType::Query => run(queries, schema, query, response).await,
