@@ -21,6 +21,7 @@ use domain::inventory::team::Team;
 use domain::inventory::user::User;
 use domain::job::Job;
 use domain::rule::Rule;
+use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
 use super::{actor, domain};
@@ -63,43 +64,57 @@ loaded! {
     Job = jobs_by_id;
 }
 
+/// What will have been found. The ids are gone through at once.
+pub type Found<'a, T> = BoxFuture<'a, Result<T>>;
+
 /// Looks up each of these ids once; of none, nothing is asked.
-pub async fn load<T: Loaded>(
-    ctx: &Context<'_>,
+pub fn load<'a, T: Loaded + 'a>(
+    ctx: &'a Context<'a>,
     ids: impl IntoIterator<Item = Uuid>,
-) -> Result<HashMap<Uuid, T>> {
+) -> Found<'a, HashMap<Uuid, T>> {
     let ids: HashSet<Uuid> = ids.into_iter().collect();
-    if ids.is_empty() {
-        return Ok(HashMap::new());
-    }
-    T::load(domain(ctx), actor(ctx)?, &ids.into_iter().collect::<Vec<_>>()).await
+    Box::pin(async move {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        T::load(domain(ctx), actor(ctx)?, &ids.into_iter().collect::<Vec<_>>()).await
+    })
 }
 
 /// The same, as `N` of the schema: a record that many refer to is there once.
-pub async fn nodes<T: Loaded, N: From<T>>(
-    ctx: &Context<'_>,
+pub fn nodes<'a, T: Loaded + 'a, N: From<T> + Send + Sync + 'a>(
+    ctx: &'a Context<'a>,
     ids: impl IntoIterator<Item = Uuid>,
-) -> Result<HashMap<Uuid, Arc<N>>> {
-    let found = load::<T>(ctx, ids).await?;
-    Ok(found.into_iter().map(|(id, record)| (id, Arc::new(N::from(record)))).collect())
+) -> Found<'a, HashMap<Uuid, Arc<N>>> {
+    let found = load::<T>(ctx, ids);
+    Box::pin(async move {
+        let found = found.await?.into_iter();
+        Ok(found.map(|(id, record)| (id, Arc::new(N::from(record)))).collect())
+    })
 }
 
 /// For each id, if there is one, the record that the actor may see.
-pub async fn one<T: Loaded, N: From<T>>(
-    ctx: &Context<'_>,
+pub fn one<'a, T: Loaded + 'a, N: From<T> + Send + Sync + 'a>(
+    ctx: &'a Context<'a>,
     ids: impl IntoIterator<Item = Option<Uuid>>,
-) -> async_graphql::Result<Vec<Option<Arc<N>>>> {
+) -> BoxFuture<'a, async_graphql::Result<Vec<Option<Arc<N>>>>> {
     let ids: Vec<Option<Uuid>> = ids.into_iter().collect();
-    let found = nodes(ctx, ids.iter().copied().flatten()).await?;
-    Ok(ids.iter().map(|id| found.get(id.as_ref()?).cloned()).collect())
+    let found = nodes::<T, N>(ctx, ids.iter().copied().flatten());
+    Box::pin(async move {
+        let found = found.await?;
+        Ok(ids.iter().map(|id| found.get(id.as_ref()?).cloned()).collect())
+    })
 }
 
 /// For each list of ids, the records that the actor may see, in the order of the ids.
-pub async fn many<T: Loaded, N: From<T>>(
-    ctx: &Context<'_>,
+pub fn many<'a, T: Loaded + 'a, N: From<T> + Send + Sync + 'a>(
+    ctx: &'a Context<'a>,
     lists: impl IntoIterator<Item = Vec<Uuid>>,
-) -> async_graphql::Result<Vec<Vec<Arc<N>>>> {
+) -> BoxFuture<'a, async_graphql::Result<Vec<Vec<Arc<N>>>>> {
     let lists: Vec<Vec<Uuid>> = lists.into_iter().collect();
-    let found = nodes(ctx, lists.iter().flatten().copied()).await?;
-    Ok(lists.iter().map(|ids| ids.iter().filter_map(|id| found.get(id).cloned()).collect()).collect())
+    let found = nodes::<T, N>(ctx, lists.iter().flatten().copied());
+    Box::pin(async move {
+        let found = found.await?;
+        Ok(lists.iter().map(|ids| ids.iter().filter_map(|id| found.get(id).cloned()).collect()).collect())
+    })
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_graphql::{Context, Union};
 use domain::inventory::service_account::ServiceAccount;
 use domain::inventory::user::User;
+use futures_util::future::BoxFuture;
 use record::record;
 use uuid::Uuid;
 
@@ -22,16 +23,19 @@ pub enum Person {
 }
 
 /// For each id, if there is one, the user or service account that the caller may see.
-pub async fn people(
-    ctx: &Context<'_>,
+pub fn people<'a>(
+    ctx: &'a Context<'a>,
     ids: impl IntoIterator<Item = Option<Uuid>>,
-) -> async_graphql::Result<Vec<Option<Arc<Person>>>> {
+) -> BoxFuture<'a, async_graphql::Result<Vec<Option<Arc<Person>>>>> {
     let ids: Vec<Option<Uuid>> = ids.into_iter().map(|id| id.filter(|id| !id.is_nil())).collect();
-    let users = nodes::<User, _>(ctx, ids.iter().copied().flatten()).await?;
-    let others = ids.iter().copied().flatten().filter(|id| !users.contains_key(id));
-    let accounts = nodes::<ServiceAccount, _>(ctx, others).await?;
-    let users = users.into_iter().map(|(id, user)| (id, Arc::new(Person::User(user))));
-    let accounts = accounts.into_iter().map(|(id, account)| (id, Arc::new(Person::ServiceAccount(account))));
-    let people: HashMap<Uuid, Arc<Person>> = users.chain(accounts).collect();
-    Ok(ids.iter().map(|id| people.get(id.as_ref()?).cloned()).collect())
+    Box::pin(async move {
+        let users = nodes::<User, _>(ctx, ids.iter().copied().flatten()).await?;
+        let others = ids.iter().copied().flatten().filter(|id| !users.contains_key(id));
+        let accounts = nodes::<ServiceAccount, _>(ctx, others).await?;
+        let users = users.into_iter().map(|(id, user)| (id, Arc::new(Person::User(user))));
+        let accounts =
+            accounts.into_iter().map(|(id, account)| (id, Arc::new(Person::ServiceAccount(account))));
+        let people: HashMap<Uuid, Arc<Person>> = users.chain(accounts).collect();
+        Ok(ids.iter().map(|id| people.get(id.as_ref()?).cloned()).collect())
+    })
 }
