@@ -21,7 +21,7 @@ use domain::signin::oidc::{ClientSecret, GroupGrant, Provider};
 use domain::vocabulary::terms::Term;
 use serde::Deserialize;
 
-use crate::server::documents::Documents;
+use crate::server::trusted::TrustedDocuments;
 use crate::server::settings::{LISTEN, Origins, Rate, Settings};
 use crate::telemetry::{self, LogFormat};
 
@@ -278,13 +278,13 @@ impl Config {
     }
 
     /// The documents of the manifest.
-    fn trusted(&self) -> Result<Documents> {
+    fn trusted(&self) -> Result<TrustedDocuments> {
         let Some(file) = &self.documents else {
             let nothing = Error::invalid("documents_only", "Nothing would run: set \"documents\" too.");
-            return if self.documents_only { Err(nothing) } else { Ok(Documents::default()) };
+            return if self.documents_only { Err(nothing) } else { Ok(TrustedDocuments::default()) };
         };
         let manifest = std::fs::read(file)
             .map_err(|error| Error::invalid("documents", format!("{}: {error}", file.display())))?;
-        Documents::read(&manifest, self.documents_only)
+        TrustedDocuments::read(&manifest, self.documents_only)
     }
 }

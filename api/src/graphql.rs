@@ -8,6 +8,9 @@ use domain::Domain;
 use domain::access::Actor;
 use domain::error::{Code, Error, Result};
 
+use crate::server::documents::Validation;
+use crate::server::reply::write_value;
+
 pub mod asset;
 pub mod audit;
 pub mod builder;
@@ -40,7 +43,10 @@ pub mod user;
 pub mod vex;
 pub mod view;
 pub mod viewer;
+pub mod walk;
 pub mod words;
+
+use walk::root::{Root, Run};
 
 /// What can be asked. Everything is asked in the name of the token's holder, for its company and
 /// inside of its portfolio: what lies outside of them does not exist.
@@ -106,12 +112,13 @@ pub struct Mutation(
 #[derive(Default, MergedSubscription)]
 pub struct Subscription(finding::subscription::FindingSubscription, job::JobSubscription);
 
-pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
+pub type Schema = async_graphql::Schema<Root<Query>, Root<Mutation>, Subscription>;
 
 /// The schema on a domain. A request brings its [`Actor`] as data.
-pub fn schema(domain: Domain) -> SchemaBuilder<Query, Mutation, Subscription> {
-    Schema::build(Query::default(), Mutation::default(), Subscription::default())
-        .extension(loaders::PerRequest(domain.clone()))
+pub fn schema(domain: Domain) -> SchemaBuilder<Root<Query>, Root<Mutation>, Subscription> {
+    Schema::build(Root::default(), Root::default(), Subscription::default())
+        .extension(Run::new(Query::default(), Mutation::default()))
+        .extension(Validation)
         .data(domain)
 }
 
@@ -120,12 +127,19 @@ pub fn schema(domain: Domain) -> SchemaBuilder<Query, Mutation, Subscription> {
 pub fn sdl() -> String {
     let options = SDLExportOptions::new().include_specified_by();
     let options = options.sorted_fields().sorted_arguments().sorted_enum_items();
-    let schema = Schema::build(Query::default(), Mutation::default(), Subscription::default()).finish();
+    let schema = Schema::build(Root::default(), Root::default(), Subscription::default()).finish();
     let mut sdl = schema.sdl_with_options(options);
     // One newline at the end, as in every text file.
     sdl.truncate(sdl.trim_end().len());
     sdl.push('\n');
     sdl
+}
+
+/// The data of a response as JSON, for those who ask the schema directly.
+pub fn data(response: &async_graphql::Response) -> serde_json::Value {
+    let mut json = Vec::new();
+    write_value(&mut json, &response.data);
+    serde_json::from_slice(&json).unwrap_or_default()
 }
 
 /// The domain that the schema stands on.

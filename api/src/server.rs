@@ -21,7 +21,7 @@
 mod accept;
 pub mod auth;
 mod body;
-pub mod documents;
+pub(crate) mod documents;
 pub mod fanout;
 mod graphiql;
 mod guard;
@@ -31,13 +31,14 @@ mod layers;
 pub mod limits;
 mod operation;
 mod rates;
-mod reply;
+pub(crate) mod reply;
 pub mod serve;
 pub mod settings;
 mod sse;
 #[cfg(test)]
 mod tests;
 pub mod trace;
+pub mod trusted;
 mod turns;
 pub mod upload;
 mod variables;
@@ -69,6 +70,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use auth::{Authenticate, RequestOrigin, Transport};
+use documents::Documents;
 use fanout::Shared;
 use operation::{Counter, Operation, Parameters, counted};
 use rates::Rates;
@@ -102,6 +104,7 @@ struct Inner<E> {
     parts: Parts<Shared<E>>,
     sockets: TaskTracker,
     counter: Counter,
+    documents: Documents,
     vigil: Arc<Vigil>,
     turns: Turns,
     rates: Rates,
@@ -120,8 +123,15 @@ impl<E: Executor> Server<E> {
         let schema = Shared::new(schema);
         let (turns, rates) = (Turns::new(settings.turns), Rates::new(&settings.rates));
         let parts = Parts { schema, authenticate, files, ready, metrics, clock, settings, stopping };
-        let (sockets, counter) = (TaskTracker::new(), Counter::default());
-        Self(Arc::new(Inner { parts, sockets, counter, vigil, turns, rates }))
+        Self(Arc::new(Inner {
+            parts,
+            sockets: TaskTracker::new(),
+            counter: Counter::default(),
+            documents: Documents::default(),
+            vigil,
+            turns,
+            rates,
+        }))
     }
 
     /// The routes of the table above.
@@ -215,8 +225,9 @@ impl<E: Executor> Server<E> {
     fn prepare(&self, mut parameters: Parameters) -> Result<Operation, ServerError> {
         let settings = self.settings();
         let resolved = settings.documents.resolve(&mut parameters);
-        let prepared =
-            resolved.and_then(|()| Operation::prepare(parameters, &settings.limits, settings.development));
+        let prepared = resolved.and_then(|()| {
+            Operation::prepare(parameters, &settings.limits, settings.development, &self.0.documents)
+        });
         let mut operation = prepared.inspect_err(|error| {
             let code = crate::error::code(error).unwrap_or_default().to_owned();
             metrics::counter!("graphql_refused_total", "code" => code).increment(1);

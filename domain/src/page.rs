@@ -48,6 +48,12 @@ pub struct Edge<T> {
     pub node: T,
 }
 
+impl<T> Default for Page<T> {
+    fn default() -> Self {
+        Self { edges: Vec::new(), has_next: false, has_previous: false }
+    }
+}
+
 impl<T> Page<T> {
     pub fn map<U>(self, mut to: impl FnMut(T) -> U) -> Page<U> {
         let edge = |Edge { cursor, node }| Edge { cursor, node: to(node) };

@@ -34,7 +34,7 @@ impl Client<'_> {
         let request = Request::new(query).variables(Variables::from_json(variables)).data(self.actor.clone());
         let response = self.schema.execute(request).await;
         assert!(response.errors.is_empty(), "{query}: {:?}", response.errors);
-        response.data.into_json().unwrap()
+        api::graphql::data(&response)
     }
 
     /// The domain's code of a request that fails.
@@ -147,7 +147,7 @@ async fn a_missing_right_is_an_error_and_an_unknown_one_too(world: &World) {
     let nobody = schema.execute("{ viewer { roles } }").await;
     assert_eq!(nobody.errors[0].source::<Error>().unwrap().code, Code::Unauthenticated);
     let info = schema.execute("{ serverInfo { version limits { largestPage } } }").await;
-    assert_eq!(info.data.into_json().unwrap()["serverInfo"]["limits"]["largestPage"], 500);
+    assert_eq!(api::graphql::data(&info)["serverInfo"]["limits"]["largestPage"], 500);
 }
 
 async fn nodes_are_in_scope_or_null(world: &World) {
@@ -328,7 +328,7 @@ async fn everything_has_a_description() {
         inputFields { name description } enumValues(includeDeprecated: true) { name description } } } }";
     let response = schema.execute(asked).await;
     assert!(response.errors.is_empty(), "{:?}", response.errors);
-    let data = response.data.into_json().unwrap();
+    let data = api::graphql::data(&response);
     let mut silent = Vec::new();
     let mut check = |path: String, described: &Json| {
         if described["description"].as_str().is_none_or(|text| text.trim().is_empty()) {

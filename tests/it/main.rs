@@ -29,4 +29,5 @@ mod tidy;
 mod triage;
 mod vex;
 mod waiting;
+mod walk;
 mod wire;

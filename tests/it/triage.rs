@@ -92,7 +92,7 @@ async fn watch(client: &Client<'_>, query: &str, variables: Json, enough: usize)
     let request = Request::new(query).variables(Variables::from_json(variables)).data(client.actor.clone());
     let items = client.schema.execute_stream(request).take(enough).map(|response| {
         assert!(response.errors.is_empty(), "{:?}", response.errors);
-        response.data.into_json().unwrap()
+        api::graphql::data(&response)
     });
     items.collect().await
 }

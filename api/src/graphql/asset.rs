@@ -1,12 +1,16 @@
 //! Assets.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use domain::error::Result;
 use domain::inventory::asset::{self, Asset, AssetChange, NewAsset};
+use domain::inventory::team::Team;
 use domain::page::OrderBy;
+use record::{record, root};
 
 use super::id::Noun;
-use super::loaders::{loaders, one};
+use super::loaders::one;
 use super::page::{Counter, OrderDirection, args, connection};
 use super::payload::{change, mutate, payload};
 use super::scalars::DateTime;
@@ -23,90 +27,92 @@ impl From<Asset> for AssetNode {
 }
 
 /// Something that findings are found on.
+#[record]
 #[Object(name = "Asset")]
 impl AssetNode {
     /// The global id.
-    pub async fn id(&self) -> ID {
+    pub fn id(&self) -> ID {
         Noun::Asset.id(self.0.id)
     }
 
     /// The name, which is its identity in its company.
-    async fn name(&self) -> &str {
+    fn name(&self) -> &str {
         &self.0.name
     }
 
     /// What it is, as a scanner or a person says: `host`, `container_image`, `repository`.
     #[graphql(name = "type")]
-    async fn kind(&self) -> Option<&str> {
+    fn kind(&self) -> Option<&str> {
         self.0.kind.as_deref()
     }
 
     /// Its class, in the company's own words.
-    async fn class(&self) -> Option<&str> {
+    fn class(&self) -> Option<&str> {
         self.0.class.as_deref()
     }
 
     /// The groups that it is in, sorted.
-    async fn groups(&self) -> &[String] {
+    fn groups(&self) -> &[String] {
         &self.0.groups
     }
 
     /// How much it matters.
-    async fn criticality(&self) -> Option<Criticality> {
+    fn criticality(&self) -> Option<Criticality> {
         self.0.criticality.map(Into::into)
     }
 
     /// What it is used for.
-    async fn environment(&self) -> Option<Environment> {
+    fn environment(&self) -> Option<Environment> {
         self.0.environment.map(Into::into)
     }
 
     /// Whether it can be reached from the internet; null where nobody said.
-    async fn internet_exposed(&self) -> Option<bool> {
+    fn internet_exposed(&self) -> Option<bool> {
         self.0.internet_exposed
     }
 
     /// The team that owns it.
-    async fn owner_team(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<TeamNode>> {
-        match self.0.owner_team {
-            Some(team) => Ok(one(&loaders(ctx)?.teams, team).await?),
-            None => Ok(None),
-        }
+    async fn owner_team(
+        rows: &[&Self],
+        ctx: &Context<'_>,
+    ) -> async_graphql::Result<Vec<Option<Arc<TeamNode>>>> {
+        one::<Team, _>(ctx, rows.iter().map(|row| row.0.owner_team)).await
     }
 
     /// Its tags, sorted.
-    async fn tags(&self) -> &[String] {
+    fn tags(&self) -> &[String] {
         &self.0.tags
     }
 
     /// Since when it is archived; null while it is not.
-    async fn archived_at(&self) -> Option<DateTime> {
+    fn archived_at(&self) -> Option<DateTime> {
         self.0.archived_at.map(DateTime)
     }
 
     /// When it was made.
-    async fn created_at(&self) -> DateTime {
+    fn created_at(&self) -> DateTime {
         DateTime(self.0.created_at)
     }
 
     /// When it was last changed.
-    async fn updated_at(&self) -> DateTime {
+    fn updated_at(&self) -> DateTime {
         DateTime(self.0.updated_at)
     }
 
     /// Counts its changes: an update names the one that it saw.
-    async fn version(&self) -> i64 {
+    fn version(&self) -> i64 {
         self.0.version
     }
 
     /// What the caller can do with it.
-    async fn viewer_can(&self, ctx: &Context<'_>) -> async_graphql::Result<AssetViewerCan> {
+    fn viewer_can(&self, ctx: &Context<'_>) -> async_graphql::Result<AssetViewerCan> {
         let actor = actor(ctx)?;
         Ok(AssetViewerCan { edit: self.0.may_edit(actor).into(), archive: self.0.may_archive(actor).into() })
     }
 }
 
 /// What the caller can do with an asset.
+#[record]
 #[derive(SimpleObject)]
 pub struct AssetViewerCan {
     /// To change it.
@@ -156,6 +162,7 @@ impl AssetFilter {
 }
 
 /// What assets are sorted by.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "domain::inventory::asset::AssetOrder")]
 pub enum AssetOrderField {
@@ -182,6 +189,7 @@ pub struct AssetOrder {
 #[derive(Default)]
 pub struct AssetQuery;
 
+#[root]
 #[Object]
 impl AssetQuery {
     /// An asset inside of the caller's portfolio.
@@ -335,6 +343,7 @@ payload! {
 #[derive(Default)]
 pub struct AssetMutation;
 
+#[root]
 #[Object]
 impl AssetMutation {
     /// Makes an asset.

@@ -1,9 +1,15 @@
 //! The audit.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use domain::access::ActorKind;
 use domain::error::Error;
 use domain::ledger::audit::{self, Audited};
+use domain::page::PageArgs;
+use record::{record, root};
+use tokio::sync::OnceCell;
+use uuid::Uuid;
 
 use super::id::{Key, Noun, key};
 use super::page::{Counter, args, connection};
@@ -11,6 +17,7 @@ use super::scalars::{DateTime, Json};
 use super::{actor, domain};
 
 /// The kind of the one who acted.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "domain::access::ActorKind")]
 pub enum AuditActorKind {
@@ -23,6 +30,7 @@ pub enum AuditActorKind {
 }
 
 /// Who acted, as the entry keeps it: it stays when the account is renamed or gone.
+#[record]
 #[derive(SimpleObject)]
 pub struct AuditActor {
     /// A person, a program or the server itself.
@@ -48,40 +56,41 @@ impl From<Audited> for AuditEntryNode {
 }
 
 /// What was done to one record, chained by hash to the entry before it.
+#[record]
 #[Object(name = "AuditEntry")]
 impl AuditEntryNode {
     /// The global id.
-    pub async fn id(&self) -> ID {
+    pub fn id(&self) -> ID {
         Noun::AuditEntry.numbered(self.0.seq)
     }
 
     /// Its number in the company, without gaps and in the order of commits.
-    async fn seq(&self) -> i64 {
+    fn seq(&self) -> i64 {
         self.0.seq
     }
 
     /// When.
-    async fn at(&self) -> DateTime {
+    fn at(&self) -> DateTime {
         DateTime(self.0.at)
     }
 
     /// What was done: noun and past participle, such as `asset.updated`.
-    async fn action(&self) -> &str {
+    fn action(&self) -> &str {
         &self.0.action
     }
 
     /// The noun of the record.
-    async fn record_kind(&self) -> &str {
+    fn record_kind(&self) -> &str {
         &self.0.record_kind
     }
 
     /// The record's global id; null where its noun has none.
-    async fn record(&self) -> Option<ID> {
+    fn record(&self) -> Option<ID> {
         Noun::of_record(&self.0.record_kind).map(|noun| noun.id(self.0.record))
     }
 
     /// Who did it.
-    async fn actor(&self) -> AuditActor {
+    fn actor(&self) -> AuditActor {
         let speaker = self.0.actor.clone();
         let noun = match speaker.kind {
             ActorKind::User => Some(Noun::User),
@@ -99,19 +108,45 @@ impl AuditEntryNode {
     }
 
     /// What changed, as it was; null for a new record.
-    async fn before(&self) -> Option<Json> {
+    fn before(&self) -> Option<Json> {
         self.0.before.clone().map(Json)
     }
 
     /// What changed, as it became; null for a record that is gone.
-    async fn after(&self) -> Option<Json> {
+    fn after(&self) -> Option<Json> {
         self.0.after.clone().map(Json)
     }
 
     /// Because of what: a rule and its version, an import, a reason.
-    async fn cause(&self) -> Option<Json> {
+    fn cause(&self) -> Option<Json> {
         self.0.cause.clone().map(Json)
     }
+}
+
+/// A page of what was done to each of these records.
+pub async fn audit_of(
+    ctx: &Context<'_>,
+    records: Vec<Uuid>,
+    page: &PageArgs,
+) -> async_graphql::Result<Vec<AuditEntryConnection>> {
+    let (domain, actor) = (domain(ctx).clone(), actor(ctx)?.clone());
+    let pages = domain.audit_entries_of(&actor, &records, page).await?;
+    let pages: Vec<_> = records.iter().map(|record| pages.get(record).cloned().unwrap_or_default()).collect();
+    // All are counted at once, when the first is.
+    let counts = Arc::new((OnceCell::new(), domain, actor, records.clone()));
+    let connection = |(record, page): (Uuid, _)| {
+        let counts = Arc::clone(&counts);
+        let total = Counter::new(move || {
+            let counts = Arc::clone(&counts);
+            async move {
+                let (cell, domain, actor, records) = &*counts;
+                let counts = cell.get_or_try_init(|| domain.audit_counts_of(actor, records)).await?;
+                Ok::<i64, Error>(counts.get(&record).copied().unwrap_or_default())
+            }
+        });
+        AuditEntryConnection::new(page, total)
+    };
+    Ok(records.into_iter().zip(pages).map(connection).collect())
 }
 
 connection!(
@@ -156,6 +191,7 @@ impl AuditFilter {
 #[derive(Default)]
 pub struct AuditQuery;
 
+#[root]
 #[Object]
 impl AuditQuery {
     /// The audit of the caller's company, newest first. For admins and auditors.

@@ -11,12 +11,14 @@ use domain::vocabulary::kind;
 use domain::vocabulary::operator::{self, Operator};
 use domain::vocabulary::registry::{FieldEntry, OperatorEntry, OptionEntry, registry};
 use domain::vocabulary::terms::Term;
+use record::{record, root};
 
 use super::actor;
 use super::import::ReportFormat;
 use super::scalars::Json;
 
 /// What kind of value a field has.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 pub enum FieldKind {
     /// Text of any length.
@@ -61,6 +63,7 @@ impl From<kind::Kind> for FieldKind {
 }
 
 /// The form element for the operand of a field.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "domain::vocabulary::kind::Widget")]
 pub enum Widget {
@@ -83,6 +86,7 @@ pub enum Widget {
 }
 
 /// What an operand is written as; where the arity is many, what each element is.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "domain::vocabulary::kind::ValueKind")]
 pub enum ValueKind {
@@ -109,6 +113,7 @@ pub enum ValueKind {
 }
 
 /// How many operands an operator takes.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "domain::vocabulary::operator::Arity")]
 pub enum Arity {
@@ -121,6 +126,7 @@ pub enum Arity {
 }
 
 /// An operator on one field.
+#[record]
 #[derive(SimpleObject)]
 pub struct FieldOperator {
     /// What goes into a condition's `operator`.
@@ -149,6 +155,7 @@ impl From<OperatorEntry> for FieldOperator {
 }
 
 /// A word of a closed list.
+#[record]
 #[derive(SimpleObject)]
 pub struct FieldOption {
     /// What goes into a condition's `value`.
@@ -166,6 +173,7 @@ impl From<OptionEntry> for FieldOption {
 }
 
 /// A field with all that may be said of it.
+#[record]
 #[derive(SimpleObject)]
 pub struct BuilderField {
     /// What goes into a condition's `field`.
@@ -218,6 +226,7 @@ impl From<FieldEntry> for BuilderField {
 }
 
 /// Something that a rule can do.
+#[record]
 #[derive(SimpleObject)]
 pub struct BuilderAction {
     /// What goes into an action's `type`.
@@ -248,6 +257,7 @@ impl From<&ActionType> for BuilderAction {
 }
 
 /// An operator of the predicate language.
+#[record]
 #[derive(SimpleObject)]
 pub struct BuilderOperator {
     /// What goes into a condition's `operator`.
@@ -261,6 +271,7 @@ pub struct BuilderOperator {
 }
 
 /// What rules and filters are built of.
+#[record]
 #[derive(SimpleObject)]
 pub struct RuleBuilder {
     /// What may be asked about.
@@ -272,6 +283,7 @@ pub struct RuleBuilder {
 }
 
 /// A kind of event.
+#[record]
 #[derive(SimpleObject)]
 #[graphql(name = "EventKind")]
 pub struct EventType {
@@ -286,6 +298,7 @@ pub struct EventType {
 }
 
 /// A format that reports come in.
+#[record]
 #[derive(SimpleObject)]
 pub struct ReportFormatInfo {
     /// Its name.
@@ -307,6 +320,7 @@ pub struct ReportFormatInfo {
 }
 
 /// The formats that reports come in, and the fields that columns are mapped to.
+#[record]
 #[derive(SimpleObject)]
 pub struct ReportFormats {
     /// The formats, in the order in which they are tried on a report that does not say.
@@ -318,6 +332,7 @@ pub struct ReportFormats {
 #[derive(Default)]
 pub struct BuilderQuery;
 
+#[root]
 #[Object]
 impl BuilderQuery {
     /// What rules and filters are built of: fields, operators and actions.

@@ -3,11 +3,13 @@
 use async_graphql::{Context, Enum, Object, SimpleObject};
 use domain::error::Error;
 use domain::inventory::code::CodeEntry;
+use record::{record, root};
 
 use super::payload::{mutate, payload};
 use super::{actor, domain};
 
 /// A list of codes.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "domain::inventory::code::CodeList")]
 pub enum CodeList {
@@ -22,6 +24,7 @@ pub enum CodeList {
 }
 
 /// A code of a list, with its label.
+#[record]
 #[derive(SimpleObject)]
 pub struct Code {
     /// The list that it is in.
@@ -43,6 +46,7 @@ impl From<CodeEntry> for Code {
 #[derive(Default)]
 pub struct CodeQuery;
 
+#[root]
 #[Object]
 impl CodeQuery {
     /// The codes of a list, sorted: the company's own, and those for all companies that it has not
@@ -73,6 +77,7 @@ payload! {
 #[derive(Default)]
 pub struct CodeMutation;
 
+#[root]
 #[Object]
 impl CodeMutation {
     /// Adds a code to a list, or gives it another label. It does the same however often it is sent.

@@ -2,6 +2,7 @@
 
 use async_graphql::{Context, ID, InputObject, Object};
 use domain::inventory::company::Company;
+use record::{record, root};
 
 use super::id::Noun;
 use super::page::{Counter, args, connection};
@@ -18,30 +19,31 @@ impl From<Company> for CompanyNode {
 }
 
 /// A tenant: everything belongs to one.
+#[record]
 #[Object(name = "Company")]
 impl CompanyNode {
     /// The global id.
-    pub async fn id(&self) -> ID {
+    pub fn id(&self) -> ID {
         Noun::Company.id(self.0.id)
     }
 
     /// The name; unique on this server.
-    async fn name(&self) -> &str {
+    fn name(&self) -> &str {
         &self.0.name
     }
 
     /// When it was made.
-    async fn created_at(&self) -> DateTime {
+    fn created_at(&self) -> DateTime {
         DateTime(self.0.created_at)
     }
 
     /// When it was last changed.
-    async fn updated_at(&self) -> DateTime {
+    fn updated_at(&self) -> DateTime {
         DateTime(self.0.updated_at)
     }
 
     /// Counts its changes: an update names the one that it saw.
-    async fn version(&self) -> i64 {
+    fn version(&self) -> i64 {
         self.0.version
     }
 }
@@ -51,6 +53,7 @@ connection!(CompanyConnection, CompanyEdge, CompanyNode, "A page of companies.",
 #[derive(Default)]
 pub struct CompanyQuery;
 
+#[root]
 #[Object]
 impl CompanyQuery {
     /// A company that the caller acts for or is a member of; any for a platform admin.
@@ -116,6 +119,7 @@ payload! {
 #[derive(Default)]
 pub struct CompanyMutation;
 
+#[root]
 #[Object]
 impl CompanyMutation {
     /// Makes a company. For platform admins.

@@ -5,6 +5,7 @@ use async_graphql::{
 };
 use domain::vocabulary::criteria::{self, Fault, json_schema};
 use domain::vocabulary::field::finding::FINDING;
+use record::{record, root};
 
 use super::scalars::Json;
 
@@ -30,6 +31,7 @@ impl ScalarType for Criteria {
 }
 
 /// A fault of a draft, and where it is.
+#[record]
 #[derive(Clone, SimpleObject)]
 pub struct DraftFault {
     /// The place of the fault, as a JSON Pointer: `/criteria/conditions/0/value`.
@@ -47,6 +49,7 @@ impl From<Fault> for DraftFault {
 }
 
 /// Criteria in English.
+#[record]
 #[derive(SimpleObject)]
 pub struct CriteriaSentence {
     /// The sentence; null where the criteria have faults.
@@ -58,6 +61,7 @@ pub struct CriteriaSentence {
 #[derive(Default)]
 pub struct CriteriaQuery;
 
+#[root]
 #[Object]
 impl CriteriaQuery {
     /// The JSON Schema (draft 2020-12) of criteria over findings.

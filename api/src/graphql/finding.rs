@@ -1,6 +1,7 @@
 //! Findings.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object, SimpleObject};
 use domain::finding::edit::Comment;
@@ -8,24 +9,28 @@ use domain::finding::facts::Finding;
 use domain::finding::issue::Issue;
 use domain::finding::layers::SetField;
 use domain::intel::start::References;
-use domain::ledger::audit::AuditFilter;
+use domain::inventory::asset::Asset;
+use domain::inventory::project::Project;
+use domain::inventory::team::Team;
+use domain::inventory::user::User;
 use domain::rule::Rule;
 use domain::rule::pass::{badge, badges};
+use record::record;
 use uuid::Uuid;
 
+use super::actor;
 use super::asset::AssetNode;
-use super::audit::AuditEntryConnection;
+use super::audit::{AuditEntryConnection, audit_of};
 use super::id::Noun;
-use super::loaders::{loaders, many, one};
-use super::page::{Counter, args};
-use super::person::{Person, person};
+use super::loaders::{load, many, nodes, one};
+use super::page::args;
+use super::person::{Person, people};
 use super::project::ProjectNode;
 use super::rule::RuleNode;
 use super::scalars::{DateTime, Json};
 use super::team::TeamNode;
 use super::user::UserNode;
 use super::words::Allowed;
-use super::{actor, domain};
 use issue::IssueNode;
 use layers::FieldLayers;
 use words::{FindingClass, FindingStatus, Severity};
@@ -50,314 +55,314 @@ impl From<Finding> for FindingNode {
 
 /// A thing to act on, found on an asset. What it shows of its layered fields is the top of all that
 /// scanners, rules and people say of them.
+#[record]
 #[Object(name = "Finding")]
 impl FindingNode {
     /// The global id.
-    pub async fn id(&self) -> ID {
+    pub fn id(&self) -> ID {
         Noun::Finding.id(self.0.id)
     }
 
     /// The title shown.
-    async fn title(&self) -> &str {
+    fn title(&self) -> &str {
         &self.0.shown.title
     }
 
     /// The severity shown.
-    async fn severity(&self) -> Severity {
+    fn severity(&self) -> Severity {
         self.0.shown.severity.into()
     }
 
     /// The status shown.
-    async fn status(&self) -> FindingStatus {
+    fn status(&self) -> FindingStatus {
         self.0.shown.status.into()
     }
 
     /// Whether somebody still has to act: it is open or in progress.
-    async fn active(&self) -> bool {
+    fn active(&self) -> bool {
         self.0.shown.status.is_active()
     }
 
     /// What it is.
-    async fn class(&self) -> FindingClass {
+    fn class(&self) -> FindingClass {
         self.0.evidence.class.into()
     }
 
     /// What the scanner says of it.
-    async fn description(&self) -> Option<&str> {
+    fn description(&self) -> Option<&str> {
         self.0.evidence.description.as_deref()
     }
 
     /// The type of the vulnerability.
-    async fn vulnerability_type(&self) -> Option<&str> {
+    fn vulnerability_type(&self) -> Option<&str> {
         self.0.shown.vulnerability_type.as_deref()
     }
 
     /// What to do about it.
-    async fn remediation(&self) -> Option<&str> {
+    fn remediation(&self) -> Option<&str> {
         self.0.shown.remediation.as_deref()
     }
 
     /// The CVSS base score, 0 to 10.
-    async fn cvss_score(&self) -> Option<f64> {
+    fn cvss_score(&self) -> Option<f64> {
         self.0.shown.cvss_score
     }
 
     /// The CVSS vector that the score is of.
-    async fn cvss_vector(&self) -> Option<&str> {
+    fn cvss_vector(&self) -> Option<&str> {
         self.0.shown.cvss_vector.as_deref()
     }
 
     /// The probability of exploitation in the next 30 days, 0 to 1.
-    async fn epss_score(&self) -> Option<f64> {
+    fn epss_score(&self) -> Option<f64> {
         self.0.shown.epss_score
     }
 
     /// The share of all scored CVEs with the same or a lower probability, 0 to 1.
-    async fn epss_percentile(&self) -> Option<f64> {
+    fn epss_percentile(&self) -> Option<f64> {
         self.0.shown.epss_percentile
     }
 
     /// Whether an exploit is known; null if nobody said.
-    async fn known_exploit(&self) -> Option<bool> {
+    fn known_exploit(&self) -> Option<bool> {
         self.0.shown.known_exploit
     }
 
     /// When CISA's catalogue of known exploited vulnerabilities wants it mended; null if it is not in it.
-    async fn kev_due_at(&self) -> Option<DateTime> {
+    fn kev_due_at(&self) -> Option<DateTime> {
         self.0.shown.kev_due_at.map(DateTime)
     }
 
     /// Whether ransomware is known to use it; null if it is not in that catalogue.
-    async fn ransomware_use(&self) -> Option<bool> {
+    fn ransomware_use(&self) -> Option<bool> {
         self.0.shown.ransomware_use
     }
 
     /// Whether the due date has passed unmet; null without a due date.
-    async fn sla_breached(&self) -> Option<bool> {
+    fn sla_breached(&self) -> Option<bool> {
         self.0.sla_breached
     }
 
     /// The scanner that reported it.
-    async fn scanner_source(&self) -> &str {
+    fn scanner_source(&self) -> &str {
         &self.0.evidence.scanner_source
     }
 
     /// The scanner's own category of the check.
-    async fn scanner_category(&self) -> Option<&str> {
+    fn scanner_category(&self) -> Option<&str> {
         self.0.evidence.scanner_category.as_deref()
     }
 
     /// The scanner's own id of the check: a rule, a plugin, a vulnerability.
-    async fn scanner_reference(&self) -> Option<&str> {
+    fn scanner_reference(&self) -> Option<&str> {
         self.0.evidence.scanner_reference.as_deref()
     }
 
     /// The URL or address that it was found at.
-    async fn endpoint(&self) -> Option<&str> {
+    fn endpoint(&self) -> Option<&str> {
         self.0.evidence.endpoint.as_deref()
     }
 
     /// The port that it was found on.
-    async fn port(&self) -> Option<i32> {
+    fn port(&self) -> Option<i32> {
         self.0.evidence.port.map(i32::from)
     }
 
     /// The component that it is in: a package, a library, an image layer.
-    async fn component_name(&self) -> Option<&str> {
+    fn component_name(&self) -> Option<&str> {
         self.0.evidence.component_name.as_deref()
     }
 
     /// The version of the component.
-    async fn component_version(&self) -> Option<&str> {
+    fn component_version(&self) -> Option<&str> {
         self.0.evidence.component_version.as_deref()
     }
 
     /// The package URL of the component at fault.
-    async fn component_purl(&self) -> Option<&str> {
+    fn component_purl(&self) -> Option<&str> {
         self.0.evidence.component_purl.as_deref()
     }
 
     /// The version that mends it.
-    async fn fixed_version(&self) -> Option<&str> {
+    fn fixed_version(&self) -> Option<&str> {
         self.0.evidence.fixed_version.as_deref()
     }
 
     /// Whether there is something that mends it; null if nobody said.
-    async fn fix_available(&self) -> Option<bool> {
+    fn fix_available(&self) -> Option<bool> {
         self.0.evidence.fix_available
     }
 
     /// The file that it is in.
-    async fn file_path(&self) -> Option<&str> {
+    fn file_path(&self) -> Option<&str> {
         self.0.evidence.file_path.as_deref()
     }
 
     /// The line of the file.
-    async fn line(&self) -> Option<i64> {
+    fn line(&self) -> Option<i64> {
         self.0.evidence.line.map(i64::from)
     }
 
     /// Where to read more: what the scanner gave, or else what feeds say of its CVEs.
-    async fn references(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<String>> {
-        if !self.0.evidence.references.is_empty() || self.0.shown.set(SetField::CveIds).is_empty() {
-            return Ok(self.0.evidence.references.clone());
-        }
-        let said: Option<References> = one(&loaders(ctx)?.references, self.0.id).await?;
-        Ok(said.map(|References(references)| references).unwrap_or_default())
+    async fn references(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Vec<String>>> {
+        let silent = rows.iter().filter(|row| {
+            row.0.evidence.references.is_empty() && !row.0.shown.set(SetField::CveIds).is_empty()
+        });
+        let said = load::<References>(ctx, silent.map(|row| row.0.id)).await?;
+        let references = |row: &&Self| match said.get(&row.0.id) {
+            Some(References(references)) => references.clone(),
+            None => row.0.evidence.references.clone(),
+        };
+        Ok(rows.iter().map(references).collect())
     }
 
     /// The beginning of what the report says of it, as evidence.
-    async fn excerpt(&self) -> Option<&str> {
+    fn excerpt(&self) -> Option<&str> {
         self.0.evidence.excerpt.as_deref()
     }
 
     /// The tags shown.
-    async fn tags(&self) -> &[String] {
+    fn tags(&self) -> &[String] {
         self.0.shown.set(SetField::Tags)
     }
 
     /// Its CVE ids.
-    async fn cve_ids(&self) -> &[String] {
+    fn cve_ids(&self) -> &[String] {
         self.0.shown.set(SetField::CveIds)
     }
 
     /// Its CWE ids.
-    async fn cwe_ids(&self) -> &[String] {
+    fn cwe_ids(&self) -> &[String] {
         self.0.shown.set(SetField::CweIds)
     }
 
     /// What it leads to, as codes of the company's list.
-    async fn effects(&self) -> &[String] {
+    fn effects(&self) -> &[String] {
         self.0.shown.set(SetField::Effects)
     }
 
     /// Why it came to be, as codes of the company's list.
-    async fn root_causes(&self) -> &[String] {
+    fn root_causes(&self) -> &[String] {
         self.0.shown.set(SetField::RootCauses)
     }
 
     /// How it is mended, as codes of the company's list.
-    async fn remediation_techniques(&self) -> &[String] {
+    fn remediation_techniques(&self) -> &[String] {
         self.0.shown.set(SetField::RemediationTechniques)
     }
 
     /// The ATT&CK techniques that it tells of, as codes of the company's list.
-    async fn attack_techniques(&self) -> &[String] {
+    fn attack_techniques(&self) -> &[String] {
         self.0.shown.set(SetField::AttackTechniques)
     }
 
     /// Who it is assigned to.
-    async fn assignees(&self, ctx: &Context<'_>) -> async_graphql::Result<Assignees> {
-        let loaders = loaders(ctx)?;
-        let ids = |field| -> Vec<Uuid> {
-            self.0.shown.set(field).iter().filter_map(|id| id.parse().ok()).collect()
-        };
-        let users = many(&loaders.users, ids(SetField::AssignedUsers));
-        let teams = many(&loaders.teams, ids(SetField::AssignedTeams));
-        let (users, teams) = futures_util::try_join!(users, teams)?;
-        Ok(Assignees { users, teams })
+    fn assignees(&self) -> Assignees {
+        let ids = |field| self.0.shown.set(field).iter().filter_map(|id| id.parse().ok()).collect();
+        Assignees { users: ids(SetField::AssignedUsers), teams: ids(SetField::AssignedTeams) }
     }
 
     /// What it was found on.
-    async fn asset(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<AssetNode>> {
-        Ok(one(&loaders(ctx)?.assets, self.0.asset).await?)
+    async fn asset(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Option<Arc<AssetNode>>>> {
+        one::<Asset, _>(ctx, rows.iter().map(|row| Some(row.0.asset))).await
     }
 
     /// The project that it belongs to; null where that lies outside of the caller's portfolio.
-    async fn project(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<ProjectNode>> {
-        Ok(one(&loaders(ctx)?.projects, self.0.project).await?)
+    async fn project(
+        rows: &[&Self],
+        ctx: &Context<'_>,
+    ) -> async_graphql::Result<Vec<Option<Arc<ProjectNode>>>> {
+        one::<Project, _>(ctx, rows.iter().map(|row| Some(row.0.project))).await
     }
 
     /// Where its values come from: for each field that anything is said of, who says what.
-    async fn layers(&self) -> Vec<FieldLayers> {
+    fn layers(&self) -> Vec<FieldLayers> {
         layers::layers(&self.0)
     }
 
     /// What rules show on it now: one badge for each field or element whose top entry is a rule's.
-    async fn badges(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Badge>> {
-        let shown = badges(&self.0.layers);
-        let ids: BTreeSet<Uuid> = shown.iter().map(|(rule, ..)| *rule).collect();
-        let rules: Vec<Rule> = many(&loaders(ctx)?.rules, ids).await?;
-        let rules: HashMap<Uuid, Rule> = rules.into_iter().map(|rule| (rule.id, rule)).collect();
+    async fn badges(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Vec<Badge>>> {
+        let shown: Vec<_> = rows.iter().map(|row| badges(&row.0.layers)).collect();
+        let rules = nodes::<Rule, RuleNode>(ctx, shown.iter().flatten().map(|(rule, ..)| *rule)).await?;
         let badge = |(rule, field, before, after): (Uuid, &'static str, serde_json::Value, _)| {
-            let rule = rules.get(&rule)?;
-            let message = badge(&rule.name, field, &before, &after);
+            let rule = Arc::clone(rules.get(&rule)?);
+            let message = badge(rule.named(), field, &before, &after);
             let before = (!before.is_null()).then_some(Json(before));
-            Some(Badge { rule: rule.clone().into(), field, before, after: Json(after), message })
+            Some(Badge { rule, field, before, after: Json(after), message })
         };
-        Ok(shown.into_iter().filter_map(badge).collect())
+        Ok(shown.into_iter().map(|shown| shown.into_iter().filter_map(&badge).collect()).collect())
     }
 
     /// The issue that it is of: the same weakness on the same asset, whoever reports it, or what people
     /// linked by hand.
-    async fn issue(&self, ctx: &Context<'_>) -> async_graphql::Result<IssueNode> {
-        let issue: Option<Issue> = one(&loaders(ctx)?.issues, self.0.issue).await?;
-        Ok(IssueNode { issue: issue.unwrap_or_else(|| Issue::alone(&self.0)), by: self.0.issue_by })
+    async fn issue(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<IssueNode>> {
+        let issues = load::<Issue>(ctx, rows.iter().map(|row| row.0.issue)).await?;
+        let issues: HashMap<_, _> = issues.into_iter().map(|(id, issue)| (id, Arc::new(issue))).collect();
+        let issue = |row: &&Self| {
+            let known = issues.get(&row.0.issue).cloned();
+            IssueNode { issue: known.unwrap_or_else(|| Issue::alone(&row.0).into()), by: row.0.issue_by }
+        };
+        Ok(rows.iter().map(issue).collect())
     }
 
     /// What people said to each other about it, the oldest first; at most 100.
-    async fn comments(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<CommentNode>> {
-        let comments: Option<Vec<Comment>> = one(&loaders(ctx)?.comments, self.0.id).await?;
-        Ok(comments.unwrap_or_default().into_iter().map(CommentNode::from).collect())
+    async fn comments(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Vec<CommentNode>>> {
+        let comments = load::<Vec<Comment>>(ctx, rows.iter().map(|row| row.0.id)).await?;
+        let of = |row: &&Self| comments.get(&row.0.id).cloned().unwrap_or_default();
+        Ok(rows.iter().map(|row| of(row).into_iter().map(CommentNode::from).collect()).collect())
     }
 
     /// What was done to it, the newest first. It takes the right to read the audit.
     async fn audit(
-        &self,
+        rows: &[&Self],
         ctx: &Context<'_>,
         #[graphql(desc = "How many rows, from the start or after a cursor; 50 if not said, at most 500.")]
         first: Option<i32>,
         #[graphql(desc = "Only rows after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many rows, from the end or before a cursor; at most 500.")] last: Option<i32>,
         #[graphql(desc = "Only rows before this cursor.")] before: Option<String>,
-    ) -> async_graphql::Result<AuditEntryConnection> {
-        let (domain, actor) = (domain(ctx).clone(), actor(ctx)?.clone());
-        let filter = AuditFilter { record: Some(self.0.id), ..AuditFilter::default() };
-        let page = domain.audit_entries(&actor, &filter, &args(first, after, last, before)).await?;
-        let total = Counter::new(move || {
-            let (domain, actor, filter) = (domain.clone(), actor.clone(), filter.clone());
-            async move { domain.audit_count(&actor, &filter).await }
-        });
-        Ok(AuditEntryConnection::new(page, total))
+    ) -> async_graphql::Result<Vec<AuditEntryConnection>> {
+        let records = rows.iter().map(|row| row.0.id).collect();
+        audit_of(ctx, records, &args(first, after, last, before)).await
     }
 
     /// When a scan saw it first.
-    async fn first_seen_at(&self) -> DateTime {
+    fn first_seen_at(&self) -> DateTime {
         DateTime(self.0.first_seen_at)
     }
 
     /// When a scan saw it last.
-    async fn last_seen_at(&self) -> DateTime {
+    fn last_seen_at(&self) -> DateTime {
         DateTime(self.0.last_seen_at)
     }
 
     /// When it is due.
-    async fn due_at(&self) -> Option<DateTime> {
+    fn due_at(&self) -> Option<DateTime> {
         self.0.due_at.map(DateTime)
     }
 
     /// When it was last fixed, closed or otherwise put to rest, if it still is.
-    async fn closed_at(&self) -> Option<DateTime> {
+    fn closed_at(&self) -> Option<DateTime> {
         self.0.closed_at.map(DateTime)
     }
 
     /// When it came into being here.
-    async fn created_at(&self) -> DateTime {
+    fn created_at(&self) -> DateTime {
         DateTime(self.0.created_at)
     }
 
     /// When it was last changed.
-    async fn updated_at(&self) -> DateTime {
+    fn updated_at(&self) -> DateTime {
         DateTime(self.0.updated_at)
     }
 
     /// Counts its changes: an update names the one that it saw.
-    async fn version(&self) -> i64 {
+    fn version(&self) -> i64 {
         self.0.revision
     }
 
     /// What the caller can do with it now.
-    async fn viewer_can(&self, ctx: &Context<'_>) -> async_graphql::Result<FindingViewerCan> {
+    fn viewer_can(&self, ctx: &Context<'_>) -> async_graphql::Result<FindingViewerCan> {
         let actor = actor(ctx)?;
         let edit = || self.0.may_edit(actor);
         Ok(FindingViewerCan {
@@ -368,20 +373,32 @@ impl FindingNode {
     }
 }
 
-/// Who a finding is assigned to.
-#[derive(SimpleObject)]
 pub struct Assignees {
+    users: Vec<Uuid>,
+    teams: Vec<Uuid>,
+}
+
+/// Who a finding is assigned to.
+#[record]
+#[Object]
+impl Assignees {
     /// The people.
-    users: Vec<UserNode>,
+    async fn users(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Vec<Arc<UserNode>>>> {
+        many::<User, _>(ctx, rows.iter().map(|row| row.users.clone())).await
+    }
+
     /// The teams.
-    teams: Vec<TeamNode>,
+    async fn teams(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Vec<Arc<TeamNode>>>> {
+        many::<Team, _>(ctx, rows.iter().map(|row| row.teams.clone())).await
+    }
 }
 
 /// What a rule shows on a finding, over what lies below it.
+#[record]
 #[derive(SimpleObject)]
 pub struct Badge {
     /// The rule.
-    rule: RuleNode,
+    rule: Arc<RuleNode>,
     /// The key of the field.
     field: &'static str,
     /// What would be shown without it; null for an element that it adds.
@@ -393,6 +410,7 @@ pub struct Badge {
 }
 
 /// What the caller can do with a finding.
+#[record]
 #[derive(SimpleObject)]
 pub struct FindingViewerCan {
     /// Set its status and severity, tag and assign it.
@@ -412,30 +430,31 @@ impl From<Comment> for CommentNode {
 }
 
 /// What someone said about a finding.
+#[record]
 #[Object(name = "Comment")]
 impl CommentNode {
     /// The global id.
-    pub async fn id(&self) -> ID {
+    pub fn id(&self) -> ID {
         Noun::Comment.id(self.0.id)
     }
 
     /// The text, as it was written.
-    async fn body(&self) -> &str {
+    fn body(&self) -> &str {
         &self.0.body
     }
 
     /// Who wrote it; null where the caller cannot see that one.
-    async fn author(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Person>> {
-        person(ctx, self.0.author_id).await
+    async fn author(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Option<Arc<Person>>>> {
+        people(ctx, rows.iter().map(|row| Some(row.0.author_id))).await
     }
 
     /// The name of its author when it was written.
-    async fn author_name(&self) -> &str {
+    fn author_name(&self) -> &str {
         &self.0.author
     }
 
     /// When it was written.
-    async fn created_at(&self) -> DateTime {
+    fn created_at(&self) -> DateTime {
         DateTime(self.0.created_at)
     }
 }

@@ -10,6 +10,7 @@ use domain::intake::import::ImportRequest;
 use domain::intake::mapping::{Mapped, Mapping};
 use domain::job;
 use domain::vocabulary::terms::Term;
+use record::{record, root};
 
 use super::finding::words::Severity;
 use super::id::Noun;
@@ -18,6 +19,7 @@ use super::payload::{Outcome, UserError, mutate, payload};
 use crate::files::upload_path;
 
 /// A format that reports come in.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "domain::intake::format::Format")]
 pub enum ReportFormat {
@@ -214,6 +216,7 @@ impl ImportStartInput {
 }
 
 /// What `importStart` answers.
+#[record]
 #[derive(SimpleObject)]
 pub struct ImportStartPayload {
     /// The import, which waits for its report.
@@ -248,6 +251,7 @@ payload! {
 #[derive(Default)]
 pub struct ImportMutation;
 
+#[root]
 #[Object]
 impl ImportMutation {
     /// Asks for an import. It goes on once its report has been uploaded; `importProgress` watches it.

@@ -6,6 +6,7 @@ use domain::intel::feed::Feed;
 use domain::intel::standing::Standing;
 use domain::job;
 use domain::vocabulary::time::{Span, Timestamp};
+use record::{record, root};
 
 use super::job::IntelLoadJob;
 use super::payload::{Outcome, UserError, mutate};
@@ -14,6 +15,7 @@ use super::{actor, domain};
 use crate::files::upload_path;
 
 /// A source of facts about CVEs.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "domain::intel::feed::Feed")]
 pub enum IntelFeedKey {
@@ -35,75 +37,76 @@ pub struct IntelFeed {
 
 /// How a feed stands: the one for all companies, or one that the company loaded for itself, whose word
 /// takes the place of the former.
+#[record]
 #[Object]
 impl IntelFeed {
     /// The feed.
-    async fn key(&self) -> IntelFeedKey {
+    fn key(&self) -> IntelFeedKey {
         self.standing.feed.into()
     }
 
     /// Its name.
-    async fn label(&self) -> &str {
+    fn label(&self) -> &str {
         self.standing.feed.entry().label
     }
 
     /// What it says of findings.
-    async fn says(&self) -> &str {
+    fn says(&self) -> &str {
         self.standing.feed.entry().says
     }
 
     /// Whether a file of it names all there is, so that what it does not name any more is withdrawn.
-    async fn snapshot(&self) -> bool {
+    fn snapshot(&self) -> bool {
         self.standing.feed.entry().snapshot
     }
 
     /// Whether it was loaded for all companies.
-    async fn global(&self) -> bool {
+    fn global(&self) -> bool {
         self.standing.company == GLOBAL
     }
 
     /// When it was last loaded; null if never.
-    async fn loaded_at(&self) -> Option<DateTime> {
+    fn loaded_at(&self) -> Option<DateTime> {
         self.standing.loaded_at.map(DateTime)
     }
 
     /// The date that the file itself gave.
-    async fn as_of(&self) -> Option<DateTime> {
+    fn as_of(&self) -> Option<DateTime> {
         self.standing.as_of.map(DateTime)
     }
 
     /// Of how many CVEs it says anything.
-    async fn rows(&self) -> i64 {
+    fn rows(&self) -> i64 {
         self.standing.facts
     }
 
     /// How long ago it was loaded or found to be the newest; null if never.
-    async fn age_seconds(&self) -> Option<i64> {
+    fn age_seconds(&self) -> Option<i64> {
         self.standing.age(self.now).map(|age| age.0 / Span::SECOND.0)
     }
 
     /// Whether it is older than it should be.
-    async fn stale(&self) -> bool {
+    fn stale(&self) -> bool {
         self.standing.is_stale(self.now)
     }
 
     /// What to say to those who rely on it; null if there is nothing.
-    async fn warning(&self) -> Option<String> {
+    fn warning(&self) -> Option<String> {
         self.standing.warning(self.now)
     }
 
     /// The file or address that it came from, for those who manage it.
-    async fn source(&self) -> Option<&str> {
+    fn source(&self) -> Option<&str> {
         self.standing.source.as_deref()
     }
 
     /// Why its last load or fetch failed, for those who manage it; null if it did not.
-    async fn last_error(&self) -> Option<&str> {
+    fn last_error(&self) -> Option<&str> {
         self.standing.error.as_deref()
     }
 
     /// When that was.
-    async fn last_error_at(&self) -> Option<DateTime> {
+    fn last_error_at(&self) -> Option<DateTime> {
         self.standing.error_at.map(DateTime)
     }
 }
@@ -111,6 +114,7 @@ impl IntelFeed {
 #[derive(Default)]
 pub struct IntelQuery;
 
+#[root]
 #[Object]
 impl IntelQuery {
     /// How each feed stands: the one for all companies, and behind it what the company loaded for
@@ -133,6 +137,7 @@ pub struct IntelLoadStartInput {
 }
 
 /// What `intelLoadStart` answers.
+#[record]
 #[derive(SimpleObject)]
 pub struct IntelLoadStartPayload {
     /// The load, which waits for its file.
@@ -159,6 +164,7 @@ impl From<Outcome<job::Job>> for IntelLoadStartPayload {
 #[derive(Default)]
 pub struct IntelMutation;
 
+#[root]
 #[Object]
 impl IntelMutation {
     /// Asks for a load of a feed: for the caller's company, or as who manages the platform for all. It

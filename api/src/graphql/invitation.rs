@@ -1,11 +1,15 @@
 //! Invitations, and links to a new password.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
+use domain::inventory::user::User;
 use domain::signin::invitation::NewInvitation;
 use domain::signin::link::Link;
+use record::{record, root};
 
 use super::id::Noun;
-use super::loaders::{loaders, one};
+use super::loaders::one;
 use super::membership::{PortfolioInput, PortfolioNode, grant};
 use super::page::{Counter, args, connection};
 use super::payload::{mutate, payload};
@@ -24,50 +28,54 @@ impl From<Link> for InvitationNode {
 }
 
 /// Somebody who was invited into the company.
+#[record]
 #[Object(name = "Invitation")]
 impl InvitationNode {
     /// The global id.
-    pub async fn id(&self) -> ID {
+    pub fn id(&self) -> ID {
         Noun::Invitation.id(self.0.id)
     }
 
     /// The mail address, in lower case.
-    async fn email(&self) -> &str {
+    fn email(&self) -> &str {
         self.0.email.as_deref().unwrap_or_default()
     }
 
     /// What the member will be allowed to do.
-    async fn role(&self) -> Option<Role> {
+    fn role(&self) -> Option<Role> {
         self.0.grant.as_ref().map(|(role, _)| (*role).into())
     }
 
     /// What the member will cover.
-    async fn portfolio(&self) -> Option<PortfolioNode> {
+    fn portfolio(&self) -> Option<PortfolioNode> {
         self.0.grant.as_ref().map(|(_, portfolio)| PortfolioNode::from(portfolio.clone()))
     }
 
     /// Who made it; null where that is no member any more.
-    async fn invited_by(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<UserNode>> {
-        Ok(one(&loaders(ctx)?.users, self.0.created_by).await?)
+    async fn invited_by(
+        rows: &[&Self],
+        ctx: &Context<'_>,
+    ) -> async_graphql::Result<Vec<Option<Arc<UserNode>>>> {
+        one::<User, _>(ctx, rows.iter().map(|row| Some(row.0.created_by))).await
     }
 
     /// Until when its link is good.
-    async fn expires_at(&self) -> DateTime {
+    fn expires_at(&self) -> DateTime {
         DateTime(self.0.expires_at)
     }
 
     /// When it was accepted; null while it was not.
-    async fn accepted_at(&self) -> Option<DateTime> {
+    fn accepted_at(&self) -> Option<DateTime> {
         self.0.used_at.map(DateTime)
     }
 
     /// When it was taken back; null while it was not.
-    async fn revoked_at(&self) -> Option<DateTime> {
+    fn revoked_at(&self) -> Option<DateTime> {
         self.0.revoked_at.map(DateTime)
     }
 
     /// When it was made.
-    async fn created_at(&self) -> DateTime {
+    fn created_at(&self) -> DateTime {
         DateTime(self.0.created_at)
     }
 }
@@ -83,6 +91,7 @@ connection!(
 #[derive(Default)]
 pub struct InvitationQuery;
 
+#[root]
 #[Object]
 impl InvitationQuery {
     /// The invitations into the caller's company, newest first. For who manages its members.
@@ -129,6 +138,7 @@ pub struct InvitationCreateInput {
 }
 
 /// An invitation that was just made.
+#[record]
 #[derive(SimpleObject)]
 pub struct IssuedInvitation {
     /// The invitation.
@@ -139,6 +149,7 @@ pub struct IssuedInvitation {
 }
 
 /// A link to a new password that was just made.
+#[record]
 #[derive(SimpleObject)]
 pub struct IssuedPasswordLink {
     /// Whose password it sets.
@@ -169,6 +180,7 @@ payload! {
 #[derive(Default)]
 pub struct InvitationMutation;
 
+#[root]
 #[Object]
 impl InvitationMutation {
     /// Invites somebody into the caller's company. The answer has the link to hand over; an open

@@ -1,28 +1,35 @@
 //! Long work, and watching it.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Enum, ID, InputObject, Interface, Object, SimpleObject, Subscription};
 use domain::access::ActorKind;
 use domain::error::Error;
 use domain::feed;
+use domain::inventory::project::Project;
+use domain::inventory::scan::Scan;
 use domain::job::{self, JobFilter};
 use futures_util::{Stream, TryStreamExt};
+use record::{record, root};
 
 use super::cursor;
 use super::id::Noun;
 use super::intel::IntelFeedKey;
-use super::loaders::{loaders, one};
+use super::loaders::one;
 use super::page::{Counter, args, connection};
 use super::payload::{mutate, payload};
-use super::person::{Person, person};
+use super::person::{Person, people};
 use super::project::ProjectNode;
 use super::scalars::{DateTime, Json};
 use super::scan::ScanNode;
+use super::walk::Walked;
 use super::words::Allowed;
 use super::{actor, domain, found};
 use crate::files::{export_path, upload_path};
 use crate::server::fanout::Place;
 
 /// What a job does.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "domain::job::JobKind")]
 pub enum JobKind {
@@ -39,6 +46,7 @@ pub enum JobKind {
 }
 
 /// Where a job stands.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "domain::job::JobState")]
 pub enum JobState {
@@ -57,6 +65,7 @@ pub enum JobState {
 }
 
 /// One count of a job.
+#[record]
 #[derive(SimpleObject)]
 pub struct JobCount {
     /// What is counted: `created`, `changed`, `unchanged`, `refused` and the like.
@@ -66,6 +75,7 @@ pub struct JobCount {
 }
 
 /// Why a job failed.
+#[record]
 #[derive(SimpleObject)]
 pub struct JobError {
     /// What kind of failure it is; stable over releases.
@@ -108,80 +118,80 @@ macro_rules! job_type {
         }
 
         #[doc = $doc]
+        #[record]
         #[Object]
         impl $name {
             /// The global id.
-            pub async fn id(&self) -> ID {
+            pub fn id(&self) -> ID {
                 Noun::Job.id(self.0.id)
             }
 
             /// What it does.
-            pub async fn kind(&self) -> JobKind {
+            pub fn kind(&self) -> JobKind {
                 self.0.kind.into()
             }
 
             /// Where it stands.
-            pub async fn state(&self) -> JobState {
+            pub fn state(&self) -> JobState {
                 self.0.state.into()
             }
 
             /// How much it has to do; null while that is not known.
-            pub async fn total(&self) -> Option<i64> {
+            pub fn total(&self) -> Option<i64> {
                 self.0.total
             }
 
             /// How much of it is done.
-            pub async fn done(&self) -> i64 {
+            pub fn done(&self) -> i64 {
                 self.0.done
             }
 
             /// How much it does in a second; null before it has done anything.
-            pub async fn rate(&self) -> Option<f64> {
+            pub fn rate(&self) -> Option<f64> {
                 self.0.rate()
             }
 
             /// When it will have ended if it goes on as it does.
-            pub async fn eta(&self) -> Option<DateTime> {
+            pub fn eta(&self) -> Option<DateTime> {
                 self.0.eta().map(DateTime)
             }
 
             /// What came of it so far, by name.
-            pub async fn counts(&self) -> Vec<JobCount> {
+            pub fn counts(&self) -> Vec<JobCount> {
                 counts(&self.0.counts)
             }
 
             /// Whether the caller can ask for its end now.
-            pub async fn cancellable(&self, ctx: &Context<'_>) -> async_graphql::Result<Allowed> {
+            pub fn cancellable(&self, ctx: &Context<'_>) -> async_graphql::Result<Allowed> {
                 Ok(self.0.may_cancel(actor(ctx)?).into())
             }
 
             /// Who started it; null for the server itself, and for those who are gone.
-            pub async fn started_by(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Person>> {
-                match self.0.principal.speaker.kind {
-                    ActorKind::System => Ok(None),
-                    ActorKind::User | ActorKind::ServiceAccount => {
-                        person(ctx, self.0.principal.speaker.id).await
-                    }
-                }
+            pub async fn started_by(
+                rows: &[&Self],
+                ctx: &Context<'_>,
+            ) -> async_graphql::Result<Vec<Option<Arc<Person>>>> {
+                let speakers = rows.iter().map(|row| &row.0.principal.speaker);
+                people(ctx, speakers.map(|who| (who.kind != ActorKind::System).then_some(who.id))).await
             }
 
             /// When it was asked for.
-            pub async fn created_at(&self) -> DateTime {
+            pub fn created_at(&self) -> DateTime {
                 DateTime(self.0.created_at)
             }
 
             /// When a worker took it up.
-            pub async fn started_at(&self) -> Option<DateTime> {
+            pub fn started_at(&self) -> Option<DateTime> {
                 self.0.started_at.map(DateTime)
             }
 
             /// When it ended.
-            pub async fn finished_at(&self) -> Option<DateTime> {
+            pub fn finished_at(&self) -> Option<DateTime> {
                 self.0.finished_at.map(DateTime)
             }
 
             /// Why it failed; null if it did not.
-            pub async fn error(&self) -> Option<JobError> {
+            pub fn error(&self) -> Option<JobError> {
                 self.0.error.as_ref().map(job_error)
             }
 
@@ -194,24 +204,21 @@ job_type! {
     "A report on its way in."
     ImportJob {
         /// The scan that it makes.
-        async fn scan(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<ScanNode>> {
-            match self.0.scan() {
-                Some(scan) => Ok(one(&loaders(ctx)?.scans, scan).await?),
-                None => Ok(None),
-            }
+        async fn scan(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Option<Arc<ScanNode>>>> {
+            one::<Scan, _>(ctx, rows.iter().map(|row| row.0.scan())).await
         }
 
         /// The project that its findings belong to.
-        async fn project(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<ProjectNode>> {
-            match self.0.project {
-                Some(project) => Ok(one(&loaders(ctx)?.projects, project).await?),
-                None => Ok(None),
-            }
+        async fn project(
+            rows: &[&Self],
+            ctx: &Context<'_>,
+        ) -> async_graphql::Result<Vec<Option<Arc<ProjectNode>>>> {
+            one::<Project, _>(ctx, rows.iter().map(|row| row.0.project)).await
         }
 
         /// The path on this server that takes the report by `PUT`, with a bearer token; null once it
         /// has been taken.
-        async fn upload_url(&self) -> Option<String> {
+        fn upload_url(&self) -> Option<String> {
             (self.0.state == job::JobState::Waiting).then(|| upload_path(self.0.id))
         }
     }
@@ -226,7 +233,7 @@ job_type! {
     "One change of many findings."
     BulkChangeJob {
         /// The change, as it was asked for.
-        async fn edit(&self) -> Option<Json> {
+        fn edit(&self) -> Option<Json> {
             self.0.params.get("edit").cloned().map(Json)
         }
     }
@@ -236,12 +243,12 @@ job_type! {
     "Findings on their way out."
     ExportJob {
         /// The path of the file on this server; null once it has been fetched.
-        async fn url(&self) -> Option<String> {
+        fn url(&self) -> Option<String> {
             (self.0.state == job::JobState::Waiting).then(|| export_path(self.0.id))
         }
 
         /// Until when the file can be fetched.
-        async fn expires_at(&self) -> DateTime {
+        fn expires_at(&self) -> DateTime {
             DateTime(domain::finding::export::expires_at(&self.0))
         }
     }
@@ -251,19 +258,20 @@ job_type! {
     "A load of what a feed says of CVEs, and of the findings that hear of it."
     IntelLoadJob {
         /// The feed.
-        async fn feed(&self) -> Option<IntelFeedKey> {
+        fn feed(&self) -> Option<IntelFeedKey> {
             self.0.feed().map(Into::into)
         }
 
         /// The path on this server that takes the file by `PUT`, with a bearer token; null once it has
         /// been taken.
-        async fn upload_url(&self) -> Option<String> {
+        fn upload_url(&self) -> Option<String> {
             (self.0.state == job::JobState::Waiting).then(|| upload_path(self.0.id))
         }
     }
 }
 
 /// A piece of long work.
+#[record]
 #[derive(Interface)]
 #[expect(clippy::duplicated_attributes, reason = "several of the fields are of one type")]
 #[graphql(
@@ -276,7 +284,7 @@ job_type! {
     field(name = "eta", ty = "Option<DateTime>", desc = "When it will have ended if it goes on as it does."),
     field(name = "counts", ty = "Vec<JobCount>", desc = "What came of it so far, by name."),
     field(name = "cancellable", ty = "Allowed", desc = "Whether the caller can ask for its end now."),
-    field(name = "started_by", ty = "Option<Person>", desc = "Who started it."),
+    field(name = "started_by", ty = "Option<std::sync::Arc<Person>>", desc = "Who started it."),
     field(name = "created_at", ty = "DateTime", desc = "When it was asked for."),
     field(name = "started_at", ty = "Option<DateTime>", desc = "When a worker took it up."),
     field(name = "finished_at", ty = "Option<DateTime>", desc = "When it ended."),
@@ -328,6 +336,7 @@ impl JobFilterInput {
 #[derive(Default)]
 pub struct JobQuery;
 
+#[root]
 #[Object]
 impl JobQuery {
     /// A job inside of the caller's portfolio, or one that the caller started.
@@ -373,6 +382,7 @@ payload! {
 #[derive(Default)]
 pub struct JobMutation;
 
+#[root]
 #[Object]
 impl JobMutation {
     /// Asks a job to end: one's own, or any as who manages the company's settings. What it did stays.
@@ -394,6 +404,7 @@ impl JobMutation {
 }
 
 /// A step of a job.
+#[record]
 #[derive(SimpleObject)]
 pub struct JobProgress {
     /// The place of this step, for `after`.
@@ -441,7 +452,7 @@ async fn steps(
     id: &ID,
     after: Option<String>,
     kind: Option<job::JobKind>,
-) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<JobProgress>> + use<>> {
+) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Walked<JobProgress>>> + use<>> {
     let (domain, actor) = (domain(ctx), actor(ctx)?);
     let id = Noun::Job.read_at(id, "id")?;
     if let Some(kind) = kind
@@ -458,7 +469,7 @@ async fn steps(
     }
     let steps = steps.map_ok(move |step| {
         place.note(step.progress.seq);
-        JobProgress::from(step)
+        Walked(JobProgress::from(step))
     });
     Ok(steps.map_err(|error: Error| error.into()))
 }
@@ -477,7 +488,7 @@ impl JobSubscription {
         ctx: &Context<'_>,
         #[graphql(desc = "The job's global id.")] id: ID,
         #[graphql(desc = "The cursor of the last item received.")] after: Option<String>,
-    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<JobProgress>>> {
+    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Walked<JobProgress>>>> {
         steps(ctx, &id, after, None).await
     }
 
@@ -487,7 +498,7 @@ impl JobSubscription {
         ctx: &Context<'_>,
         #[graphql(desc = "The import's global id.")] id: ID,
         #[graphql(desc = "The cursor of the last item received.")] after: Option<String>,
-    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<JobProgress>>> {
+    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Walked<JobProgress>>>> {
         steps(ctx, &id, after, Some(job::JobKind::Import)).await
     }
 }

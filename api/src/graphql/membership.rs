@@ -1,12 +1,18 @@
 //! Memberships and portfolios.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object};
 use domain::access::Portfolio;
 use domain::error::Result;
 use domain::inventory::membership::{Membership, MembershipChange};
+use domain::inventory::project::Project;
+use domain::inventory::team::Team;
+use domain::inventory::user::User;
+use record::{record, root};
 
 use super::id::Noun;
-use super::loaders::{loaders, many, one};
+use super::loaders::{many, one};
 use super::payload::{Gone, mutate, payload};
 use super::project::ProjectNode;
 use super::scalars::DateTime;
@@ -24,29 +30,33 @@ impl From<Portfolio> for PortfolioNode {
 
 /// What a member or a service account covers: the whole company, or the findings of some projects
 /// and the assets of some owner teams with their findings.
+#[record]
 #[Object(name = "Portfolio")]
 impl PortfolioNode {
     /// It is the whole company.
-    async fn whole(&self) -> bool {
+    fn whole(&self) -> bool {
         self.0 == Portfolio::Whole
     }
 
     /// The projects of a narrow portfolio that the caller may see.
-    async fn projects(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<ProjectNode>> {
-        match &self.0 {
-            Portfolio::Whole => Ok(Vec::new()),
-            Portfolio::Only { projects, .. } => {
-                Ok(many(&loaders(ctx)?.projects, projects.iter().copied()).await?)
-            }
-        }
+    async fn projects(
+        rows: &[&Self],
+        ctx: &Context<'_>,
+    ) -> async_graphql::Result<Vec<Vec<Arc<ProjectNode>>>> {
+        let ids = rows.iter().map(|row| match &row.0 {
+            Portfolio::Whole => Vec::new(),
+            Portfolio::Only { projects, .. } => projects.clone(),
+        });
+        many::<Project, _>(ctx, ids).await
     }
 
     /// The owner teams of a narrow portfolio.
-    async fn teams(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<TeamNode>> {
-        match &self.0 {
-            Portfolio::Whole => Ok(Vec::new()),
-            Portfolio::Only { teams, .. } => Ok(many(&loaders(ctx)?.teams, teams.iter().copied()).await?),
-        }
+    async fn teams(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Vec<Arc<TeamNode>>>> {
+        let ids = rows.iter().map(|row| match &row.0 {
+            Portfolio::Whole => Vec::new(),
+            Portfolio::Only { teams, .. } => teams.clone(),
+        });
+        many::<Team, _>(ctx, ids).await
     }
 }
 
@@ -92,40 +102,41 @@ impl From<Membership> for MembershipNode {
 }
 
 /// What a user is in a company.
+#[record]
 #[Object(name = "Membership")]
 impl MembershipNode {
     /// The global id.
-    pub async fn id(&self) -> ID {
+    pub fn id(&self) -> ID {
         Noun::Membership.id(self.0.id)
     }
 
     /// Who is the member; null where the caller acts for another company.
-    async fn user(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<UserNode>> {
-        Ok(one(&loaders(ctx)?.users, self.0.user).await?)
+    async fn user(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Option<Arc<UserNode>>>> {
+        one::<User, _>(ctx, rows.iter().map(|row| Some(row.0.user))).await
     }
 
     /// What the member may do.
-    async fn role(&self) -> Role {
+    fn role(&self) -> Role {
         self.0.role.into()
     }
 
     /// What the member covers.
-    async fn portfolio(&self) -> PortfolioNode {
+    fn portfolio(&self) -> PortfolioNode {
         PortfolioNode(self.0.portfolio.clone())
     }
 
     /// When the user became a member.
-    async fn created_at(&self) -> DateTime {
+    fn created_at(&self) -> DateTime {
         DateTime(self.0.created_at)
     }
 
     /// When the membership was last changed.
-    async fn updated_at(&self) -> DateTime {
+    fn updated_at(&self) -> DateTime {
         DateTime(self.0.updated_at)
     }
 
     /// Counts its changes: an update names the one that it saw.
-    async fn version(&self) -> i64 {
+    fn version(&self) -> i64 {
         self.0.version
     }
 }
@@ -173,6 +184,7 @@ payload! {
 #[derive(Default)]
 pub struct MembershipMutation;
 
+#[root]
 #[Object]
 impl MembershipMutation {
     /// Makes an existing user a member of a company. For platform admins; a company's admin invites

@@ -1,6 +1,7 @@
 //! Any record by its global id.
 
 use async_graphql::{Context, ID, Interface, Object};
+use record::{record, root};
 
 use super::asset::AssetNode;
 use super::audit::AuditEntryNode;
@@ -23,6 +24,7 @@ use super::view::ViewNode;
 use super::{actor, domain, found};
 
 /// A record with a global id.
+#[record]
 #[derive(Interface)]
 #[graphql(field(name = "id", ty = "ID", desc = "The global id, for `node` and as an argument."))]
 pub enum Node {
@@ -65,6 +67,7 @@ impl From<Job> for Node {
 #[derive(Default)]
 pub struct NodeQuery;
 
+#[root]
 #[Object]
 impl NodeQuery {
     /// The record of a global id; null where there is none that the caller may see.

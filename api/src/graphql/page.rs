@@ -4,8 +4,10 @@ use async_graphql::{Enum, SimpleObject};
 use domain::error::Result;
 use domain::page::{Page, PageArgs};
 use futures_util::future::BoxFuture;
+use record::record;
 
 /// Where a page stands in its list.
+#[record]
 #[derive(SimpleObject)]
 pub struct PageInfo {
     /// There are rows after this page.
@@ -19,6 +21,7 @@ pub struct PageInfo {
 }
 
 /// Which way a list is sorted. Rows without a value come last either way.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 pub enum OrderDirection {
     /// Smallest, earliest or first in the alphabet first.
@@ -73,6 +76,7 @@ pub fn info<T>(page: &Page<T>) -> PageInfo {
 macro_rules! connection {
     ($connection:ident, $edge:ident, $node:ty, $doc:literal, $edge_doc:literal) => {
         #[doc = $edge_doc]
+        #[record::record]
         #[derive(async_graphql::SimpleObject)]
         pub struct $edge {
             /// Where the row stands: the next page is asked for `after` it.
@@ -101,20 +105,21 @@ macro_rules! connection {
         }
 
         #[doc = $doc]
+        #[record::record]
         #[async_graphql::Object]
         impl $connection {
             /// The rows with their cursors.
-            async fn edges(&self) -> &[$edge] {
+            fn edges(&self) -> &[$edge] {
                 &self.edges
             }
 
             /// The rows alone.
-            async fn nodes(&self) -> Vec<&$node> {
+            fn nodes(&self) -> Vec<&$node> {
                 self.edges.iter().map(|edge| &edge.node).collect()
             }
 
             /// Where the page stands in its list.
-            async fn page_info(&self) -> &$crate::graphql::page::PageInfo {
+            fn page_info(&self) -> &$crate::graphql::page::PageInfo {
                 &self.info
             }
 

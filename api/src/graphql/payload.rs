@@ -12,6 +12,7 @@ use async_graphql::{Value, parser::types::Field};
 use domain::Domain;
 use domain::access::{Actor, Idempotency};
 use domain::error::{Class, Code, Error, Result};
+use record::record;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -21,6 +22,7 @@ use super::scalars::Json;
 use super::{actor, domain};
 
 /// Why a mutation was refused, and what of its input is at fault.
+#[record]
 #[derive(SimpleObject)]
 pub struct UserError {
     /// What kind of refusal it is; stable over releases.
@@ -35,6 +37,13 @@ pub struct UserError {
 
 /// The codes of the domain that are refusals.
 pub struct UserErrorCode(Code);
+
+impl UserErrorCode {
+    /// Its word in the schema.
+    pub fn word(&self) -> &'static str {
+        self.0.word()
+    }
+}
 
 impl OutputType for UserErrorCode {
     fn type_name() -> Cow<'static, str> {
@@ -102,6 +111,7 @@ impl From<Gone> for ID {
 macro_rules! payload {
     ($(#[doc = $doc:literal] $name:ident { #[doc = $field_doc:literal] $field:ident: $ty:ty })+) => {$(
         #[doc = $doc]
+        #[record::record]
         #[derive(async_graphql::SimpleObject)]
         pub struct $name {
             #[doc = $field_doc]

@@ -3,6 +3,7 @@
 use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use domain::inventory::project::{self, NewProject, Project, ProjectChange};
 use domain::page::OrderBy;
+use record::{record, root};
 
 use super::id::Noun;
 use super::page::{Counter, OrderDirection, args, connection};
@@ -20,45 +21,46 @@ impl From<Project> for ProjectNode {
 }
 
 /// A scope of work that findings belong to.
+#[record]
 #[Object(name = "Project")]
 impl ProjectNode {
     /// The global id.
-    pub async fn id(&self) -> ID {
+    pub fn id(&self) -> ID {
         Noun::Project.id(self.0.id)
     }
 
     /// The name; unique in its company.
-    async fn name(&self) -> &str {
+    fn name(&self) -> &str {
         &self.0.name
     }
 
     /// What it is about.
-    async fn description(&self) -> Option<&str> {
+    fn description(&self) -> Option<&str> {
         self.0.description.as_deref()
     }
 
     /// Since when it is archived; null while it is not.
-    async fn archived_at(&self) -> Option<DateTime> {
+    fn archived_at(&self) -> Option<DateTime> {
         self.0.archived_at.map(DateTime)
     }
 
     /// When it was made.
-    async fn created_at(&self) -> DateTime {
+    fn created_at(&self) -> DateTime {
         DateTime(self.0.created_at)
     }
 
     /// When it was last changed.
-    async fn updated_at(&self) -> DateTime {
+    fn updated_at(&self) -> DateTime {
         DateTime(self.0.updated_at)
     }
 
     /// Counts its changes: an update names the one that it saw.
-    async fn version(&self) -> i64 {
+    fn version(&self) -> i64 {
         self.0.version
     }
 
     /// What the caller can do with it.
-    async fn viewer_can(&self, ctx: &Context<'_>) -> async_graphql::Result<ProjectViewerCan> {
+    fn viewer_can(&self, ctx: &Context<'_>) -> async_graphql::Result<ProjectViewerCan> {
         let actor = actor(ctx)?;
         Ok(ProjectViewerCan {
             edit: self.0.may_edit(actor).into(),
@@ -68,6 +70,7 @@ impl ProjectNode {
 }
 
 /// What the caller can do with a project.
+#[record]
 #[derive(SimpleObject)]
 pub struct ProjectViewerCan {
     /// To change it.
@@ -89,6 +92,7 @@ pub struct ProjectFilter {
 }
 
 /// What projects are sorted by.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "domain::inventory::project::ProjectOrder")]
 pub enum ProjectOrderField {
@@ -113,6 +117,7 @@ pub struct ProjectOrder {
 #[derive(Default)]
 pub struct ProjectQuery;
 
+#[root]
 #[Object]
 impl ProjectQuery {
     /// A project inside of the caller's portfolio.
@@ -198,6 +203,7 @@ payload! {
 #[derive(Default)]
 pub struct ProjectMutation;
 
+#[root]
 #[Object]
 impl ProjectMutation {
     /// Makes a project. It takes the whole company: a narrow portfolio would not cover it.

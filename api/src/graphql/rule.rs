@@ -1,5 +1,7 @@
 //! Rules.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use domain::rule::{Rule, RuleFilter};
 use domain::vocabulary::criteria;
@@ -8,11 +10,12 @@ use domain::vocabulary::field::finding::FINDING;
 use super::criteria::Criteria;
 use super::id::Noun;
 use super::page::{Counter, args, connection};
-use super::person::{Person, person};
+use super::person::{Person, people};
 use super::scalars::DateTime;
 use super::words::Allowed;
 use super::{actor, domain, found};
 use action::RuleAction;
+use record::{record, root};
 
 pub mod action;
 pub mod mutation;
@@ -20,6 +23,7 @@ pub mod preview;
 pub mod trial;
 
 /// Whether a rule is evaluated, and whether what it says is shown.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "domain::rule::pass::Mode")]
 pub enum RuleMode {
@@ -32,6 +36,7 @@ pub enum RuleMode {
 }
 
 /// What becomes of what a rule said when it expires.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "domain::rule::OnExpiry")]
 pub enum OnExpiry {
@@ -43,6 +48,13 @@ pub enum OnExpiry {
 
 pub struct RuleNode(Rule);
 
+impl RuleNode {
+    /// Its name, for what is said of it.
+    pub fn named(&self) -> &str {
+        &self.0.name
+    }
+}
+
 impl From<Rule> for RuleNode {
     fn from(rule: Rule) -> Self {
         Self(rule)
@@ -50,105 +62,106 @@ impl From<Rule> for RuleNode {
 }
 
 /// A policy that holds for findings from the moment they arrive.
+#[record]
 #[Object(name = "Rule")]
 impl RuleNode {
     /// The global id.
-    pub async fn id(&self) -> ID {
+    pub fn id(&self) -> ID {
         Noun::Rule.id(self.0.id)
     }
 
     /// The name, which is on its badges.
-    async fn name(&self) -> &str {
+    fn name(&self) -> &str {
         &self.0.name
     }
 
     /// What it is for.
-    async fn description(&self) -> Option<&str> {
+    fn description(&self) -> Option<&str> {
         self.0.description.as_deref()
     }
 
     /// Which findings it holds for.
-    async fn criteria(&self) -> Criteria {
+    fn criteria(&self) -> Criteria {
         Criteria(self.0.criteria.clone())
     }
 
     /// The criteria in English; null where a later release no longer reads them.
-    async fn sentence(&self) -> Option<String> {
+    fn sentence(&self) -> Option<String> {
         criteria::Criteria::parse(&FINDING, &self.0.criteria).ok().map(|tree| tree.sentence())
     }
 
     /// What it does.
-    async fn action(&self) -> RuleAction {
+    fn action(&self) -> RuleAction {
         self.0.action.clone().into()
     }
 
     /// Whether it is evaluated, and whether what it says is shown.
-    async fn mode(&self) -> RuleMode {
+    fn mode(&self) -> RuleMode {
         self.0.mode.into()
     }
 
     /// Its place in the walk: rules are walked in ascending order, the older first among equals.
-    async fn order(&self) -> i32 {
+    fn order(&self) -> i32 {
         self.0.order
     }
 
     /// When it stops; null for never.
-    async fn expires_at(&self) -> Option<DateTime> {
+    fn expires_at(&self) -> Option<DateTime> {
         self.0.expires_at.map(DateTime)
     }
 
     /// What becomes of what it said when it stops.
-    async fn on_expiry(&self) -> OnExpiry {
+    fn on_expiry(&self) -> OnExpiry {
         self.0.on_expiry.into()
     }
 
     /// It does nothing until it has been approved.
-    async fn requires_approval(&self) -> bool {
+    fn requires_approval(&self) -> bool {
         self.0.requires_approval
     }
 
     /// It holds for all companies.
-    async fn global(&self) -> bool {
+    fn global(&self) -> bool {
         self.0.is_global()
     }
 
     /// Why it does nothing now; null while it holds.
-    async fn idle(&self, ctx: &Context<'_>) -> Option<&'static str> {
+    fn idle(&self, ctx: &Context<'_>) -> Option<&'static str> {
         self.0.idle(domain(ctx).clock().now())
     }
 
     /// SHA-256, in hexadecimal, of what it does and where: what an approval binds to.
-    async fn content_hash(&self) -> &str {
+    fn content_hash(&self) -> &str {
         &self.0.content_hash
     }
 
     /// Who wrote it first; null where the caller cannot see that one.
-    async fn author(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Person>> {
-        person(ctx, self.0.author).await
+    async fn author(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Option<Arc<Person>>>> {
+        people(ctx, rows.iter().map(|row| Some(row.0.author))).await
     }
 
     /// Since when it is archived; null while it is not.
-    async fn archived_at(&self) -> Option<DateTime> {
+    fn archived_at(&self) -> Option<DateTime> {
         self.0.archived_at.map(DateTime)
     }
 
     /// When it was made.
-    async fn created_at(&self) -> DateTime {
+    fn created_at(&self) -> DateTime {
         DateTime(self.0.created_at)
     }
 
     /// When it was last changed.
-    async fn updated_at(&self) -> DateTime {
+    fn updated_at(&self) -> DateTime {
         DateTime(self.0.updated_at)
     }
 
     /// Counts its changes: an update names the one that it saw.
-    async fn version(&self) -> i64 {
+    fn version(&self) -> i64 {
         self.0.version
     }
 
     /// What the caller can do with it now.
-    async fn viewer_can(&self, ctx: &Context<'_>) -> async_graphql::Result<RuleViewerCan> {
+    fn viewer_can(&self, ctx: &Context<'_>) -> async_graphql::Result<RuleViewerCan> {
         let actor = actor(ctx)?;
         Ok(RuleViewerCan {
             edit: self.0.may_edit(actor).into(),
@@ -159,6 +172,7 @@ impl RuleNode {
 }
 
 /// What the caller can do with a rule.
+#[record]
 #[derive(SimpleObject)]
 pub struct RuleViewerCan {
     /// To change it.
@@ -196,6 +210,7 @@ impl RuleFilterInput {
 #[derive(Default)]
 pub struct RuleQuery;
 
+#[root]
 #[Object]
 impl RuleQuery {
     /// A rule of the company, or a global one.

@@ -4,6 +4,7 @@ use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use domain::intake::mapping::{Mapped, Mapping};
 use domain::intake::saved::{NewSavedMapping, SavedMapping, SavedMappingChange};
 use domain::vocabulary::terms::Term;
+use record::{record, root};
 
 use super::finding::words::Severity;
 use super::id::Noun;
@@ -22,45 +23,47 @@ impl From<SavedMapping> for SavedMappingNode {
 }
 
 /// A saved mapping: what the columns of a table, or the members of JSON objects, mean.
+#[record]
 #[Object(name = "SavedMapping")]
 impl SavedMappingNode {
     /// The global id.
-    pub async fn id(&self) -> ID {
+    pub fn id(&self) -> ID {
         Noun::SavedMapping.id(self.0.id)
     }
 
     /// The name; unique in its company.
-    async fn name(&self) -> &str {
+    fn name(&self) -> &str {
         &self.0.name
     }
 
     /// The format that it is of.
-    async fn format(&self) -> ReportFormat {
+    fn format(&self) -> ReportFormat {
         self.0.format.into()
     }
 
     /// What it says.
-    async fn mapping(&self) -> ImportMapping {
+    fn mapping(&self) -> ImportMapping {
         ImportMapping::of(&self.0.mapping)
     }
 
     /// When it was made.
-    async fn created_at(&self) -> DateTime {
+    fn created_at(&self) -> DateTime {
         DateTime(self.0.created_at)
     }
 
     /// When it was last changed.
-    async fn updated_at(&self) -> DateTime {
+    fn updated_at(&self) -> DateTime {
         DateTime(self.0.updated_at)
     }
 
     /// Counts its changes: an update names the one that it saw.
-    async fn version(&self) -> i64 {
+    fn version(&self) -> i64 {
         self.0.version
     }
 }
 
 /// Where a field is read from.
+#[record]
 #[derive(SimpleObject)]
 pub struct MappedColumn {
     /// The key of the field.
@@ -70,6 +73,7 @@ pub struct MappedColumn {
 }
 
 /// The value of a field that no column has.
+#[record]
 #[derive(SimpleObject)]
 pub struct MappedConstant {
     /// The key of the field.
@@ -79,6 +83,7 @@ pub struct MappedConstant {
 }
 
 /// What a word of the report means.
+#[record]
 #[derive(SimpleObject)]
 pub struct MappedSeverity {
     /// The report's word.
@@ -88,6 +93,7 @@ pub struct MappedSeverity {
 }
 
 /// What the columns of a table, or the members of JSON objects, mean.
+#[record]
 #[derive(SimpleObject)]
 pub struct ImportMapping {
     /// Which column each field is read from.
@@ -146,6 +152,7 @@ connection!(
 #[derive(Default)]
 pub struct SavedMappingQuery;
 
+#[root]
 #[Object]
 impl SavedMappingQuery {
     /// A mapping of the company, or one that is for all.
@@ -219,6 +226,7 @@ payload! {
 #[derive(Default)]
 pub struct SavedMappingMutation;
 
+#[root]
 #[Object]
 impl SavedMappingMutation {
     /// Saves a mapping.

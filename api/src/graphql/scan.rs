@@ -1,14 +1,18 @@
 //! Scans.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use domain::error::Error;
 use domain::intel::vex::query::Newest;
+use domain::inventory::project::Project;
 use domain::inventory::scan::{NewScan, Scan, ScanFilter};
 use domain::vocabulary::terms::Severity;
+use record::{record, root};
 
 use super::id::Noun;
 use super::job::Job;
-use super::loaders::{loaders, one};
+use super::loaders::one;
 use super::page::{Counter, args, connection};
 use super::payload::{mutate, payload};
 use super::project::ProjectNode;
@@ -17,6 +21,7 @@ use super::words::Allowed;
 use super::{actor, domain, found};
 
 /// Where a scan stands.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "domain::inventory::scan::ScanStatus")]
 pub enum ScanStatus {
@@ -31,6 +36,7 @@ pub enum ScanStatus {
 }
 
 /// Findings by severity, as the scanner gave them.
+#[record]
 #[derive(SimpleObject)]
 pub struct SeverityTotals {
     /// Of severity urgent.
@@ -64,45 +70,46 @@ impl From<Scan> for ScanNode {
 }
 
 /// One run of a scanner, or one import of its report.
+#[record]
 #[Object(name = "Scan")]
 impl ScanNode {
     /// The global id.
-    pub async fn id(&self) -> ID {
+    pub fn id(&self) -> ID {
         Noun::Scan.id(self.0.id)
     }
 
     /// The name; of an import, usually its file's.
-    async fn name(&self) -> &str {
+    fn name(&self) -> &str {
         &self.0.name
     }
 
     /// The scanner, once it is known.
-    async fn scanner(&self) -> Option<&str> {
+    fn scanner(&self) -> Option<&str> {
         self.0.scanner.as_deref()
     }
 
     /// The format of the report, once it is known: the key of one of `reportFormats`.
-    async fn format(&self) -> Option<&str> {
+    fn format(&self) -> Option<&str> {
         self.0.format.as_deref()
     }
 
     /// Where it stands.
-    async fn status(&self) -> ScanStatus {
+    fn status(&self) -> ScanStatus {
         self.0.status.into()
     }
 
     /// Whether what the report does not name of its series is gone.
-    async fn complete(&self) -> bool {
+    fn complete(&self) -> bool {
         self.0.complete
     }
 
     /// When the scanner looked: as the report says, or else when it was uploaded.
-    async fn scanned_at(&self) -> DateTime {
+    fn scanned_at(&self) -> DateTime {
         DateTime(self.0.scanned_at)
     }
 
     /// Findings by severity, as the scanner gave them; all 0 before the scan has finished.
-    async fn totals(&self) -> SeverityTotals {
+    fn totals(&self) -> SeverityTotals {
         let totals = &self.0.totals;
         SeverityTotals {
             urgent: totals.of(Severity::Urgent),
@@ -116,51 +123,52 @@ impl ScanNode {
     }
 
     /// Why it failed, in a sentence.
-    async fn error(&self) -> Option<&str> {
+    fn error(&self) -> Option<&str> {
         self.0.error.as_deref()
     }
 
     /// The project that its findings belong to.
-    async fn project(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<ProjectNode>> {
-        Ok(one(&loaders(ctx)?.projects, self.0.project).await?)
+    async fn project(
+        rows: &[&Self],
+        ctx: &Context<'_>,
+    ) -> async_graphql::Result<Vec<Option<Arc<ProjectNode>>>> {
+        one::<Project, _>(ctx, rows.iter().map(|row| Some(row.0.project))).await
     }
 
     /// The job that imports its report; null for a scan that was entered by hand.
-    async fn job(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Job>> {
-        match self.0.job {
-            Some(job) => Ok(one(&loaders(ctx)?.jobs, job).await?),
-            None => Ok(None),
-        }
+    async fn job(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Option<Arc<Job>>>> {
+        one::<domain::job::Job, _>(ctx, rows.iter().map(|row| row.0.job)).await
     }
 
     /// Since when it is archived; null while it is not.
-    async fn archived_at(&self) -> Option<DateTime> {
+    fn archived_at(&self) -> Option<DateTime> {
         self.0.archived_at.map(DateTime)
     }
 
     /// When it was made.
-    async fn created_at(&self) -> DateTime {
+    fn created_at(&self) -> DateTime {
         DateTime(self.0.created_at)
     }
 
     /// When its report had been taken in, or could not be.
-    async fn finished_at(&self) -> Option<DateTime> {
+    fn finished_at(&self) -> Option<DateTime> {
         self.0.finished_at.map(DateTime)
     }
 
     /// Counts its changes: an update names the one that it saw.
-    async fn version(&self) -> i64 {
+    fn version(&self) -> i64 {
         self.0.version
     }
 
     /// What the caller can do with it.
-    async fn viewer_can(&self, ctx: &Context<'_>) -> async_graphql::Result<ScanViewerCan> {
+    fn viewer_can(&self, ctx: &Context<'_>) -> async_graphql::Result<ScanViewerCan> {
         let actor = actor(ctx)?;
         Ok(ScanViewerCan { edit: self.0.may_edit(actor).into(), archive: self.0.may_edit(actor).into() })
     }
 }
 
 /// What the caller can do with a scan.
+#[record]
 #[derive(SimpleObject)]
 pub struct ScanViewerCan {
     /// To rename it.
@@ -196,6 +204,7 @@ impl ScanFilterInput {
 #[derive(Default)]
 pub struct ScanQuery;
 
+#[root]
 #[Object]
 impl ScanQuery {
     /// A scan of a project inside of the caller's portfolio.
@@ -273,6 +282,7 @@ payload! {
 #[derive(Default)]
 pub struct ScanMutation;
 
+#[root]
 #[Object]
 impl ScanMutation {
     /// Enters a scan by hand. It is finished, and counts nothing.

@@ -2,6 +2,7 @@
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object};
 use domain::inventory::service_account::{ServiceAccount, ServiceAccountChange};
+use record::{record, root};
 
 use super::id::Noun;
 use super::membership::{PortfolioInput, PortfolioNode, grant, portfolio_change};
@@ -20,45 +21,46 @@ impl From<ServiceAccount> for ServiceAccountNode {
 }
 
 /// A program that acts for a company, with a role and a portfolio of its own.
+#[record]
 #[Object(name = "ServiceAccount")]
 impl ServiceAccountNode {
     /// The global id.
-    pub async fn id(&self) -> ID {
+    pub fn id(&self) -> ID {
         Noun::ServiceAccount.id(self.0.id)
     }
 
     /// The name; unique in its company.
-    async fn name(&self) -> &str {
+    fn name(&self) -> &str {
         &self.0.name
     }
 
     /// What it may do.
-    async fn role(&self) -> Role {
+    fn role(&self) -> Role {
         self.0.role.into()
     }
 
     /// What it covers.
-    async fn portfolio(&self) -> PortfolioNode {
+    fn portfolio(&self) -> PortfolioNode {
         self.0.portfolio.clone().into()
     }
 
     /// Since when it is archived; null while it is not.
-    async fn archived_at(&self) -> Option<DateTime> {
+    fn archived_at(&self) -> Option<DateTime> {
         self.0.archived_at.map(DateTime)
     }
 
     /// When it was made.
-    async fn created_at(&self) -> DateTime {
+    fn created_at(&self) -> DateTime {
         DateTime(self.0.created_at)
     }
 
     /// When it was last changed.
-    async fn updated_at(&self) -> DateTime {
+    fn updated_at(&self) -> DateTime {
         DateTime(self.0.updated_at)
     }
 
     /// Counts its changes: an update names the one that it saw.
-    async fn version(&self) -> i64 {
+    fn version(&self) -> i64 {
         self.0.version
     }
 }
@@ -74,6 +76,7 @@ connection!(
 #[derive(Default)]
 pub struct ServiceAccountQuery;
 
+#[root]
 #[Object]
 impl ServiceAccountQuery {
     /// A service account of the caller's company.
@@ -151,6 +154,7 @@ payload! {
 #[derive(Default)]
 pub struct ServiceAccountMutation;
 
+#[root]
 #[Object]
 impl ServiceAccountMutation {
     /// Makes a service account.

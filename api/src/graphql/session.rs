@@ -2,6 +2,7 @@
 
 use async_graphql::{Context, ID, InputObject, Object};
 use domain::signin::session::Session;
+use record::{record, root};
 
 use super::id::Noun;
 use super::page::{Counter, args, connection};
@@ -19,50 +20,51 @@ impl From<Session> for SessionNode {
 }
 
 /// What a person has who signed in, on one device.
+#[record]
 #[Object(name = "Session")]
 impl SessionNode {
     /// The global id.
-    pub async fn id(&self) -> ID {
+    pub fn id(&self) -> ID {
         Noun::Session.id(self.0.id)
     }
 
     /// How the person came in: `password`, `link`, or `oidc:` and the name of the provider.
-    async fn way(&self) -> &str {
+    fn way(&self) -> &str {
         &self.0.way
     }
 
     /// The address that it was last refreshed from.
-    async fn address(&self) -> Option<&str> {
+    fn address(&self) -> Option<&str> {
         self.0.address.as_deref()
     }
 
     /// What its client calls itself.
-    async fn user_agent(&self) -> Option<&str> {
+    fn user_agent(&self) -> Option<&str> {
         self.0.agent.as_deref()
     }
 
     /// Whether it is the one that asks.
-    async fn current(&self, ctx: &Context<'_>) -> async_graphql::Result<bool> {
+    fn current(&self, ctx: &Context<'_>) -> async_graphql::Result<bool> {
         Ok(actor(ctx)?.session == Some(self.0.id))
     }
 
     /// When it was last used, to the minute.
-    async fn last_used_at(&self) -> DateTime {
+    fn last_used_at(&self) -> DateTime {
         DateTime(self.0.last_used_at)
     }
 
     /// When it ends, if it is not refreshed until then.
-    async fn expires_at(&self) -> DateTime {
+    fn expires_at(&self) -> DateTime {
         DateTime(self.0.until())
     }
 
     /// When it was ended; null while it was not.
-    async fn ended_at(&self) -> Option<DateTime> {
+    fn ended_at(&self) -> Option<DateTime> {
         self.0.ended_at.map(DateTime)
     }
 
     /// When the person signed in.
-    async fn created_at(&self) -> DateTime {
+    fn created_at(&self) -> DateTime {
         DateTime(self.0.created_at)
     }
 }
@@ -72,6 +74,7 @@ connection!(SessionConnection, SessionEdge, SessionNode, "A page of sessions.", 
 #[derive(Default)]
 pub struct SessionQuery;
 
+#[root]
 #[Object]
 impl SessionQuery {
     /// The caller's own sessions that have not ended, newest first.
@@ -105,6 +108,7 @@ pub struct SignOutEverywhereInput {
 }
 
 /// Whose sessions ended.
+#[record]
 #[derive(async_graphql::SimpleObject)]
 pub struct SignedOut {
     /// The one who came in with them.
@@ -129,6 +133,7 @@ payload! {
 #[derive(Default)]
 pub struct SessionMutation;
 
+#[root]
 #[Object]
 impl SessionMutation {
     /// Ends a session of the caller's own, with all of its tokens.

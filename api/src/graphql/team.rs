@@ -1,12 +1,16 @@
 //! Teams.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Enum, ID, InputObject, Object};
 use domain::inventory::team::{self, Team};
+use domain::inventory::user::User;
 use domain::page::OrderBy;
+use record::{record, root};
 use uuid::Uuid;
 
 use super::id::Noun;
-use super::loaders::{loaders, many, one};
+use super::loaders::{load, many};
 use super::page::{Counter, OrderDirection, args, connection};
 use super::payload::{mutate, payload};
 use super::scalars::DateTime;
@@ -22,42 +26,42 @@ impl From<Team> for TeamNode {
 }
 
 /// A group of a company's members: it owns assets and is assigned findings.
+#[record]
 #[Object(name = "Team")]
 impl TeamNode {
     /// The global id.
-    pub async fn id(&self) -> ID {
+    pub fn id(&self) -> ID {
         Noun::Team.id(self.0.id)
     }
 
     /// The name; unique in its company.
-    async fn name(&self) -> &str {
+    fn name(&self) -> &str {
         &self.0.name
     }
 
     /// Its members; at most 500.
-    async fn members(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<UserNode>> {
-        let loaders = loaders(ctx)?;
-        let members: Option<Vec<Uuid>> = one(&loaders.team_members, self.0.id).await?;
-        Ok(many(&loaders.users, members.unwrap_or_default()).await?)
+    async fn members(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Vec<Arc<UserNode>>>> {
+        let members = load::<Vec<Uuid>>(ctx, rows.iter().map(|row| row.0.id)).await?;
+        many::<User, _>(ctx, rows.iter().map(|row| members.get(&row.0.id).cloned().unwrap_or_default())).await
     }
 
     /// Since when it is archived; null while it is not.
-    async fn archived_at(&self) -> Option<DateTime> {
+    fn archived_at(&self) -> Option<DateTime> {
         self.0.archived_at.map(DateTime)
     }
 
     /// When it was made.
-    async fn created_at(&self) -> DateTime {
+    fn created_at(&self) -> DateTime {
         DateTime(self.0.created_at)
     }
 
     /// When it was last changed.
-    async fn updated_at(&self) -> DateTime {
+    fn updated_at(&self) -> DateTime {
         DateTime(self.0.updated_at)
     }
 
     /// Counts its changes: an update names the one that it saw.
-    async fn version(&self) -> i64 {
+    fn version(&self) -> i64 {
         self.0.version
     }
 }
@@ -77,6 +81,7 @@ pub struct TeamFilter {
 }
 
 /// What teams are sorted by.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "domain::inventory::team::TeamOrder")]
 pub enum TeamOrderField {
@@ -99,6 +104,7 @@ pub struct TeamOrder {
 #[derive(Default)]
 pub struct TeamQuery;
 
+#[root]
 #[Object]
 impl TeamQuery {
     /// A team of the caller's company.
@@ -203,6 +209,7 @@ payload! {
 #[derive(Default)]
 pub struct TeamMutation;
 
+#[root]
 #[Object]
 impl TeamMutation {
     /// Makes a team.

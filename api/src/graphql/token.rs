@@ -1,11 +1,16 @@
 //! API tokens.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, ID, InputObject, Object, Union};
 use domain::error::Result;
+use domain::inventory::service_account::ServiceAccount;
 use domain::inventory::token::{Holder, NewToken, Secret, Token};
+use domain::inventory::user::User;
+use record::{record, root};
 
 use super::id::{Key, Noun, key};
-use super::loaders::{loaders, one};
+use super::loaders::nodes;
 use super::page::{Counter, args, connection};
 use super::payload::{mutate, payload};
 use super::scalars::{DateTime, Duration};
@@ -23,59 +28,69 @@ impl From<Token> for TokenNode {
 }
 
 /// Whose a token is.
+#[record]
 #[derive(Union)]
 pub enum TokenHolder {
-    User(UserNode),
-    ServiceAccount(ServiceAccountNode),
+    User(Arc<UserNode>),
+    ServiceAccount(Arc<ServiceAccountNode>),
 }
 
 /// A secret of a user or a service account, for one company.
+#[record]
 #[Object(name = "Token")]
 impl TokenNode {
     /// The global id.
-    pub async fn id(&self) -> ID {
+    pub fn id(&self) -> ID {
         Noun::Token.id(self.0.id)
     }
 
     /// What its holder calls it.
-    async fn name(&self) -> &str {
+    fn name(&self) -> &str {
         &self.0.name
     }
 
     /// Whose it is; null where the holder is no longer a member.
-    async fn holder(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<TokenHolder>> {
-        let loaders = loaders(ctx)?;
-        Ok(match self.0.holder {
-            Holder::User(id) => one(&loaders.users, id).await?.map(TokenHolder::User),
-            Holder::ServiceAccount(id) => {
-                one(&loaders.service_accounts, id).await?.map(TokenHolder::ServiceAccount)
-            }
-        })
+    async fn holder(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Option<TokenHolder>>> {
+        let users = rows.iter().filter_map(|row| match row.0.holder {
+            Holder::User(id) => Some(id),
+            Holder::ServiceAccount(_) => None,
+        });
+        let accounts = rows.iter().filter_map(|row| match row.0.holder {
+            Holder::ServiceAccount(id) => Some(id),
+            Holder::User(_) => None,
+        });
+        let (users, accounts) =
+            futures_util::try_join!(nodes::<User, _>(ctx, users), nodes::<ServiceAccount, _>(ctx, accounts))?;
+        let holder = |row: &&Self| match row.0.holder {
+            Holder::User(id) => users.get(&id).cloned().map(TokenHolder::User),
+            Holder::ServiceAccount(id) => accounts.get(&id).cloned().map(TokenHolder::ServiceAccount),
+        };
+        Ok(rows.iter().map(holder).collect())
     }
 
     /// What it leaves of its holder's rights; null leaves all.
-    async fn scopes(&self) -> Option<Vec<Permission>> {
+    fn scopes(&self) -> Option<Vec<Permission>> {
         let scopes = self.0.scopes.as_ref()?;
         Some(scopes.iter().copied().map(Permission::from).collect())
     }
 
     /// When it ends of itself.
-    async fn expires_at(&self) -> DateTime {
+    fn expires_at(&self) -> DateTime {
         DateTime(self.0.expires_at)
     }
 
     /// When it was last used, to the minute.
-    async fn last_used_at(&self) -> Option<DateTime> {
+    fn last_used_at(&self) -> Option<DateTime> {
         self.0.last_used_at.map(DateTime)
     }
 
     /// When it was ended; null while it was not.
-    async fn revoked_at(&self) -> Option<DateTime> {
+    fn revoked_at(&self) -> Option<DateTime> {
         self.0.revoked_at.map(DateTime)
     }
 
     /// When it was issued.
-    async fn created_at(&self) -> DateTime {
+    fn created_at(&self) -> DateTime {
         DateTime(self.0.created_at)
     }
 }
@@ -92,6 +107,7 @@ fn read_holder(id: &ID) -> Result<Holder> {
 #[derive(Default)]
 pub struct TokenQuery;
 
+#[root]
 #[Object]
 impl TokenQuery {
     /// The caller's tokens, newest first; those of the company for who manages its members.
@@ -151,16 +167,17 @@ impl From<(Token, Option<Secret>)> for IssuedNode {
 }
 
 /// A token that was just issued.
+#[record]
 #[Object(name = "IssuedToken")]
 impl IssuedNode {
     /// The token.
-    async fn token(&self) -> TokenNode {
+    fn token(&self) -> TokenNode {
         self.token.clone().into()
     }
 
     /// Its text, shown here and never again: null where a request is repeated with its idempotency
     /// key.
-    async fn secret(&self) -> Option<&str> {
+    fn secret(&self) -> Option<&str> {
         self.secret.as_ref().map(Secret::reveal)
     }
 }
@@ -181,6 +198,7 @@ payload! {
 #[derive(Default)]
 pub struct TokenMutation;
 
+#[root]
 #[Object]
 impl TokenMutation {
     /// Issues a token to the caller, or, by who manages members, to a service account. A token of

@@ -1,11 +1,15 @@
 //! Users.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Enum, ID, InputObject, Object};
+use domain::inventory::membership::Membership;
 use domain::inventory::user::{self, NewUser, User, UserChange};
 use domain::page::OrderBy;
+use record::{record, root};
 
 use super::id::Noun;
-use super::loaders::{loaders, one};
+use super::loaders::one;
 use super::membership::{MembershipNode, PortfolioInput, grant};
 use super::page::{Counter, OrderDirection, args, connection};
 use super::payload::{mutate, payload};
@@ -22,50 +26,54 @@ impl From<User> for UserNode {
 }
 
 /// A person with an account on this server.
+#[record]
 #[Object(name = "User")]
 impl UserNode {
     /// The global id.
-    pub async fn id(&self) -> ID {
+    pub fn id(&self) -> ID {
         Noun::User.id(self.0.id)
     }
 
     /// The name.
-    async fn name(&self) -> &str {
+    fn name(&self) -> &str {
         &self.0.name
     }
 
     /// The mail address, in lower case; unique on this server.
-    async fn email(&self) -> &str {
+    fn email(&self) -> &str {
         &self.0.email
     }
 
     /// Whether the user may act for what all companies share.
-    async fn platform_admin(&self) -> bool {
+    fn platform_admin(&self) -> bool {
         self.0.platform_admin
     }
 
     /// The membership in the caller's company; null for a caller who acts for none.
-    async fn membership(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<MembershipNode>> {
-        Ok(one(&loaders(ctx)?.memberships, self.0.id).await?)
+    async fn membership(
+        rows: &[&Self],
+        ctx: &Context<'_>,
+    ) -> async_graphql::Result<Vec<Option<Arc<MembershipNode>>>> {
+        one::<Membership, _>(ctx, rows.iter().map(|row| Some(row.0.id))).await
     }
 
     /// Since when the account is disabled; null while it is not.
-    async fn disabled_at(&self) -> Option<DateTime> {
+    fn disabled_at(&self) -> Option<DateTime> {
         self.0.disabled_at.map(DateTime)
     }
 
     /// When the account was made.
-    async fn created_at(&self) -> DateTime {
+    fn created_at(&self) -> DateTime {
         DateTime(self.0.created_at)
     }
 
     /// When the account was last changed.
-    async fn updated_at(&self) -> DateTime {
+    fn updated_at(&self) -> DateTime {
         DateTime(self.0.updated_at)
     }
 
     /// Counts its changes: an update names the one that it saw.
-    async fn version(&self) -> i64 {
+    fn version(&self) -> i64 {
         self.0.version
     }
 }
@@ -86,6 +94,7 @@ pub struct UserFilter {
 }
 
 /// What users are sorted by.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "domain::inventory::user::UserOrder")]
 pub enum UserOrderField {
@@ -110,6 +119,7 @@ pub struct UserOrder {
 #[derive(Default)]
 pub struct UserQuery;
 
+#[root]
 #[Object]
 impl UserQuery {
     /// A member of the caller's company.
@@ -204,6 +214,7 @@ payload! {
 #[derive(Default)]
 pub struct UserMutation;
 
+#[root]
 #[Object]
 impl UserMutation {
     /// Makes someone a member of the caller's company, and an account where there is none.

@@ -1,12 +1,17 @@
 //! VEX statements.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, ID, InputObject, Object};
 use domain::error::Error;
 use domain::intel::vex::query::{Listed, VexFilter};
+use domain::inventory::project::Project;
+use domain::inventory::scan::Scan;
+use record::{record, root};
 
 use super::finding::words::FindingStatus;
 use super::id::Noun;
-use super::loaders::{loaders, one};
+use super::loaders::one;
 use super::page::{Counter, args, connection};
 use super::project::ProjectNode;
 use super::scalars::DateTime;
@@ -23,86 +28,90 @@ impl From<Listed> for VexStatement {
 
 /// What a VEX document says of a product, under one name of the vulnerability. It holds for the findings
 /// of its project.
+#[record]
 #[Object]
 impl VexStatement {
     /// The vulnerability: a CVE id, or another name in upper case.
-    async fn vulnerability(&self) -> &str {
+    fn vulnerability(&self) -> &str {
         &self.0.vulnerability
     }
 
     /// The state in the word of the document's format: `not_affected`.
-    async fn state(&self) -> &str {
+    fn state(&self) -> &str {
         &self.0.said.state
     }
 
     /// The status that it gives to findings; null where they stand as they are.
-    async fn status(&self) -> Option<FindingStatus> {
+    fn status(&self) -> Option<FindingStatus> {
         self.0.said.verdict.as_ref().map(|verdict| verdict.status.into())
     }
 
     /// Why, in the word of the format: `vulnerable_code_not_present`.
-    async fn justification(&self) -> Option<&str> {
+    fn justification(&self) -> Option<&str> {
         self.0.said.verdict.as_ref()?.justification.as_deref()
     }
 
     /// Why, in the words of the author.
-    async fn statement(&self) -> Option<&str> {
+    fn statement(&self) -> Option<&str> {
         self.0.said.verdict.as_ref()?.statement.as_deref()
     }
 
     /// Who says so, as the document names them.
-    async fn author(&self) -> Option<&str> {
+    fn author(&self) -> Option<&str> {
         self.0.said.verdict.as_ref()?.author.as_deref()
     }
 
     /// The name of the asset that it was said to be about when the document was uploaded.
-    async fn asset(&self) -> Option<&str> {
+    fn asset(&self) -> Option<&str> {
         self.0.said.asset.as_deref()
     }
 
     /// The product by the name that an asset of it would have; null where the document names none.
-    async fn product(&self) -> Option<&str> {
+    fn product(&self) -> Option<&str> {
         Some(self.0.said.product.name.as_str()).filter(|name| !name.is_empty())
     }
 
     /// The package URL of the product.
-    async fn product_purl(&self) -> Option<&str> {
+    fn product_purl(&self) -> Option<&str> {
         self.0.said.product.purl.as_deref()
     }
 
     /// Whether it is about a component of the product, and not about the product itself.
-    async fn of_component(&self) -> bool {
+    fn of_component(&self) -> bool {
         self.0.said.part
     }
 
     /// The component that it is about, or else the product, as reports name components.
-    async fn component_name(&self) -> Option<&str> {
+    fn component_name(&self) -> Option<&str> {
         self.0.said.subject.name.as_deref()
     }
 
     /// The version; null for all of them.
-    async fn component_version(&self) -> Option<&str> {
+    fn component_version(&self) -> Option<&str> {
         self.0.said.subject.version.as_deref()
     }
 
     /// The package URL.
-    async fn component_purl(&self) -> Option<&str> {
+    fn component_purl(&self) -> Option<&str> {
         self.0.said.subject.purl.as_deref()
     }
 
     /// When it was said: of several that hold for a finding the last counts.
-    async fn said_at(&self) -> DateTime {
+    fn said_at(&self) -> DateTime {
         DateTime(self.0.said_at)
     }
 
     /// The scan whose document said it last.
-    async fn scan(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<ScanNode>> {
-        Ok(one(&loaders(ctx)?.scans, self.0.scan).await?)
+    async fn scan(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Option<Arc<ScanNode>>>> {
+        one::<Scan, _>(ctx, rows.iter().map(|row| Some(row.0.scan))).await
     }
 
     /// The project for whose findings it holds.
-    async fn project(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<ProjectNode>> {
-        Ok(one(&loaders(ctx)?.projects, self.0.project).await?)
+    async fn project(
+        rows: &[&Self],
+        ctx: &Context<'_>,
+    ) -> async_graphql::Result<Vec<Option<Arc<ProjectNode>>>> {
+        one::<Project, _>(ctx, rows.iter().map(|row| Some(row.0.project))).await
     }
 }
 
@@ -133,6 +142,7 @@ impl VexStatementFilterInput {
 #[derive(Default)]
 pub struct VexQuery;
 
+#[root]
 #[Object]
 impl VexQuery {
     /// The VEX statements of the projects inside of the caller's portfolio, by the name of the

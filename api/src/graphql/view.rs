@@ -1,10 +1,14 @@
 //! Saved views.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Enum, ID, InputObject, Object};
+use domain::inventory::user::User;
 use domain::inventory::view::{NewView, View, ViewChange};
+use record::{record, root};
 
 use super::id::Noun;
-use super::loaders::{loaders, one};
+use super::loaders::one;
 use super::page::{Counter, args, connection};
 use super::payload::{Gone, mutate, payload};
 use super::scalars::{DateTime, Json};
@@ -12,6 +16,7 @@ use super::user::UserNode;
 use super::{actor, domain, found};
 
 /// What a view is over.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "domain::inventory::view::ViewNoun")]
 pub enum ViewNoun {
@@ -30,50 +35,51 @@ impl From<View> for ViewNode {
 }
 
 /// A saved filter.
+#[record]
 #[Object(name = "View")]
 impl ViewNode {
     /// The global id.
-    pub async fn id(&self) -> ID {
+    pub fn id(&self) -> ID {
         Noun::View.id(self.0.id)
     }
 
     /// The name; unique among its owner's.
-    async fn name(&self) -> &str {
+    fn name(&self) -> &str {
         &self.0.name
     }
 
     /// What it is over.
-    async fn noun(&self) -> ViewNoun {
+    fn noun(&self) -> ViewNoun {
         self.0.noun.into()
     }
 
     /// The filter, as it was saved.
-    async fn filter(&self) -> Json {
+    fn filter(&self) -> Json {
         Json(self.0.filter.clone())
     }
 
     /// Everybody in the company may use it.
-    async fn shared(&self) -> bool {
+    fn shared(&self) -> bool {
         self.0.shared
     }
 
     /// Who made it; null where that is no member of the caller's company.
-    async fn owner(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<UserNode>> {
-        Ok(one(&loaders(ctx)?.users, self.0.owner).await?)
+    async fn owner(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Option<Arc<UserNode>>>> {
+        one::<User, _>(ctx, rows.iter().map(|row| Some(row.0.owner))).await
     }
 
     /// When it was made.
-    async fn created_at(&self) -> DateTime {
+    fn created_at(&self) -> DateTime {
         DateTime(self.0.created_at)
     }
 
     /// When it was last changed.
-    async fn updated_at(&self) -> DateTime {
+    fn updated_at(&self) -> DateTime {
         DateTime(self.0.updated_at)
     }
 
     /// Counts its changes: an update names the one that it saw.
-    async fn version(&self) -> i64 {
+    fn version(&self) -> i64 {
         self.0.version
     }
 }
@@ -83,6 +89,7 @@ connection!(ViewConnection, ViewEdge, ViewNode, "A page of views.", "A view in a
 #[derive(Default)]
 pub struct ViewQuery;
 
+#[root]
 #[Object]
 impl ViewQuery {
     /// A view of the caller's, or one that is shared.
@@ -163,6 +170,7 @@ payload! {
 #[derive(Default)]
 pub struct ViewMutation;
 
+#[root]
 #[Object]
 impl ViewMutation {
     /// Saves a view.

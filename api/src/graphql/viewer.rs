@@ -3,6 +3,7 @@
 use async_graphql::{Context, Object, SimpleObject};
 use domain::access::{Actor, ActorKind, GLOBAL};
 use domain::page::{self, PageArgs};
+use record::{record, root};
 
 use super::company::CompanyNode;
 use super::scalars::DateTime;
@@ -17,6 +18,7 @@ use crate::server::limits::Limits;
 pub struct Viewer(Actor);
 
 /// The one who asks: the holder of the token, acting for one company.
+#[record]
 #[Object]
 impl Viewer {
     /// The user, if a user's token was sent.
@@ -51,12 +53,12 @@ impl Viewer {
     }
 
     /// The roles in this company.
-    async fn roles(&self) -> Vec<Role> {
+    fn roles(&self) -> Vec<Role> {
         vec![self.0.role.into()]
     }
 
     /// The rights that the role, the portfolio and the token leave.
-    async fn permissions(&self) -> Vec<Permission> {
+    fn permissions(&self) -> Vec<Permission> {
         self.0.permissions().map(Permission::from).collect()
     }
 
@@ -69,12 +71,13 @@ impl Viewer {
     }
 
     /// When the token ends.
-    async fn expires_at(&self) -> Option<DateTime> {
+    fn expires_at(&self) -> Option<DateTime> {
         self.0.expires_at.map(DateTime)
     }
 }
 
 /// The server.
+#[record]
 #[derive(SimpleObject)]
 pub struct ServerInfo {
     /// Its release.
@@ -86,6 +89,7 @@ pub struct ServerInfo {
 }
 
 /// What a request may cost.
+#[record]
 #[derive(SimpleObject)]
 pub struct ServerLimits {
     /// Rows in a page that does not say.
@@ -108,6 +112,7 @@ pub struct ServerLimits {
 #[derive(Default)]
 pub struct ViewerQuery;
 
+#[root]
 #[Object]
 impl ViewerQuery {
     /// The one who asks.

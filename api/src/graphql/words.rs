@@ -2,8 +2,10 @@
 //! when it is compiled: a word without a description here does not build.
 
 use async_graphql::Enum;
+use record::record;
 
 /// What a membership lets its user do.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "domain::access::Role")]
 pub enum Role {
@@ -25,6 +27,7 @@ pub enum Role {
 }
 
 /// A right that a query or mutation asks for. Tokens are limited to some of them.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "domain::access::Permission")]
 pub enum Permission {
@@ -55,6 +58,7 @@ pub enum Permission {
 }
 
 /// How much an asset matters.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "domain::vocabulary::terms::Criticality")]
 pub enum Criticality {
@@ -69,6 +73,7 @@ pub enum Criticality {
 }
 
 /// What an asset is used for.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "domain::vocabulary::terms::Environment")]
 pub enum Environment {
@@ -83,6 +88,7 @@ pub enum Environment {
 }
 
 /// Whether the caller can do something now: no button is a guess.
+#[record]
 #[derive(async_graphql::SimpleObject)]
 pub struct Allowed {
     /// It would not be refused for want of a right or for the record's state.

@@ -1,200 +1,227 @@
-//! Trusted documents: operations that the server knows by their hash.
+//! Documents that are sent again: parsed and validated once.
 //!
-//! A client sends `documentId` (GraphQL over HTTP) or `extensions.persistedQuery.sha256Hash`
-//! (Apollo) in the place of `query`. A server that is told to runs nothing else, so that what can be
-//! asked of it is what its clients were built with.
+//! What is kept is the parsed document of a text that passed validation, up to a number of bytes; the
+//! one not asked for the longest goes first. Limits are measured for every request, with its variables. The library
+//! checks the values of variables while it validates: that is skipped only where all of them are of
+//! built-in scalars and fit. Documents of several operations are not kept.
 
-use std::collections::HashMap;
-use std::fmt::Write;
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use async_graphql::{ServerError, Value};
-use domain::error::{Error, Result};
-use serde::Deserialize;
-use sha2::{Digest, Sha256};
+use async_graphql::async_trait::async_trait;
+use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, NextValidation};
+use async_graphql::parser::types::{BaseType, ExecutableDocument, OperationDefinition, Type};
+use async_graphql::{CacheControl, ServerError, ValidationResult, Value, Variables};
 
-use super::operation::Parameters;
-use crate::error::{refusal, request};
+/// About how many bytes a parsed document takes for each byte of its text.
+const PARSED: usize = 32;
 
-/// The documents of a manifest, by SHA-256 and by the id they have there.
-#[derive(Clone, Debug, Default)]
-pub struct Documents {
-    known: HashMap<String, String>,
-    /// Whether nothing else is run.
-    pub only: bool,
+/// The most bytes that are kept.
+const MOST: usize = 32 << 20;
+
+/// A parsed document.
+pub struct Known {
+    text: Arc<str>,
+    pub document: ExecutableDocument,
+    /// What validation found of it, when it passed.
+    valid: OnceLock<(CacheControl, usize, usize)>,
+    /// It was asked for since the last look.
+    asked: AtomicBool,
 }
 
-/// A manifest, as build tools write it.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Manifest {
-    /// Apollo's `apollo-persisted-query-manifest`.
-    Apollo { operations: Vec<Entry> },
-    /// Relay's, and the simplest: `{ "<id>": "<text>" }`.
-    Plain(HashMap<String, String>),
+impl Known {
+    pub fn new(text: &str, document: ExecutableDocument) -> Self {
+        Self { text: text.into(), document, valid: OnceLock::new(), asked: AtomicBool::new(false) }
+    }
+
+    fn bytes(&self) -> usize {
+        self.text.len() * PARSED
+    }
 }
 
-#[derive(Deserialize)]
-struct Entry {
-    id: String,
-    body: String,
+/// The documents that are kept. Clones are the same.
+#[derive(Clone, Default)]
+pub struct Documents(Arc<Mutex<Kept>>);
+
+#[derive(Default)]
+struct Kept {
+    by_text: HashMap<Arc<str>, Arc<Known>>,
+    /// In the order in which they go.
+    queue: VecDeque<Arc<Known>>,
+    bytes: usize,
 }
 
 impl Documents {
-    /// Reads a manifest. An id that looks like a SHA-256 has to be that of its document.
-    ///
-    /// # Errors
-    ///
-    /// A refusal of a manifest that is of no known form, or contradicts itself.
-    pub fn read(manifest: &[u8], only: bool) -> Result<Self> {
-        let manifest = serde_json::from_slice(manifest).map_err(|_| {
-            Error::invalid("documents", "A manifest is {\"<SHA-256>\": \"<text>\"}, or Apollo's.")
-        })?;
-        let entries: Vec<(String, String)> = match manifest {
-            Manifest::Apollo { operations } => {
-                operations.into_iter().map(|entry| (entry.id, entry.body)).collect()
-            }
-            Manifest::Plain(entries) => entries.into_iter().collect(),
-        };
-        let mut known = HashMap::new();
-        for (id, text) in entries {
-            let hash = sha256(&text);
-            let is_hash = id.len() == hash.len() && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-            if is_hash && !id.eq_ignore_ascii_case(&hash) {
-                return Err(Error::invalid(
-                    "documents",
-                    format!("The document {id} has the SHA-256 {hash}."),
-                ));
-            }
-            if !is_hash {
-                known.insert(id, text.clone());
-            }
-            known.insert(hash, text);
-        }
-        Ok(Self { known, only })
+    /// The parsed document of a text, if it is kept.
+    pub fn find(&self, text: &str) -> Option<Arc<Known>> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = kept.by_text.get(text)?;
+        known.asked.store(true, Ordering::Relaxed);
+        Some(Arc::clone(known))
     }
 
-    /// Puts the text of the document that is meant into the place of its id.
-    ///
-    /// # Errors
-    ///
-    /// A refusal of an id that is not known, of a text that is not the document of its id, and of any
-    /// text but the known ones where nothing else is run.
-    pub fn resolve(&self, parameters: &mut Parameters) -> Result<(), ServerError> {
-        let id = match (&parameters.document_id, persisted(parameters)) {
-            (Some(id), _) => Some(id.strip_prefix("sha256:").unwrap_or(id).to_owned()),
-            (None, hash) => hash.map(str::to_ascii_lowercase),
-        };
-        let unknown = || refusal(request::DOCUMENT_UNKNOWN, "PersistedQueryNotFound");
-        let Some(text) = &parameters.query else {
-            let id =
-                id.ok_or_else(|| refusal(request::BAD_REQUEST, "The request needs a \"query\" text."))?;
-            // The words of the refusal are those that Apollo's clients look for.
-            parameters.query = Some(self.known.get(&id).ok_or_else(unknown)?.clone());
-            return Ok(());
-        };
-        let may_run = !self.only || self.known.contains_key(&sha256(text));
-        match id {
-            None if may_run => Ok(()),
-            None => Err(refusal(
-                request::DOCUMENT_REQUIRED,
-                "This server runs only documents that it knows: send an id.",
-            )),
-            Some(id) if id != sha256(text) && self.known.get(&id) != Some(text) => {
-                Err(refusal(request::BAD_REQUEST, "The \"query\" is not the document of this id."))
+    /// Keeps a document that passed validation.
+    fn keep(&self, known: &Arc<Known>) {
+        if known.bytes() > MOST || known.document.operations.iter().count() != 1 {
+            return;
+        }
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.by_text.insert(Arc::clone(&known.text), Arc::clone(known)).is_some() {
+            // Two requests were the first: both found the same, and one of them is in the queue.
+            return;
+        }
+        kept.bytes += known.bytes();
+        kept.queue.push_back(Arc::clone(known));
+        while kept.bytes > MOST {
+            let Some(oldest) = kept.queue.pop_front() else { break };
+            if oldest.asked.swap(false, Ordering::Relaxed) {
+                kept.queue.push_back(oldest);
+            } else {
+                kept.bytes -= oldest.bytes();
+                kept.by_text.remove(&oldest.text);
             }
-            Some(_) if may_run => Ok(()),
-            Some(_) => Err(unknown()),
         }
     }
 }
 
-/// The hash of Apollo's extension.
-pub fn persisted(parameters: &Parameters) -> Option<&str> {
-    let Value::Object(persisted) = parameters.extensions.as_ref()?.get("persistedQuery")? else {
-        return None;
-    };
-    match persisted.get("sha256Hash")? {
-        Value::String(hash) => Some(hash),
-        _ => None,
+/// The document of a request, in its data.
+pub struct Asked {
+    documents: Documents,
+    known: Arc<Known>,
+    /// The variables need no validation.
+    fits: bool,
+}
+
+impl Asked {
+    pub fn new(
+        documents: &Documents,
+        known: &Arc<Known>,
+        operation: &OperationDefinition,
+        variables: &Variables,
+    ) -> Self {
+        let fits = operation.variable_definitions.iter().all(|definition| {
+            let definition = &definition.node;
+            let value = variables.get(&definition.name.node);
+            value.map_or_else(
+                || is_built_in(&definition.var_type.node.base),
+                |value| fits(&definition.var_type.node, value),
+            )
+        });
+        Self { documents: documents.clone(), known: Arc::clone(known), fits }
     }
 }
 
-fn sha256(text: &str) -> String {
-    Sha256::digest(text).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        write!(hex, "{byte:02x}").expect("a text can be written to");
-        hex
-    })
+fn is_built_in(base: &BaseType) -> bool {
+    match base {
+        BaseType::Named(name) => ["Int", "Float", "String", "Boolean", "ID"].contains(&name.as_str()),
+        BaseType::List(of) => is_built_in(&of.base),
+    }
+}
+
+/// Whether a value is, without any doubt, one of a built-in type.
+fn fits(of: &Type, value: &Value) -> bool {
+    if *value == Value::Null {
+        return of.nullable && is_built_in(&of.base);
+    }
+    match (&of.base, value) {
+        (BaseType::List(of), Value::List(items)) => {
+            is_built_in(&of.base) && items.iter().all(|item| fits(of, item))
+        }
+        (BaseType::Named(name), value) => match (name.as_str(), value) {
+            ("Int", Value::Number(number)) => {
+                number.as_i64().is_some_and(|number| i32::try_from(number).is_ok())
+            }
+            ("Float", Value::Number(_))
+            | ("String" | "ID", Value::String(_))
+            | ("Boolean", Value::Boolean(_)) => true,
+            _ => false,
+        },
+        (BaseType::List(_), _) => false,
+    }
+}
+
+/// Validates a document of a request unless that was done before.
+pub struct Validation;
+
+impl ExtensionFactory for Validation {
+    fn create(&self) -> Arc<dyn Extension> {
+        Arc::new(Self)
+    }
+}
+
+#[async_trait]
+impl Extension for Validation {
+    async fn validation(
+        &self,
+        ctx: &ExtensionContext<'_>,
+        next: NextValidation<'_>,
+    ) -> Result<ValidationResult, Vec<ServerError>> {
+        let Some(asked) = ctx.data_opt::<Asked>() else { return next.run(ctx).await };
+        if let (true, Some(&(cache_control, complexity, depth))) = (asked.fits, asked.known.valid.get()) {
+            return Ok(ValidationResult { cache_control, complexity, depth });
+        }
+        let found = next.run(ctx).await?;
+        if asked.known.valid.set((found.cache_control, found.complexity, found.depth)).is_ok() {
+            asked.documents.keep(&asked.known);
+        }
+        Ok(found)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use async_graphql::parser::parse_query;
     use serde_json::json;
 
-    const TEXT: &str = "{ hello }";
+    use super::*;
 
-    fn manifest() -> String {
-        json!({ sha256(TEXT): TEXT, "md5": "{ other }" }).to_string()
-    }
-
-    fn resolved(documents: &Documents, request: serde_json::Value) -> Result<String, String> {
-        let mut parameters: Parameters = serde_json::from_value(request).unwrap();
-        match documents.resolve(&mut parameters) {
-            Ok(()) => Ok(parameters.query.unwrap()),
-            Err(error) => Err(crate::error::code(&error).unwrap().to_owned()),
-        }
+    fn known(text: &str) -> Arc<Known> {
+        Arc::new(Known::new(text, parse_query(text).unwrap()))
     }
 
     #[test]
-    fn the_document_that_is_meant_is_run() {
-        let hash = sha256(TEXT);
-        let by_apollo = |hash: &str| json!({ "persistedQuery": { "version": 1, "sha256Hash": hash } });
+    fn what_was_not_asked_for_the_longest_goes_first() {
+        let documents = Documents::default();
+        let text = |at: usize| format!("{{ f{at:0>width$} }}", width = MOST / PARSED / 4 - 10);
+        for at in 0..4 {
+            documents.keep(&known(&text(at)));
+        }
+        assert!(documents.find(&text(0)).is_some());
+        documents.keep(&known(&text(4)));
+        let there: Vec<bool> = (0..5).map(|at| documents.find(&text(at)).is_some()).collect();
+        assert_eq!(there, [true, false, true, true, true]);
+        documents.keep(&known("query A { a } query B { b }"));
+        assert!(documents.find("query A { a } query B { b }").is_none());
+    }
+
+    #[test]
+    fn only_fitting_values_of_built_in_scalars_go_without_validation() {
         let cases = [
-            (json!({ "query": "{ a }" }), Ok("{ a }"), Err("PERSISTED_QUERY_REQUIRED")),
-            (json!({ "query": TEXT }), Ok(TEXT), Ok(TEXT)),
-            (json!({ "documentId": hash }), Ok(TEXT), Ok(TEXT)),
-            (json!({ "documentId": format!("sha256:{hash}") }), Ok(TEXT), Ok(TEXT)),
-            (json!({ "documentId": "md5" }), Ok("{ other }"), Ok("{ other }")),
-            (json!({ "documentId": sha256("{ other }") }), Ok("{ other }"), Ok("{ other }")),
-            (json!({ "extensions": by_apollo(&hash) }), Ok(TEXT), Ok(TEXT)),
-            (
-                json!({ "documentId": "no" }),
-                Err("PERSISTED_QUERY_NOT_FOUND"),
-                Err("PERSISTED_QUERY_NOT_FOUND"),
-            ),
-            (
-                json!({ "extensions": by_apollo("00") }),
-                Err("PERSISTED_QUERY_NOT_FOUND"),
-                Err("PERSISTED_QUERY_NOT_FOUND"),
-            ),
-            // What Apollo's clients send when they were told so.
-            (
-                json!({ "query": "{ a }", "extensions": by_apollo(&sha256("{ a }")) }),
-                Ok("{ a }"),
-                Err("PERSISTED_QUERY_NOT_FOUND"),
-            ),
-            (json!({ "query": "{ a }", "documentId": hash }), Err("BAD_REQUEST"), Err("BAD_REQUEST")),
-            (json!({ "query": "{ other }", "documentId": "md5" }), Ok("{ other }"), Ok("{ other }")),
-            (json!({}), Err("BAD_REQUEST"), Err("BAD_REQUEST")),
+            ("$v: Int!", json!({ "v": 1 }), true),
+            ("$v: Int!", json!({ "v": 3_000_000_000_i64 }), false),
+            ("$v: Int!", json!({ "v": "1" }), false),
+            ("$v: Int", json!({ "v": null }), true),
+            ("$v: Int!", json!({ "v": null }), false),
+            ("$v: Int", json!({}), true),
+            ("$v: String", json!({ "v": "a" }), true),
+            ("$v: ID", json!({ "v": "a" }), true),
+            ("$v: Float", json!({ "v": 1.5 }), true),
+            ("$v: Boolean", json!({ "v": 0 }), false),
+            ("$v: [ID!]!", json!({ "v": ["a", "b"] }), true),
+            ("$v: [ID!]!", json!({ "v": ["a", null] }), false),
+            ("$v: [ID!]!", json!({ "v": "a" }), false),
+            ("$v: Criteria", json!({ "v": {} }), false),
+            ("$v: Criteria", json!({}), false),
+            ("$v: [Severity!]", json!({ "v": [] }), false),
+            ("$v: Int, $w: Other", json!({ "v": 1, "w": 1 }), false),
         ];
-        for only in [false, true] {
-            let documents = Documents::read(manifest().as_bytes(), only).unwrap();
-            for (request, open, closed) in cases.clone() {
-                let expected = if only { closed } else { open };
-                let expected = expected.map(str::to_owned).map_err(str::to_owned);
-                assert_eq!(resolved(&documents, request.clone()), expected, "{only}: {request}");
-            }
-        }
-    }
-
-    #[test]
-    fn manifests_of_build_tools_are_read() {
-        let apollo = json!({ "format": "apollo-persisted-query-manifest", "version": 1, "operations": [
-            { "id": sha256(TEXT), "name": "Hello", "type": "query", "body": TEXT } ] });
-        let documents = Documents::read(apollo.to_string().as_bytes(), true).unwrap();
-        assert_eq!(resolved(&documents, json!({ "documentId": sha256(TEXT) })), Ok(TEXT.to_owned()));
-        for wrong in ["[]", "{", "{\"a\": 1}", &json!({ sha256("x"): TEXT }).to_string()] {
-            assert!(Documents::read(wrong.as_bytes(), false).is_err(), "{wrong}");
+        for (variables, values, expected) in cases {
+            let known = known(&format!("query({variables}) {{ a }}"));
+            let (_, operation) = known.document.operations.iter().next().unwrap();
+            let variables = Variables::from_json(values);
+            let asked = Asked::new(&Documents::default(), &known, &operation.node, &variables);
+            assert_eq!(asked.fits, expected, "{variables:?}");
         }
     }
 }

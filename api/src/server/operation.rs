@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use async_graphql::parser::parse_query;
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, OperationDefinition, OperationType,
 };
@@ -16,10 +17,11 @@ use futures_util::{FutureExt, Stream, StreamExt};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::documents::persisted;
+use super::documents::{Asked, Documents, Known};
 use super::limits::{Limits, Size, measure};
 use super::reply::{Answer, Outcome};
 use super::trace::TraceId;
+use super::trusted::persisted;
 use super::watch::{About, Watch};
 use super::{guard, variables};
 use crate::error;
@@ -116,14 +118,14 @@ impl Operation {
         parameters: Parameters,
         limits: &Limits,
         introspection: bool,
+        documents: &Documents,
     ) -> Result<Self, ServerError> {
         let query = parameters.query.unwrap_or_default();
-        guard::scan(&query, limits.tokens, limits.brackets).map_err(guard_error)?;
-        let mut request = Request::new(query);
-        let document = request.parsed_query().map_err(|parse| ServerError {
-            locations: parse.locations,
-            ..error::refusal(error::request::PARSE_FAILED, parse.message)
-        })?;
+        let known = match documents.find(&query) {
+            Some(known) => known,
+            None => Arc::new(parse(&query, limits)?),
+        };
+        let document = &known.document;
         let size = measure(document, &parameters.variables, limits)?;
         if size.introspects && !introspection {
             let off = Error::new(Code::Forbidden, "Introspection is switched off on this server.");
@@ -134,6 +136,9 @@ impl Operation {
         check_variables(operation, &parameters.variables)?;
         let about = About::new(name, operation, size.complexity, &parameters.variables);
         let (kind, name) = (operation.ty, name.map(str::to_owned));
+        let asked = Asked::new(documents, &known, operation, &parameters.variables);
+        let mut request = Request::new(query).data(asked);
+        request.set_parsed_query(document.clone());
         request.operation_name.clone_from(&name);
         request.variables = parameters.variables;
         request.extensions = parameters.extensions.unwrap_or_default();
@@ -163,6 +168,17 @@ impl Operation {
         });
         watch.over_stream(answers.boxed()).boxed()
     }
+}
+
+/// Parses a text that the guard lets through.
+fn parse(text: &str, limits: &Limits) -> Result<Known, ServerError> {
+    guard::scan(text, limits.tokens, limits.brackets).map_err(guard_error)?;
+    let document = parse_query(text).map_err(|error| {
+        let parse = ServerError::from(error);
+        let locations = parse.locations;
+        ServerError { locations, ..error::refusal(error::request::PARSE_FAILED, parse.message) }
+    })?;
+    Ok(Known::new(text, document))
 }
 
 fn panicked(trace: &TraceId) -> Answer {
@@ -328,7 +344,7 @@ mod tests {
                 variables: Variables::from_json(serde_json::json!({ "null": null })),
                 extensions: None,
             };
-            let operation = Operation::prepare(parameters, &Limits::default(), true);
+            let operation = Operation::prepare(parameters, &Limits::default(), true, &Documents::default());
             match (operation, expected) {
                 (Ok(operation), Ok(kind)) => assert_eq!(operation.kind, kind, "{query}"),
                 (Err(error), Err(part)) => assert!(error.message.contains(part), "{query}: {error:?}"),

@@ -236,21 +236,39 @@ pub fn retry_after(error: &Error) -> Option<HeaderValue> {
 }
 
 /// What is made of strings, numbers and maps with text keys always has a JSON.
-pub fn encode(value: &impl Serialize) -> Vec<u8> {
+pub fn encode(value: &(impl Serialize + ?Sized)) -> Vec<u8> {
     let mut text = Vec::new();
     encode_into(&mut text, value);
     text
 }
 
 /// The same, behind what is there.
-pub fn encode_into(text: &mut Vec<u8>, value: &impl Serialize) {
+pub fn encode_into(text: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
     serde_json::to_writer(text, value).expect("a response is made of JSON values");
 }
 
-/// Writes a value. Bytes are JSON that was encoded before.
+/// Writes a value. Bytes are JSON that was encoded before, wherever they are.
 pub fn write_value(text: &mut Vec<u8>, value: &Value) {
     match value {
         Value::Binary(json) => text.extend_from_slice(json),
+        Value::List(items) => {
+            let mut open = b'[';
+            for item in items {
+                text.push(std::mem::replace(&mut open, b','));
+                write_value(text, item);
+            }
+            text.extend_from_slice(if items.is_empty() { b"[]".as_slice() } else { b"]" });
+        }
+        Value::Object(members) => {
+            let mut open = b'{';
+            for (name, member) in members {
+                text.push(std::mem::replace(&mut open, b','));
+                encode_into(text, name);
+                text.push(b':');
+                write_value(text, member);
+            }
+            text.extend_from_slice(if members.is_empty() { b"{}".as_slice() } else { b"}" });
+        }
         value => encode_into(text, value),
     }
 }
@@ -262,4 +280,30 @@ fn json(status: StatusCode, media: MediaType, body: Vec<u8>) -> Response {
         (header::VARY, HeaderValue::from_static("accept, authorization")),
     ];
     (status, headers, body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_written_as_json_and_what_is_json_already_is_copied() {
+        let raw = |json: &'static str| Value::Binary(json.into());
+        let data = async_graphql::value!({ "b\"": [1, 2.5, null, "ä\n"], "a": {}, "list": [] });
+        let Value::Object(mut data) = data else { unreachable!() };
+        data.insert(async_graphql::Name::new("word"), Value::Enum(async_graphql::Name::new("WORD")));
+        data.insert(
+            async_graphql::Name::new("raw"),
+            Value::List(vec![raw("{\"z\":1,\"a\":[ ]}"), raw("null")]),
+        );
+        let answer = Answer {
+            response: async_graphql::Response::new(Value::Object(data)).extension("x", Value::from(true)),
+            outcome: Outcome::Ok,
+        };
+        let expected = concat!(
+            r#"{"data":{"b\"":[1,2.5,null,"ä\n"],"a":{},"list":[],"word":"WORD","#,
+            r#""raw":[{"z":1,"a":[ ]},null]},"extensions":{"x":true}}"#
+        );
+        assert_eq!(String::from_utf8(answer.json()).unwrap(), expected);
+    }
 }

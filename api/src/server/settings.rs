@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::documents::Documents;
+use super::trusted::TrustedDocuments;
 use super::limits::Limits;
 
 /// Where the server listens unless told otherwise: this machine alone can reach it.
@@ -26,7 +26,7 @@ pub struct Settings {
     /// The operations that one request may hold in a list; none: lists are refused.
     pub batch: usize,
     /// The documents that are known by their hash.
-    pub documents: Arc<Documents>,
+    pub documents: Arc<TrustedDocuments>,
     pub turns: Turns,
     pub rates: Rates,
     /// The largest uploaded report, in bytes.

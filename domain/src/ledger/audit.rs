@@ -1,5 +1,7 @@
 //! Reading the audit: for those who have the right to, and for the operator who proves it.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use uuid::Uuid;
@@ -106,6 +108,22 @@ impl Domain {
 
     pub async fn audit_count(&self, actor: &Actor, filter: &AuditFilter) -> Result<i64> {
         self.db().audit_count(&actor.allow(Permission::ReadAudit)?, filter).await
+    }
+
+    /// A page of the entries of each of these records, newest first: one statement for all of them.
+    pub async fn audit_entries_of(
+        &self,
+        actor: &Actor,
+        records: &[Uuid],
+        page: &PageArgs,
+    ) -> Result<HashMap<Uuid, Page<Audited>>> {
+        let scope = actor.allow(Permission::ReadAudit)?;
+        self.db().audit_entries_of(&scope, records, &Window::new(page, store::NEWEST)?).await
+    }
+
+    /// How many entries each of these records has, where it has any.
+    pub async fn audit_counts_of(&self, actor: &Actor, records: &[Uuid]) -> Result<HashMap<Uuid, i64>> {
+        self.db().audit_counts_of(&actor.allow(Permission::ReadAudit)?, records).await
     }
 
     /// The entry of this number in the actor's company.

@@ -54,6 +54,18 @@ impl Sql {
     /// Adds ` AND …` for the cursors, the order, and a limit of one row more than the page has.
     /// The statement so far ends in a WHERE condition.
     pub fn window(self, window: &Window) -> Self {
+        let sql = self.cursors(window).push(" ORDER BY ").push(&order(window));
+        sql.push(" LIMIT ").bind(i64::from(window.limit) + 1)
+    }
+
+    /// The same for many lists at once, whose rows [`place_column`] numbered: the statement so far
+    /// begins with `SELECT * FROM (SELECT`.
+    pub fn windows(self, window: &Window) -> Self {
+        let sql = self.cursors(window).push(") AS numbered WHERE numbered.place <= ");
+        sql.bind(i64::from(window.limit) + 1).push(" ORDER BY numbered.place")
+    }
+
+    fn cursors(self, window: &Window) -> Self {
         let mut sql = self;
         if let Some(cursor) = &window.after {
             sql = sql.beyond(&window.sort, cursor, Side::After);
@@ -61,18 +73,7 @@ impl Sql {
         if let Some(cursor) = &window.before {
             sql = sql.beyond(&window.sort, cursor, Side::Before);
         }
-        sql = sql.push(" ORDER BY ");
-        for (at, key) in window.sort.keys.iter().enumerate() {
-            // Nulls are last in the list, so they are first where it is read from its end.
-            let direction = if window.sort.descends(key) != window.backward { " DESC" } else { "" };
-            let nulls = match (key.nullable, window.backward) {
-                (false, _) => "",
-                (true, false) => " NULLS LAST",
-                (true, true) => " NULLS FIRST",
-            };
-            sql = sql.push(if at == 0 { "" } else { ", " }).push(key.expr).push(direction).push(nulls);
-        }
-        sql.push(" LIMIT ").bind(i64::from(window.limit) + 1)
+        sql
     }
 
     /// Adds ` AND` the condition that a row lies strictly on `side` of the cursor.
@@ -135,6 +136,27 @@ impl Sql {
             KeyValue::Uuid(id) => self.bind(*id),
         }
     }
+}
+
+/// The keys as ORDER BY names them.
+fn order(window: &Window) -> String {
+    let mut order = String::new();
+    for (at, key) in window.sort.keys.iter().enumerate() {
+        // Nulls are last in the list, so they are first where it is read from its end.
+        let direction = if window.sort.descends(key) != window.backward { " DESC" } else { "" };
+        let nulls = match (key.nullable, window.backward) {
+            (false, _) => "",
+            (true, false) => " NULLS LAST",
+            (true, true) => " NULLS FIRST",
+        };
+        order.extend([if at == 0 { "" } else { ", " }, key.expr, direction, nulls]);
+    }
+    order
+}
+
+/// The place of a row in its own list, for the end of a select list; `list` tells the lists apart.
+pub(crate) fn place_column(window: &Window, list: &str) -> String {
+    format!(", ROW_NUMBER() OVER (PARTITION BY {list} ORDER BY {}) AS place", order(window))
 }
 
 fn comparison(sort: &Sort, key: &Key, side: Side) -> &'static str {

@@ -10,7 +10,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::Stream;
-use tracing::{Instrument, Span};
 
 tokio::task_local! {
     static CURRENT: Arc<Tally>;
@@ -66,16 +65,4 @@ pub(super) fn add(took: Duration) {
         tally.statements.fetch_add(1, Ordering::Relaxed);
         tally.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     });
-}
-
-/// `work`, to be done by a task of its own, counted and traced as part of the present one.
-pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> + use<F> {
-    let tally = CURRENT.try_with(Arc::clone).ok();
-    let work = work.instrument(Span::current());
-    async move {
-        match tally {
-            Some(tally) => tally.over(work).await,
-            None => work.await,
-        }
-    }
 }

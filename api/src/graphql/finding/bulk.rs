@@ -6,6 +6,7 @@ use domain::finding::edit::{Edit, Selection};
 use domain::finding::export::expires_at;
 use domain::job;
 use domain::vocabulary::field::finding::FindingField;
+use record::{record, root};
 
 use super::mutation::{FindingAssignInput, FindingTagInput};
 use super::words::{FindingStatus, Severity};
@@ -71,6 +72,7 @@ impl FindingEditInput {
 }
 
 /// What `findingBulkUpdate` answers.
+#[record]
 #[derive(SimpleObject)]
 pub struct FindingBulkUpdatePayload {
     /// How many findings were changed; null while the job goes on.
@@ -108,6 +110,7 @@ impl From<Outcome<job::Job>> for FindingBulkUpdatePayload {
 }
 
 /// What `findingExport` answers.
+#[record]
 #[derive(SimpleObject)]
 pub struct FindingExportPayload {
     /// The export as a job. It is written while it is fetched.
@@ -138,6 +141,7 @@ impl From<Outcome<job::Job>> for FindingExportPayload {
 #[derive(Default)]
 pub struct BulkMutation;
 
+#[root]
 #[Object]
 impl BulkMutation {
     /// Makes one change to many findings. Each is changed or not by itself. Up to 200 are changed at

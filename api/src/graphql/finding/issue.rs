@@ -1,42 +1,46 @@
 //! Issues: findings that are the same thing to act on.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, ID, Object};
 use domain::finding::facts::Finding;
 use domain::finding::issue::Issue;
+use record::{record, root};
 use uuid::Uuid;
 
 use super::FindingNode;
 use crate::graphql::id::Noun;
 use crate::graphql::payload::{mutate, payload};
-use crate::graphql::person::{Person, person};
+use crate::graphql::person::{Person, people};
 
 /// An issue, and who put the finding in it by which it is looked at.
 pub struct IssueNode {
-    pub issue: Issue,
+    pub issue: Arc<Issue>,
     pub by: Option<Uuid>,
 }
 
 /// Findings that are the same thing to act on: the same weakness on the same asset, whoever reports
 /// it, or what people linked by hand. Each stays a finding of its own.
+#[record]
 #[Object(name = "Issue")]
 impl IssueNode {
     /// Its name: equal for the findings of one issue.
-    async fn key(&self) -> String {
+    fn key(&self) -> String {
         self.issue.id.simple().to_string()
     }
 
     /// How many findings it has inside of the caller's portfolio.
-    async fn count(&self) -> i64 {
+    fn count(&self) -> i64 {
         self.issue.count
     }
 
     /// The worst of its findings, at most 100.
-    async fn findings(&self) -> Vec<FindingNode> {
+    fn findings(&self) -> Vec<FindingNode> {
         self.issue.findings.iter().cloned().map(FindingNode::from).collect()
     }
 
     /// The scanners that report it, in the order of the alphabet.
-    async fn scanners(&self) -> Vec<&str> {
+    fn scanners(&self) -> Vec<&str> {
         let names = self.issue.findings.iter().map(|finding| finding.evidence.scanner_source.as_str());
         let mut names: Vec<&str> = names.collect();
         names.sort_unstable();
@@ -45,15 +49,12 @@ impl IssueNode {
     }
 
     /// Who put the finding in it by hand; null where the rule did, and for those who are gone.
-    async fn linked_by(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Person>> {
-        match self.by {
-            Some(by) => Ok(person(ctx, by).await?),
-            None => Ok(None),
-        }
+    async fn linked_by(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Option<Arc<Person>>>> {
+        people(ctx, rows.iter().map(|row| row.by)).await
     }
 
     /// Whether a person put the finding in it: `findingRelease` of `issue` gives it back to the rule.
-    async fn by_hand(&self) -> bool {
+    fn by_hand(&self) -> bool {
         self.by.is_some()
     }
 }
@@ -74,6 +75,7 @@ payload! {
 #[derive(Default)]
 pub struct IssueMutation;
 
+#[root]
 #[Object]
 impl IssueMutation {
     /// Says that findings are one issue: that of the first. It stands over the rule until they are

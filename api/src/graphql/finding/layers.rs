@@ -1,16 +1,21 @@
 //! Where the values of a finding come from.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Object, SimpleObject, Union};
 use domain::finding::facts::Finding;
 use domain::finding::layers::{Entry, Layers, ScalarField, SetField, Source, Verdict};
 use domain::intel::feed::Feed;
+use domain::intel::vex::query::Newest;
+use domain::rule::Rule;
 use domain::vocabulary::terms::Term;
+use record::record;
 use serde_json::json;
 
 use super::words::Layer;
 use crate::graphql::intel::IntelFeedKey;
-use crate::graphql::loaders::{loaders, one};
-use crate::graphql::person::{Person, person};
+use crate::graphql::loaders::nodes;
+use crate::graphql::person::{Person, people};
 use crate::graphql::rule::RuleNode;
 use crate::graphql::scalars::Json;
 use crate::graphql::scan::ScanNode;
@@ -18,15 +23,17 @@ use crate::graphql::service_account::ServiceAccountNode;
 use crate::graphql::user::UserNode;
 
 /// Who said something of a finding.
+#[record]
 #[derive(Union)]
 pub enum LayerAuthor {
-    Rule(RuleNode),
-    User(UserNode),
-    ServiceAccount(ServiceAccountNode),
-    Scan(ScanNode),
+    Rule(Arc<RuleNode>),
+    User(Arc<UserNode>),
+    ServiceAccount(Arc<ServiceAccountNode>),
+    Scan(Arc<ScanNode>),
 }
 
 /// All that is said of one field of a finding.
+#[record]
 #[derive(SimpleObject)]
 pub struct FieldLayers {
     /// The field's key, as in criteria.
@@ -41,6 +48,7 @@ pub struct FieldLayers {
 }
 
 /// All that is said of one element of a set.
+#[record]
 #[derive(SimpleObject)]
 pub struct ElementLayers {
     /// The element.
@@ -61,59 +69,74 @@ pub struct LayerEntry {
 }
 
 /// What one says of a field or element.
+#[record]
 #[Object]
 impl LayerEntry {
     /// The layer that it speaks in.
-    async fn layer(&self) -> Layer {
+    fn layer(&self) -> Layer {
         self.source.layer.into()
     }
 
     /// Who said it: a VEX document by its newest scan. Null for scanners and feeds, and for those who are
     /// gone.
-    async fn by(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<LayerAuthor>> {
+    async fn by(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Option<LayerAuthor>>> {
         use domain::finding::layers::Layer;
 
-        Ok(match self.source.layer {
-            Layer::Rule => one(&loaders(ctx)?.rules, self.source.by).await?.map(LayerAuthor::Rule),
-            Layer::Human => person(ctx, self.source.by).await?.map(|person| match person {
-                Person::User(user) => LayerAuthor::User(user),
-                Person::ServiceAccount(account) => LayerAuthor::ServiceAccount(account),
+        let of = |layer| rows.iter().map(|row| row.source).filter(move |source| source.layer == layer);
+        let documents = of(Layer::Intel).filter(|source| Feed::with_id(source.by).is_none());
+        let (rules, people, scans) = futures_util::try_join!(
+            async {
+                Ok::<_, async_graphql::Error>(
+                    nodes::<Rule, _>(ctx, of(Layer::Rule).map(|source| source.by)).await?,
+                )
+            },
+            people(ctx, rows.iter().map(|row| (row.source.layer == Layer::Human).then_some(row.source.by))),
+            async {
+                Ok::<_, async_graphql::Error>(
+                    nodes::<Newest, _>(ctx, documents.map(|source| source.by)).await?,
+                )
+            },
+        )?;
+        let by = |(row, person): (&&Self, Option<Arc<Person>>)| match row.source.layer {
+            Layer::Rule => rules.get(&row.source.by).cloned().map(LayerAuthor::Rule),
+            Layer::Human => person.map(|person| match &*person {
+                Person::User(user) => LayerAuthor::User(Arc::clone(user)),
+                Person::ServiceAccount(account) => LayerAuthor::ServiceAccount(Arc::clone(account)),
             }),
-            Layer::Intel if Feed::with_id(self.source.by).is_none() => {
-                one(&loaders(ctx)?.newest, self.source.by).await?.map(LayerAuthor::Scan)
-            }
-            Layer::Scanner | Layer::Intel | Layer::Runbook => None,
-        })
+            Layer::Intel => scans.get(&row.source.by).cloned().map(LayerAuthor::Scan),
+            Layer::Scanner | Layer::Runbook => None,
+        };
+        Ok(rows.iter().zip(people).map(by).collect())
     }
 
     /// The feed that said it; null for all other layers.
-    async fn feed(&self) -> Option<IntelFeedKey> {
+    fn feed(&self) -> Option<IntelFeedKey> {
         Feed::with_id(self.source.by).map(Into::into)
     }
 
     /// What it says; null where it says that there is no value.
-    async fn value(&self) -> Option<Json> {
+    fn value(&self) -> Option<Json> {
         self.value.clone().map(Json)
     }
 
     /// Whether this is what the finding shows.
-    async fn shown(&self) -> bool {
+    fn shown(&self) -> bool {
         self.shown
     }
 
     /// For a status that a report or a VEX document gives: why, in the word of its format
     /// (`vulnerable_code_not_present`).
-    async fn justification(&self) -> Option<&str> {
+    fn justification(&self) -> Option<&str> {
         self.verdict.as_ref()?.justification.as_deref()
     }
 
     /// For a status that a report or a VEX document gives: why, in its author's words.
-    async fn statement(&self) -> Option<&str> {
+    fn statement(&self) -> Option<&str> {
         self.verdict.as_ref()?.statement.as_deref()
     }
 
     /// For a status that a report or a VEX document gives: who says so, as it is written there.
-    async fn author(&self) -> Option<&str> {
+    fn author(&self) -> Option<&str> {
         self.verdict.as_ref()?.author.as_deref()
     }
 }

@@ -6,6 +6,7 @@ use domain::finding::edit::{Edit, NewFinding};
 use domain::finding::facts::Finding;
 use domain::intake::report::Reported;
 use domain::vocabulary::terms;
+use record::root;
 
 use super::words::{FindingClass, FindingStatus, Severity};
 use super::{CommentNode, FindingNode};
@@ -205,6 +206,7 @@ async fn edit(
 #[derive(Default)]
 pub struct FindingMutation;
 
+#[root]
 #[Object]
 impl FindingMutation {
     /// Enters a finding by hand. Rules hold for it as for any other.

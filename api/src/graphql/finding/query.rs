@@ -7,6 +7,7 @@ use domain::error::Result;
 use domain::finding::facts::Finding;
 use domain::finding::query::{Count, FindingFilter, FindingOrder};
 use domain::page::{Edge, Page};
+use record::{record, root};
 use tokio::sync::OnceCell;
 
 use super::FindingNode;
@@ -36,6 +37,7 @@ impl FindingOrderBy {
 }
 
 /// A finding in a page.
+#[record]
 #[derive(SimpleObject)]
 pub struct FindingEdge {
     /// Where the row stands: the next page is asked for `after` it.
@@ -75,20 +77,21 @@ impl FindingConnection {
 }
 
 /// A page of findings.
+#[record]
 #[Object]
 impl FindingConnection {
     /// The rows with their cursors.
-    async fn edges(&self) -> &[FindingEdge] {
+    fn edges(&self) -> &[FindingEdge] {
         &self.edges
     }
 
     /// The rows alone.
-    async fn nodes(&self) -> Vec<&FindingNode> {
+    fn nodes(&self) -> Vec<&FindingNode> {
         self.edges.iter().map(|edge| &edge.node).collect()
     }
 
     /// Where the page stands in its list.
-    async fn page_info(&self) -> &PageInfo {
+    fn page_info(&self) -> &PageInfo {
         &self.info
     }
 
@@ -113,6 +116,7 @@ impl FindingConnection {
 #[derive(Default)]
 pub struct FindingQuery;
 
+#[root]
 #[Object]
 impl FindingQuery {
     /// A finding inside of the caller's portfolio.

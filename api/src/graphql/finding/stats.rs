@@ -14,13 +14,14 @@ use domain::inventory::user::User;
 use domain::vocabulary::field::finding::FindingField;
 use domain::vocabulary::kind::Kind;
 use domain::vocabulary::terms::{self, Term};
+use record::record;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::words::{FindingStatus, Severity};
 use crate::graphql::criteria::Criteria;
-use crate::graphql::loaders::{loaders, many};
+use crate::graphql::loaders::load;
 use crate::graphql::scalars::Json;
 use crate::graphql::{actor, domain};
 
@@ -28,6 +29,7 @@ use crate::graphql::{actor, domain};
 const FACETS: usize = 12;
 
 /// How many findings there are of one severity.
+#[record]
 #[derive(SimpleObject)]
 pub struct SeverityCount {
     /// The severity.
@@ -37,6 +39,7 @@ pub struct SeverityCount {
 }
 
 /// How many findings there are of one status.
+#[record]
 #[derive(SimpleObject)]
 pub struct StatusCount {
     /// The status.
@@ -46,6 +49,7 @@ pub struct StatusCount {
 }
 
 /// A value of a field, and how many findings have it.
+#[record]
 #[derive(SimpleObject)]
 pub struct ValueCount {
     /// The value, as criteria are written with it; null for the findings that have none.
@@ -57,6 +61,7 @@ pub struct ValueCount {
 }
 
 /// A field's most frequent values.
+#[record]
 #[derive(SimpleObject)]
 pub struct FindingFacet {
     /// The field's key.
@@ -68,6 +73,7 @@ pub struct FindingFacet {
 }
 
 /// A value of one field of a group.
+#[record]
 #[derive(SimpleObject)]
 pub struct GroupValue {
     /// The field's key.
@@ -79,6 +85,7 @@ pub struct GroupValue {
 }
 
 /// Findings with the same values.
+#[record]
 #[derive(SimpleObject)]
 pub struct FindingGroup {
     /// The values, in the order of the fields asked for.
@@ -124,6 +131,7 @@ impl FindingStats {
 }
 
 /// How many findings there are.
+#[record]
 #[Object]
 impl FindingStats {
     /// In all.
@@ -243,7 +251,6 @@ impl Labels {
     ) -> Result<Self> {
         let kind = field.field().kind;
         let ids = || -> BTreeSet<Uuid> { values.filter_map(|id| id.as_str()?.parse().ok()).collect() };
-        let loaders = loaders(ctx)?;
         let named: HashMap<String, String> = match kind {
             Kind::Ordinal(_) | Kind::Enum(_) => {
                 kind.choices().map(|choice| (choice.value.to_owned(), choice.label())).collect()
@@ -256,16 +263,16 @@ impl Labels {
                 None => HashMap::new(),
             },
             Kind::Reference("project") => {
-                let projects: Vec<Project> = many(&loaders.projects, ids()).await?;
-                projects.into_iter().map(|project| (project.id.to_string(), project.name)).collect()
+                let projects = load::<Project>(ctx, ids()).await?;
+                projects.into_iter().map(|(id, project)| (id.to_string(), project.name)).collect()
             }
             Kind::ReferenceList("user") => {
-                let users: Vec<User> = many(&loaders.users, ids()).await?;
-                users.into_iter().map(|user| (user.id.to_string(), user.name)).collect()
+                let users = load::<User>(ctx, ids()).await?;
+                users.into_iter().map(|(id, user)| (id.to_string(), user.name)).collect()
             }
             Kind::ReferenceList("team") => {
-                let teams: Vec<Team> = many(&loaders.teams, ids()).await?;
-                teams.into_iter().map(|team| (team.id.to_string(), team.name)).collect()
+                let teams = load::<Team>(ctx, ids()).await?;
+                teams.into_iter().map(|(id, team)| (id.to_string(), team.name)).collect()
             }
             _ => HashMap::new(),
         };

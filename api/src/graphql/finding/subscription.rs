@@ -3,16 +3,19 @@
 use async_graphql::{Context, SimpleObject, Subscription, Union};
 use domain::feed;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use record::record;
 
 use super::FindingNode;
 use super::words::FindingDelta;
 use crate::graphql::criteria::Criteria;
 use crate::graphql::cursor;
 use crate::graphql::scalars::DateTime;
+use crate::graphql::walk::Walked;
 use crate::graphql::{actor, domain};
 use crate::server::fanout::Place;
 
 /// Where the stream begins: read the list after this item, and what follows keeps it right.
+#[record]
 #[derive(SimpleObject)]
 pub struct FindingSnapshot {
     /// The place of the beginning, for `after`.
@@ -20,6 +23,7 @@ pub struct FindingSnapshot {
 }
 
 /// A finding that changed.
+#[record]
 #[derive(SimpleObject)]
 pub struct FindingChange {
     /// The place of this item, for `after`.
@@ -35,6 +39,7 @@ pub struct FindingChange {
 }
 
 /// What `findingChanged` sends.
+#[record]
 #[derive(Union)]
 pub enum FindingChanged {
     Snapshot(FindingSnapshot),
@@ -70,7 +75,7 @@ impl FindingSubscription {
         #[graphql(desc = "Which findings; all if not said. What no longer passes is told as LEFT.")]
         filter: Option<Criteria>,
         #[graphql(desc = "The cursor of the last item received.")] after: Option<String>,
-    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<FindingChanged>>> {
+    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Walked<FindingChanged>>>> {
         let (domain, actor) = (domain(ctx), actor(ctx)?);
         let filter = domain.finding_filter(filter.as_ref().map(|filter| &filter.0))?;
         let after = after.as_deref().map(|after| cursor::Stream::Events.read(after)).transpose()?;
@@ -80,7 +85,7 @@ impl FindingSubscription {
             None => {
                 let head = domain.event_seq(actor).await?;
                 let cursor = cursor::Stream::Events.cursor(head);
-                (head, Some(Ok(FindingChanged::Snapshot(FindingSnapshot { cursor }))))
+                (head, Some(Ok(Walked(FindingChanged::Snapshot(FindingSnapshot { cursor })))))
             }
         };
         let changes = domain.finding_changes(actor, filter, Some(begin)).await?;
@@ -96,7 +101,7 @@ impl FindingSubscription {
             .try_flatten()
             .map_ok(move |change| {
                 place.note(change.seq);
-                FindingChanged::from(change)
+                Walked(FindingChanged::from(change))
             })
             .map_err(|error: domain::error::Error| error.into());
         Ok(opening.chain(changes))

@@ -1,8 +1,10 @@
 //! The closed word lists of findings.
 
 use async_graphql::Enum;
+use record::record;
 
 /// How bad a finding is, in this order.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "domain::vocabulary::terms::Severity")]
 pub enum Severity {
@@ -21,6 +23,7 @@ pub enum Severity {
 }
 
 /// Where a finding stands.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(name = "FindingStatus", remote = "domain::vocabulary::terms::Status")]
 pub enum FindingStatus {
@@ -39,6 +42,7 @@ pub enum FindingStatus {
 }
 
 /// What a finding is, after the split of OCSF.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "domain::vocabulary::terms::FindingClass")]
 pub enum FindingClass {
@@ -51,6 +55,7 @@ pub enum FindingClass {
 }
 
 /// Who speaks of a finding, the weakest first.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "domain::finding::layers::Layer")]
 pub enum Layer {
@@ -67,6 +72,7 @@ pub enum Layer {
 }
 
 /// What findings are sorted by.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(name = "FindingOrderField", remote = "domain::finding::query::FindingOrder")]
 pub enum FindingOrderField {
@@ -89,6 +95,7 @@ pub enum FindingOrderField {
 }
 
 /// What a change means for a filtered list.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(name = "FindingDelta", remote = "domain::feed::Delta")]
 pub enum FindingDelta {

@@ -4,6 +4,7 @@ use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use domain::error::Error;
 use domain::intake::preview::{Preview, PreviewRequest};
 use domain::intake::report::{Fingerprint, Reported};
+use record::{record, root};
 
 use super::{ImportMappingInput, ReportFormat, read_mapping};
 use crate::graphql::finding::words::{FindingClass, FindingStatus, Severity};
@@ -30,41 +31,43 @@ pub struct ImportPreviewInput {
 pub struct ImportPreview(Preview);
 
 /// What an import would make of a sample. Nothing is written.
+#[record]
 #[Object]
 impl ImportPreview {
     /// The format that it was read as.
-    async fn format(&self) -> ReportFormat {
+    fn format(&self) -> ReportFormat {
         self.0.format.into()
     }
 
     /// The findings of the first rows, each row by itself: an import merges rows of one fingerprint.
-    async fn findings(&self) -> Vec<ReportedFinding<'_>> {
+    fn findings(&self) -> Vec<ReportedFinding<'_>> {
         self.0.findings.iter().map(ReportedFinding).collect()
     }
 
     /// What is wrong with rows; an import would end at the first. A sample that ends in the middle of
     /// a row has a fault there.
-    async fn faults(&self) -> Vec<ImportFault> {
+    fn faults(&self) -> Vec<ImportFault> {
         self.0.faults.iter().map(ImportFault::of).collect()
     }
 
     /// The columns, or the members of objects, of a report that is read through a mapping.
-    async fn columns(&self) -> &[String] {
+    fn columns(&self) -> &[String] {
         &self.0.columns
     }
 
     /// Those of `columns` that the mapping does not use.
-    async fn unused_columns(&self) -> &[String] {
+    fn unused_columns(&self) -> &[String] {
         &self.0.unused
     }
 
     /// Whether the sample holds more findings than are shown.
-    async fn more(&self) -> bool {
+    fn more(&self) -> bool {
         self.0.more
     }
 }
 
 /// What is wrong with a place of a report.
+#[record]
 #[derive(SimpleObject)]
 pub struct ImportFault {
     /// What is wrong.
@@ -89,160 +92,161 @@ impl ImportFault {
 pub struct ReportedFinding<'p>(&'p (Reported, Fingerprint));
 
 /// A finding as a report gives it.
+#[record]
 #[Object]
 impl ReportedFinding<'_> {
     /// The name of its asset.
-    async fn asset(&self) -> &str {
+    fn asset(&self) -> &str {
         &self.0.0.asset.name
     }
 
     /// What its asset is, in lower-case words with underscores.
-    async fn asset_type(&self) -> Option<&str> {
+    fn asset_type(&self) -> Option<&str> {
         self.0.0.asset.kind.as_deref()
     }
 
     /// By what it is known again: equal ones are one finding.
-    async fn fingerprint(&self) -> String {
+    fn fingerprint(&self) -> String {
         self.0.1.simple().to_string()
     }
 
     /// The parts of its identity inside of its scanner and asset.
-    async fn identity(&self) -> &[String] {
+    fn identity(&self) -> &[String] {
         &self.0.0.identity
     }
 
     /// What kind of thing it is.
-    async fn class(&self) -> FindingClass {
+    fn class(&self) -> FindingClass {
         self.0.0.class.into()
     }
 
     /// The title.
-    async fn title(&self) -> &str {
+    fn title(&self) -> &str {
         &self.0.0.title
     }
 
     /// The description.
-    async fn description(&self) -> Option<&str> {
+    fn description(&self) -> Option<&str> {
         self.0.0.description.as_deref()
     }
 
     /// How bad it is.
-    async fn severity(&self) -> Severity {
+    fn severity(&self) -> Severity {
         self.0.0.severity.into()
     }
 
     /// The status that the report itself gives it beside that it is there; null for none.
-    async fn verdict(&self) -> Option<FindingStatus> {
+    fn verdict(&self) -> Option<FindingStatus> {
         self.0.0.verdict.as_ref().map(|verdict| verdict.status.into())
     }
 
     /// The scanner's category.
-    async fn scanner_category(&self) -> Option<&str> {
+    fn scanner_category(&self) -> Option<&str> {
         self.0.0.scanner_category.as_deref()
     }
 
     /// The scanner's id of the check.
-    async fn scanner_reference(&self) -> Option<&str> {
+    fn scanner_reference(&self) -> Option<&str> {
         self.0.0.scanner_reference.as_deref()
     }
 
     /// The kind of weakness.
-    async fn vulnerability_type(&self) -> Option<&str> {
+    fn vulnerability_type(&self) -> Option<&str> {
         self.0.0.vulnerability_type.as_deref()
     }
 
     /// The CVSS score, 0 to 10.
-    async fn cvss_score(&self) -> Option<f64> {
+    fn cvss_score(&self) -> Option<f64> {
         self.0.0.cvss_score
     }
 
     /// The CVSS vector.
-    async fn cvss_vector(&self) -> Option<&str> {
+    fn cvss_vector(&self) -> Option<&str> {
         self.0.0.cvss_vector.as_deref()
     }
 
     /// The EPSS score, 0 to 1.
-    async fn epss_score(&self) -> Option<f64> {
+    fn epss_score(&self) -> Option<f64> {
         self.0.0.epss_score
     }
 
     /// Whether an exploit is known.
-    async fn known_exploit(&self) -> Option<bool> {
+    fn known_exploit(&self) -> Option<bool> {
         self.0.0.known_exploit
     }
 
     /// The CVE ids.
-    async fn cve_ids(&self) -> &[String] {
+    fn cve_ids(&self) -> &[String] {
         &self.0.0.cve_ids
     }
 
     /// The CWE ids.
-    async fn cwe_ids(&self) -> &[String] {
+    fn cwe_ids(&self) -> &[String] {
         &self.0.0.cwe_ids
     }
 
     /// The URL or address that it was found at.
-    async fn endpoint(&self) -> Option<&str> {
+    fn endpoint(&self) -> Option<&str> {
         self.0.0.endpoint.as_deref()
     }
 
     /// The port that it was found on.
-    async fn port(&self) -> Option<i32> {
+    fn port(&self) -> Option<i32> {
         self.0.0.port.map(i32::from)
     }
 
     /// The component that it is in.
-    async fn component_name(&self) -> Option<&str> {
+    fn component_name(&self) -> Option<&str> {
         self.0.0.component_name.as_deref()
     }
 
     /// The version of the component.
-    async fn component_version(&self) -> Option<&str> {
+    fn component_version(&self) -> Option<&str> {
         self.0.0.component_version.as_deref()
     }
 
     /// The package URL of the component.
-    async fn component_purl(&self) -> Option<&str> {
+    fn component_purl(&self) -> Option<&str> {
         self.0.0.component_purl.as_deref()
     }
 
     /// The version that mends it.
-    async fn fixed_version(&self) -> Option<&str> {
+    fn fixed_version(&self) -> Option<&str> {
         self.0.0.fixed_version.as_deref()
     }
 
     /// Whether a version that mends it exists.
-    async fn fix_available(&self) -> Option<bool> {
+    fn fix_available(&self) -> Option<bool> {
         self.0.0.fix_available
     }
 
     /// The file that it was found in.
-    async fn file_path(&self) -> Option<&str> {
+    fn file_path(&self) -> Option<&str> {
         self.0.0.file_path.as_deref()
     }
 
     /// The line of the file, counted from 1.
-    async fn line(&self) -> Option<i64> {
+    fn line(&self) -> Option<i64> {
         self.0.0.line.map(i64::from)
     }
 
     /// Where to read more.
-    async fn references(&self) -> &[String] {
+    fn references(&self) -> &[String] {
         &self.0.0.references
     }
 
     /// The tags.
-    async fn tags(&self) -> &[String] {
+    fn tags(&self) -> &[String] {
         &self.0.0.tags
     }
 
     /// What to do about it.
-    async fn remediation(&self) -> Option<&str> {
+    fn remediation(&self) -> Option<&str> {
         self.0.0.remediation.as_deref()
     }
 
     /// When it was first seen, by the report.
-    async fn first_seen_at(&self) -> Option<DateTime> {
+    fn first_seen_at(&self) -> Option<DateTime> {
         self.0.0.first_seen_at.map(DateTime)
     }
 }
@@ -250,6 +254,7 @@ impl ReportedFinding<'_> {
 #[derive(Default)]
 pub struct PreviewQuery;
 
+#[root]
 #[Object]
 impl PreviewQuery {
     /// A dry run: the first rows of a report as the findings they would become, and what of them was

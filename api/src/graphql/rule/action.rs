@@ -1,15 +1,17 @@
 //! What a rule does.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use async_graphql::{Context, Object};
 use domain::inventory::team::Team;
 use domain::inventory::user::User;
 use domain::rule::action::Action;
+use record::record;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::graphql::loaders::{loaders, many};
+use crate::graphql::loaders::{load, many};
 use crate::graphql::scalars::Json;
 use crate::graphql::team::TeamNode;
 use crate::graphql::user::UserNode;
@@ -29,52 +31,59 @@ impl RuleAction {
 }
 
 /// What a rule does.
+#[record]
 #[Object]
 impl RuleAction {
     /// The key of one of `ruleBuilder.actions`.
     #[graphql(name = "type")]
-    async fn kind(&self) -> &'static str {
+    fn kind(&self) -> &'static str {
         self.0.kind().key
     }
 
     /// The action for people.
-    async fn label(&self) -> &'static str {
+    fn label(&self) -> &'static str {
         self.0.kind().label
     }
 
     /// Its configuration, of the shape of `configSchema`.
-    async fn config(&self) -> Json {
+    fn config(&self) -> Json {
         Json(self.written().get("config").cloned().unwrap_or_default())
     }
 
     /// Type and configuration together, as mutations take them.
-    async fn json(&self) -> Json {
+    fn json(&self) -> Json {
         Json(self.written())
     }
 
     /// The users that it names.
-    async fn users(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<UserNode>> {
-        Ok(many(&loaders(ctx)?.users, self.0.names().0).await?)
+    async fn users(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Vec<Arc<UserNode>>>> {
+        many::<User, _>(ctx, rows.iter().map(|row| row.0.names().0.into_iter().collect())).await
     }
 
     /// The teams that it names.
-    async fn teams(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<TeamNode>> {
-        Ok(many(&loaders(ctx)?.teams, self.0.names().1).await?)
+    async fn teams(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Vec<Arc<TeamNode>>>> {
+        many::<Team, _>(ctx, rows.iter().map(|row| row.0.names().1.into_iter().collect())).await
     }
 
     /// The action in words, with the names of those that it names.
-    async fn sentence(&self, ctx: &Context<'_>) -> async_graphql::Result<String> {
-        let (users, teams) = self.0.names();
-        let loaders = loaders(ctx)?;
-        let users: Vec<User> = many(&loaders.users, users).await?;
-        let teams: Vec<Team> = many(&loaders.teams, teams).await?;
-        let users = users.into_iter().map(|user| (user.id, user.name));
+    async fn sentence(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<String>> {
+        let users = load::<User>(ctx, rows.iter().flat_map(|row| row.0.names().0));
+        let teams = load::<Team>(ctx, rows.iter().flat_map(|row| row.0.names().1));
+        let (users, teams) = futures_util::try_join!(users, teams)?;
+        let users = users.into_iter().map(|(id, user)| (id, user.name));
         let names: HashMap<Uuid, String> =
-            users.chain(teams.into_iter().map(|team| (team.id, team.name))).collect();
+            users.chain(teams.into_iter().map(|(id, team)| (id, team.name))).collect();
+        Ok(rows.iter().map(|row| row.told(&names)).collect())
+    }
+}
+
+impl RuleAction {
+    /// The action in words, with these names.
+    fn told(&self, names: &HashMap<Uuid, String>) -> String {
         let named = |text: &str| text.parse().ok().and_then(|id: Uuid| names.get(&id)).cloned();
         let written = self.written();
         let members = written.get("config").and_then(Value::as_object).cloned().unwrap_or_default();
-        Ok(filled(self.0.kind().sentence, |member| match members.get(member) {
+        filled(self.0.kind().sentence, |member| match members.get(member) {
             Some(Value::String(text)) => named(text).unwrap_or_else(|| text.clone()),
             Some(Value::Array(elements)) => {
                 let texts = elements.iter().filter_map(Value::as_str);
@@ -85,7 +94,7 @@ impl RuleAction {
             }
             Some(other) => other.to_string(),
             None => String::new(),
-        }))
+        })
     }
 }
 

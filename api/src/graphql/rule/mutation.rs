@@ -4,6 +4,7 @@ use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object};
 use domain::error::{Error, Result};
 use domain::job;
 use domain::rule::{Rule, RuleDraft};
+use record::root;
 
 use super::{OnExpiry, RuleMode, RuleNode};
 use crate::graphql::criteria::Criteria;
@@ -120,6 +121,7 @@ payload! {
 #[derive(Default)]
 pub struct RuleMutation;
 
+#[root]
 #[Object]
 impl RuleMutation {
     /// Writes a rule. It holds for what arrives or changes from now on; `ruleSweep` runs it over what

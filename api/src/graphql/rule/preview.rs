@@ -6,6 +6,7 @@ use async_graphql::{Context, ID, Object, SimpleObject};
 use domain::error::Error;
 use domain::rule::preview::{FieldChange, Preview, Reach, Row, Tried};
 use domain::vocabulary::criteria::Explanation;
+use record::{record, root};
 use uuid::Uuid;
 
 use super::mutation::RuleDraftInput;
@@ -18,6 +19,7 @@ use crate::graphql::scalars::{DateTime, Json};
 use crate::graphql::{actor, domain};
 
 /// A field that would show another value.
+#[record]
 #[derive(SimpleObject)]
 pub struct RulePreviewChange {
     /// The field's key, as in criteria.
@@ -43,6 +45,7 @@ impl From<&FieldChange> for RulePreviewChange {
 }
 
 /// A finding that the criteria hold for, or of which that could not be told.
+#[record]
 #[derive(SimpleObject)]
 pub struct RulePreviewRow {
     /// The finding, as it was at the time of the preview.
@@ -58,6 +61,7 @@ pub struct RulePreviewRow {
 }
 
 /// How many of the matched findings show a severity.
+#[record]
 #[derive(SimpleObject)]
 pub struct RulePreviewSeverity {
     /// The severity.
@@ -69,6 +73,7 @@ pub struct RulePreviewSeverity {
 }
 
 /// How many of the matched findings show a status.
+#[record]
 #[derive(SimpleObject)]
 pub struct RulePreviewStatus {
     /// The status.
@@ -80,6 +85,7 @@ pub struct RulePreviewStatus {
 }
 
 /// How many findings would show another value of a field.
+#[record]
 #[derive(SimpleObject)]
 pub struct RulePreviewField {
     /// The field's key, as in criteria.
@@ -89,6 +95,7 @@ pub struct RulePreviewField {
 }
 
 /// Why criteria hold for a finding, or do not.
+#[record]
 #[derive(SimpleObject)]
 pub struct RuleExplanation {
     /// What became of the whole.
@@ -123,60 +130,61 @@ pub struct RulePreview(Arc<Preview>);
 
 /// What a rule would make of the newest active findings that the caller may see: nothing of it is
 /// written, audited or told. All of it is of one moment, pages and explanations too.
+#[record]
 #[Object]
 impl RulePreview {
     /// For `rulePreviewed`: further pages of the same snapshot, for 15 minutes and from the same server.
-    async fn preview_id(&self) -> ID {
+    fn preview_id(&self) -> ID {
         self.0.id.to_string().into()
     }
 
     /// The moment of the snapshot.
-    async fn as_of(&self) -> DateTime {
+    fn as_of(&self) -> DateTime {
         DateTime(self.0.as_of)
     }
 
     /// The name of the rule, as on its badges.
-    async fn name(&self) -> &str {
+    fn name(&self) -> &str {
         &self.0.name
     }
 
     /// The most findings that are evaluated.
-    async fn limit(&self) -> usize {
+    fn limit(&self) -> usize {
         self.0.reach.most()
     }
 
     /// How many findings were evaluated.
-    async fn evaluated(&self) -> i64 {
+    fn evaluated(&self) -> i64 {
         self.0.totals.evaluated
     }
 
     /// How many findings are active, evaluated or not; what rules accepted the risk of counts.
-    async fn active(&self) -> i64 {
+    fn active(&self) -> i64 {
         self.0.active
     }
 
     /// There are more active findings than were evaluated.
-    async fn truncated(&self) -> bool {
+    fn truncated(&self) -> bool {
         self.0.truncated
     }
 
     /// For how many of the evaluated findings the criteria hold when the rule's turn comes.
-    async fn matched(&self) -> i64 {
+    fn matched(&self) -> i64 {
         self.0.totals.matched
     }
 
     /// Of how many of the evaluated findings something would show another value.
-    async fn changed(&self) -> i64 {
+    fn changed(&self) -> i64 {
         self.0.totals.changed
     }
 
     /// Of how many of the evaluated findings it could not be told whether the criteria hold.
-    async fn errors(&self) -> i64 {
+    fn errors(&self) -> i64 {
         self.0.totals.errors
     }
 
     /// The severities of the matched findings, the lowest first.
-    async fn severities(&self) -> Vec<RulePreviewSeverity> {
+    fn severities(&self) -> Vec<RulePreviewSeverity> {
         let severities = self.0.totals.severities.iter();
         let row = |(severity, (before, after)): (&_, &(i64, i64))| RulePreviewSeverity {
             severity: Severity::from(*severity),
@@ -187,7 +195,7 @@ impl RulePreview {
     }
 
     /// The statuses of the matched findings.
-    async fn statuses(&self) -> Vec<RulePreviewStatus> {
+    fn statuses(&self) -> Vec<RulePreviewStatus> {
         let statuses = self.0.totals.statuses.iter();
         let row = |(status, (before, after)): (&_, &(i64, i64))| RulePreviewStatus {
             status: FindingStatus::from(*status),
@@ -198,13 +206,13 @@ impl RulePreview {
     }
 
     /// The fields that would show another value.
-    async fn fields(&self) -> Vec<RulePreviewField> {
+    fn fields(&self) -> Vec<RulePreviewField> {
         let fields = self.0.totals.fields.iter();
         fields.map(|(field, count)| RulePreviewField { field, count: *count }).collect()
     }
 
     /// The findings that the criteria hold for, the newest first.
-    async fn rows(
+    fn rows(
         &self,
         #[graphql(desc = "Only those of which something would show another value.", default)] changed: bool,
         #[graphql(desc = "How many rows at most, from the beginning.")] first: Option<i32>,
@@ -227,6 +235,7 @@ impl RulePreview {
 #[derive(Default)]
 pub struct PreviewQuery;
 
+#[root]
 #[Object(name = "RulePreviewQuery")]
 impl PreviewQuery {
     /// Tries a rule on the 500 newest active findings, at its place in the walk and as if it were

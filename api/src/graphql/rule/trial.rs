@@ -5,6 +5,7 @@ use domain::error::{Code, Error};
 use domain::rule::test::Tested;
 use domain::vocabulary::criteria::{Criteria as Tree, ExplainedLeaf};
 use domain::vocabulary::field::finding::FINDING;
+use record::{record, root};
 
 use super::mutation::RuleDraftInput;
 use crate::graphql::criteria::{Criteria, DraftFault};
@@ -13,6 +14,7 @@ use crate::graphql::scalars::Json;
 use crate::graphql::{actor, domain};
 
 /// What became of a condition.
+#[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(name = "ConditionOutcome", remote = "domain::vocabulary::criteria::Outcome")]
 pub enum ConditionOutcome {
@@ -25,6 +27,7 @@ pub enum ConditionOutcome {
 }
 
 /// What is wrong with a draft.
+#[record]
 #[derive(SimpleObject)]
 pub struct RuleValidation {
     /// Nothing is.
@@ -49,6 +52,7 @@ pub struct RuleTestInput {
 }
 
 /// A condition with what was seen.
+#[record]
 #[derive(SimpleObject)]
 pub struct TestedCondition {
     /// Its place in the criteria, as a JSON Pointer.
@@ -83,6 +87,7 @@ impl From<&ExplainedLeaf> for TestedCondition {
 }
 
 /// What a rule makes of a finding.
+#[record]
 #[derive(SimpleObject)]
 pub struct RuleTestResult {
     /// Whether the criteria hold for it.
@@ -115,6 +120,7 @@ impl From<Tested> for RuleTestResult {
 #[derive(Default)]
 pub struct TrialQuery;
 
+#[root]
 #[Object]
 impl TrialQuery {
     /// All that is wrong with a draft of a rule. Nothing is kept.

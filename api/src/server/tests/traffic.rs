@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::world::{PATIENCE, World, development};
 use super::ws::Client;
-use crate::server::documents::Documents;
+use crate::server::trusted::TrustedDocuments;
 use crate::server::settings::{Origins, Rate, Rates, Settings, Sockets, Turns};
 
 const NONE: Rate = Rate::NONE;
@@ -234,7 +234,7 @@ async fn a_compressed_request_is_not_unpacked() {
 async fn trusted_documents_run_by_their_hash_over_every_transport() {
     let count = "subscription { count(to: 1) }";
     let manifest = json!({ "hello": "{ hello }", "bump": "mutation { bump }", "count": count }).to_string();
-    let documents = Arc::new(Documents::read(manifest.as_bytes(), true).unwrap());
+    let documents = Arc::new(TrustedDocuments::read(manifest.as_bytes(), true).unwrap());
     let world = World::start(Settings { documents, ..development() }).await;
     let (_, body) = world.query(json!({ "documentId": "hello" })).await;
     assert_eq!(body, json!({ "data": { "hello": "world" } }));

@@ -1,5 +1,7 @@
 //! The rows of the audit, for reading.
 
+use std::collections::HashMap;
+
 use entity::audit_entry::Model;
 use sea_orm::{FromQueryResult, QueryResult};
 use uuid::Uuid;
@@ -10,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::ledger::verify::Link;
 use crate::ledger::{Hash, Speaker};
 use crate::page::{Key, KeyKind, Page, Sort, Window};
-use crate::store::page::{key_columns, page};
+use crate::store::page::{key_columns, page, place_column, read_keys};
 use crate::store::sql::Sql;
 use crate::store::{Db, Tx};
 use crate::vocabulary::criteria::sql::Dialect;
@@ -89,6 +91,34 @@ impl Db {
         let columns = format!("e.*{}", key_columns(&window.sort));
         let sql = matching(self.dialect, scope, &columns, filter).window(window);
         page(window, &sql.all(self.read()).await?, read)
+    }
+
+    pub(super) async fn audit_entries_of(
+        &self,
+        scope: &Scope,
+        records: &[Uuid],
+        window: &Window,
+    ) -> Result<HashMap<Uuid, Page<Audited>>> {
+        let columns = format!("e.*{}{}", key_columns(&window.sort), place_column(window, "e.record_id"));
+        let sql = Sql::new(self.dialect, "SELECT * FROM (SELECT ").push(&columns);
+        let sql = sql.push(" FROM audit_entry e WHERE ").one_of("e.record_id", records.iter().copied());
+        let mut found: HashMap<Uuid, Vec<_>> = HashMap::new();
+        for row in sql.own(scope, "e").windows(window).all(self.read()).await? {
+            let entry = read(&row)?;
+            found.entry(entry.record).or_default().push((read_keys(&window.sort, &row)?, entry));
+        }
+        Ok(found.into_iter().map(|(record, rows)| (record, window.page(rows))).collect())
+    }
+
+    pub(super) async fn audit_counts_of(
+        &self,
+        scope: &Scope,
+        records: &[Uuid],
+    ) -> Result<HashMap<Uuid, i64>> {
+        let sql = Sql::new(self.dialect, "SELECT e.record_id, COUNT(*) AS n FROM audit_entry e WHERE ");
+        let sql = sql.one_of("e.record_id", records.iter().copied()).own(scope, "e");
+        let rows = sql.push(" GROUP BY e.record_id").all(self.read()).await?;
+        rows.iter().map(|row| Ok((row.try_get("", "record_id")?, row.try_get("", "n")?))).collect()
     }
 
     pub(super) async fn audit_count(&self, scope: &Scope, filter: &AuditFilter) -> Result<i64> {
