@@ -45,7 +45,7 @@ impl PortfolioNode {
     ) -> async_graphql::Result<Vec<Vec<Arc<ProjectNode>>>> {
         let ids = rows.iter().map(|row| match &row.0 {
             Portfolio::Whole => Vec::new(),
-            Portfolio::Only { projects, .. } => projects.clone(),
+            Portfolio::Only { projects, .. } => projects.iter().copied().collect(),
         });
         many::<Project, _>(ctx, ids).await
     }
@@ -54,7 +54,7 @@ impl PortfolioNode {
     async fn teams(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Vec<Arc<TeamNode>>>> {
         let ids = rows.iter().map(|row| match &row.0 {
             Portfolio::Whole => Vec::new(),
-            Portfolio::Only { teams, .. } => teams.clone(),
+            Portfolio::Only { teams, .. } => teams.iter().copied().collect(),
         });
         many::<Team, _>(ctx, ids).await
     }

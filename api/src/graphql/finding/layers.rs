@@ -82,7 +82,7 @@ impl LayerEntry {
     async fn by(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Option<LayerAuthor>>> {
         use domain::finding::layers::Layer;
 
-        let of = |layer| rows.iter().map(|row| row.source).filter(move |source| source.layer == layer);
+        let of = |layer: Layer| rows.iter().map(|row| row.source).filter(move |source| source.layer == layer);
         let documents = of(Layer::Intel).filter(|source| Feed::with_id(source.by).is_none());
         let (rules, people, scans) = futures_util::try_join!(
             async {

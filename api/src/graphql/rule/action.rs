@@ -57,12 +57,12 @@ impl RuleAction {
 
     /// The users that it names.
     async fn users(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Vec<Arc<UserNode>>>> {
-        many::<User, _>(ctx, rows.iter().map(|row| row.0.names().0.into_iter().collect())).await
+        many::<User, _>(ctx, rows.iter().map(|row| row.0.names().0)).await
     }
 
     /// The teams that it names.
     async fn teams(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Vec<Arc<TeamNode>>>> {
-        many::<Team, _>(ctx, rows.iter().map(|row| row.0.names().1.into_iter().collect())).await
+        many::<Team, _>(ctx, rows.iter().map(|row| row.0.names().1)).await
     }
 
     /// The action in words, with the names of those that it names.
