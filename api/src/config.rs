@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use config::{Config as Layers, Environment, File};
@@ -20,7 +21,8 @@ use domain::signin::oidc::{ClientSecret, GroupGrant, Provider};
 use domain::vocabulary::terms::Term;
 use serde::Deserialize;
 
-use crate::server::settings::{LISTEN, Origins, Settings};
+use crate::server::documents::Documents;
+use crate::server::settings::{LISTEN, Origins, Rate, Settings};
 use crate::telemetry::{self, LogFormat};
 
 /// The file that is read where none is named and this one is there.
@@ -52,10 +54,19 @@ pub struct Config {
     pub slow_millis: u64,
     /// Serves GraphiQL and answers introspection.
     pub development: bool,
-    /// Pages of other hosts that may open a WebSocket: `https://app.example.com`.
+    /// Pages of other hosts that may speak to the server, by CORS and over WebSockets: `https://app.example.com`.
     pub origins: Vec<String>,
-    /// WebSockets that one person or service account may have open at once, in one company.
+    /// WebSockets and event streams that one person or service account may have open at once, in one
+    /// company.
     pub sockets_per_actor: usize,
+    /// Requests a second of one person or service account, in the long run; 0 for any number.
+    pub rate: u32,
+    /// Operations that one request may hold in a list; 0 for none.
+    pub batch: usize,
+    /// A manifest of documents that clients may name by their hash.
+    pub documents: Option<PathBuf>,
+    /// Runs those documents alone.
+    pub documents_only: bool,
     /// The largest report, in bytes.
     pub upload_bytes: u64,
     /// Where each feed is fetched from, and how often: `https://… every 6h`. Not set, it is not.
@@ -85,6 +96,10 @@ impl Default for Config {
             development: false,
             origins: Vec::new(),
             sockets_per_actor: Settings::default().sockets.per_actor,
+            rate: 200,
+            batch: Settings::default().batch,
+            documents: None,
+            documents_only: false,
             upload_bytes: Settings::default().upload_bytes,
             intel_kev: None,
             intel_epss: None,
@@ -245,17 +260,31 @@ impl Config {
     }
 
     /// The part of it that concerns the edge.
-    pub fn edge(&self) -> Settings {
+    pub fn edge(&self) -> Result<Settings> {
         let mut settings = Settings {
             development: self.development,
+            batch: self.batch,
+            documents: Arc::new(self.trusted()?),
             upload_bytes: self.upload_bytes,
             slow: Duration::from_millis(self.slow_millis),
             ..Settings::default()
         };
+        settings.rates.actor = Rate::per_second(self.rate);
         settings.sockets.per_actor = self.sockets_per_actor;
         if !self.origins.is_empty() {
             settings.sockets.origins = Origins::Listed(self.origins.clone());
         }
-        settings
+        Ok(settings)
+    }
+
+    /// The documents of the manifest.
+    fn trusted(&self) -> Result<Documents> {
+        let Some(file) = &self.documents else {
+            let nothing = Error::invalid("documents_only", "Nothing would run: set \"documents\" too.");
+            return if self.documents_only { Err(nothing) } else { Ok(Documents::default()) };
+        };
+        let manifest = std::fs::read(file)
+            .map_err(|error| Error::invalid("documents", format!("{}: {error}", file.display())))?;
+        Documents::read(&manifest, self.documents_only)
     }
 }

@@ -6,6 +6,7 @@
 mod again;
 mod algebra;
 mod crash;
+mod edge;
 mod fairness;
 mod filters;
 mod graph;

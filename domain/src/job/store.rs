@@ -445,7 +445,6 @@ impl Tx {
         let now = self.now();
         let span = self.conn().span();
         if !span.is_disabled() {
-            span.record("otel.name", format!("job {}", step.stage));
             span.record("job.id", id.to_string())
                 .record("job.stage", step.stage)
                 .record("job.done", step.done);
