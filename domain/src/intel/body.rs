@@ -29,7 +29,7 @@ const TRIES: u32 = 3;
 
 /// What is at a feed's address.
 pub(crate) enum Body {
-    Whole(Download),
+    Whole(Box<Download>),
     Pages(Box<Pages>),
 }
 
@@ -83,7 +83,8 @@ impl Body {
                 .await?
                 .map(|pages| Self::Pages(Box::new(pages))));
         }
-        Ok(plan.egress.get(&source.url, &conditions, most).await?.map(Self::Whole))
+        let download = plan.egress.get(&source.url, &conditions, most).await?;
+        Ok(download.map(|download| Self::Whole(Box::new(download))))
     }
 
     /// What to ask with the next time.
