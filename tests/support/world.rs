@@ -154,6 +154,11 @@ impl World {
         self.database
     }
 
+    /// The address of the database.
+    pub fn url(&self) -> &str {
+        &self.database.url
+    }
+
     /// Imports `report` and waits for the end of it.
     pub async fn import(&self, actor: &Actor, request: ImportRequest, report: &str) -> Outcome {
         let job = upload(&self.domain, actor, request, report.as_bytes()).await;
