@@ -1,7 +1,7 @@
 //! The edge: everything between a TCP connection and the schema.
 //!
 //! A request goes `serve` (connections) → `trace` (its id, its count) → `layers` (compression, CORS) →
-//! `http`, `sse`, `ws` or `upload` (the protocols) → `operation` (`documents`, `guard`, `variables` and
+//! `http`, `sse`, `ws` or `upload` (the protocols) → `operation` (`trusted`, `guard`, `variables` and
 //! `limits`, then the schema, whose subscriptions `fanout` shares) → `reply`. `rates` and `turns` say
 //! who may go on, and `vigil` ends what stays open longer than it may.
 //! Nothing here knows the schema's types or the database: the schema is any [`Executor`], and who

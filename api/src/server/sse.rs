@@ -15,7 +15,7 @@ use domain::error::{Code, Error};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use super::Server;
 use super::operation::Held;
@@ -37,6 +37,8 @@ pub fn open<E: Executor>(
 ) -> Response {
     // One event on its way, and one that waits.
     let (events, waiting) = mpsc::channel(1);
+    // The first says that the stream is open, also to a proxy that waits for something to pass on.
+    let _there_is_room = events.try_send(Bytes::from_static(BEAT));
     tokio::spawn(feed(server, answers, admitted, trace, events));
     let body = stream::unfold(waiting, async |mut waiting| {
         let event: Bytes = waiting.recv().await?;
@@ -63,7 +65,7 @@ async fn feed<E: Executor>(
 ) {
     let _held = Held::up(metrics::gauge!("event_streams"));
     let settings = server.settings().sockets.clone();
-    let mut beats = interval(settings.ping_every);
+    let mut beats = interval_at(Instant::now() + settings.ping_every, settings.ping_every);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let (event, is_last) = tokio::select! {
