@@ -288,3 +288,54 @@ impl Config {
         TrustedDocuments::read(&manifest, self.documents_only)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CORP: &str = r#"
+        url = "https://countersign.example"
+        [oidc.corp]
+        issuer = "https://id.corp.example"
+        client_id = "countersign"
+        client_secret = "hush hush"
+        domains = ["corp.example"]
+        provisioning = true
+        audience = "api://countersign"
+        [[oidc.corp.grants]]
+        group = "sec"
+        company = "Acme"
+        role = "ANALYST"
+    "#;
+
+    fn read(text: &str) -> Result<SignInSettings> {
+        let layers = Layers::builder().add_source(File::from_str(text, config::FileFormat::Toml)).build();
+        let config: Config = layers.and_then(Layers::try_deserialize).expect("the file is in order");
+        assert!(!format!("{config:?}").contains("hush"), "a secret is not printed");
+        config.sign_in()
+    }
+
+    #[test]
+    fn a_provider_is_read_from_the_file() {
+        let settings = read(CORP).expect("the provider is in order");
+        assert!(!format!("{settings:?}").contains("hush"), "a secret is not printed");
+        let provider = &settings.providers[0];
+        assert_eq!((provider.key.as_str(), provider.label.as_str()), ("corp", "corp"));
+        assert_eq!(provider.client_secret.as_ref().map(|secret| secret.0.as_str()), Some("hush hush"));
+        assert_eq!((provider.groups_claim.as_str(), provider.grants[0].role), ("groups", Role::Analyst));
+    }
+
+    #[test]
+    fn a_provider_that_would_let_the_wrong_in_is_refused() {
+        for (right, wrong, field) in [
+            ("https://id.corp.example", "http://id.corp.example", "issuer"),
+            ("\"ANALYST\"", "\"PLATFORM_ADMIN\"", "sec"),
+            ("api://countersign", "countersign", "audience"),
+            ("domains = [\"corp.example\"]", "", "domains"),
+            ("client_secret =", "client_secret_file = \"/nowhere\"\nclient_secret =", "client_secret"),
+        ] {
+            let error = read(&CORP.replacen(right, wrong, 1)).expect_err(wrong);
+            assert_eq!(error.field, ["oidc", "corp", field], "{error}");
+        }
+    }
+}

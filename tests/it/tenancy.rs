@@ -490,7 +490,7 @@ async fn within_sight(schema: &Schema, admin: &Wire, ids: &Ids, figures: &Figure
     }
     // What takes records away comes last.
     let takes = |field: &str| {
-        ["Remove", "Delete", "Revoke", "Cancel", "End", "Everywhere"].iter().any(|word| field.ends_with(word))
+        ["Remove", "Delete", "Revoke", "Cancel", "End"].iter().any(|word| field.ends_with(word))
     };
     let mut fields = schema.fields("Mutation");
     fields.sort_by_key(|field| (takes(field), field.starts_with("importCancel")));

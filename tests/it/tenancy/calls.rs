@@ -168,7 +168,18 @@ impl Filler<'_> {
             _ => {}
         }
         // A page is asked for from its start; a mutation is done each time; findings are named.
-        let unsaid = ["last", "after", "before", "idempotencyKey", "platformAdmin", "to", "from", "archived"];
+        // Work goes to somebody else than who leaves: the tests of leaving say to whom it does not.
+        let unsaid = [
+            "last",
+            "after",
+            "before",
+            "idempotencyKey",
+            "platformAdmin",
+            "to",
+            "from",
+            "archived",
+            "handOverTo",
+        ];
         // Of a mapping and a saved one, only one is named.
         let either = path == "input.mapping" && ["importStart", "importPreview"].contains(&self.field);
         if unsaid.contains(&name) || either || path == "filter" && self.field == "findingBulkUpdate" {
@@ -230,8 +241,9 @@ impl Filler<'_> {
             "project" | "projects" => Noun::Project,
             "asset" => Noun::Asset,
             "ownerTeam" | "team" | "teams" | "addTeams" | "removeTeams" => Noun::Team,
-            "handOverTo" | "user" | "member" | "members" | "add" | "remove" | "addUsers" | "removeUsers"
-            | "actor" => Noun::User,
+            "user" | "member" | "members" | "add" | "remove" | "addUsers" | "removeUsers" | "actor" => {
+                Noun::User
+            }
             "company" => Noun::Company,
             "holder" => Noun::ServiceAccount,
             "rule" => Noun::Rule,

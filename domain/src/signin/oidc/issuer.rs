@@ -206,12 +206,13 @@ impl Issuer {
     }
 }
 
-/// A header that cannot be read: of an algorithm that signs nothing, or of no form at all.
+/// What is wrong with a token whose header cannot be read: its algorithm is none, or it is no token.
 fn unreadable(token: &str) -> Fault {
     let header = token.split('.').next().and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
     let header = header.and_then(|header| serde_json::from_slice::<Json>(&header).ok());
-    match header {
-        Some(header) if header["alg"].is_string() => Fault::Algorithm,
+    let named = header.as_ref().and_then(|header| header["alg"].as_str());
+    match named {
+        Some(alg) if alg.parse::<Algorithm>().is_err() => Fault::Algorithm,
         _ => Fault::Malformed,
     }
 }
