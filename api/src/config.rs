@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use config::{Config as Layers, Environment, File};
@@ -20,7 +21,8 @@ use domain::signin::oidc::{ClientSecret, GroupGrant, Provider};
 use domain::vocabulary::terms::Term;
 use serde::Deserialize;
 
-use crate::server::settings::{LISTEN, Origins, Settings};
+use crate::server::trusted::TrustedDocuments;
+use crate::server::settings::{LISTEN, Origins, Rate, Settings};
 use crate::telemetry::{self, LogFormat};
 
 /// The file that is read where none is named and this one is there.
@@ -52,10 +54,19 @@ pub struct Config {
     pub slow_millis: u64,
     /// Serves GraphiQL and answers introspection.
     pub development: bool,
-    /// Pages of other hosts that may open a WebSocket: `https://app.example.com`.
+    /// Pages of other hosts that may speak to the server, by CORS and over WebSockets: `https://app.example.com`.
     pub origins: Vec<String>,
-    /// WebSockets that one person or service account may have open at once, in one company.
+    /// WebSockets and event streams that one person or service account may have open at once, in one
+    /// company.
     pub sockets_per_actor: usize,
+    /// Requests a second of one person or service account, in the long run; 0 for any number.
+    pub rate: u32,
+    /// Operations that one request may hold in a list; 0 for none.
+    pub batch: usize,
+    /// A manifest of documents that clients may name by their hash.
+    pub documents: Option<PathBuf>,
+    /// Runs those documents alone.
+    pub documents_only: bool,
     /// The largest report, in bytes.
     pub upload_bytes: u64,
     /// Where each feed is fetched from, and how often: `https://… every 6h`. Not set, it is not.
@@ -65,6 +76,8 @@ pub struct Config {
     pub intel_nvd: Option<String>,
     /// Networks that are not public and may be asked all the same: `10.1.0.0/16`.
     pub egress_allow: Vec<String>,
+    /// A file of certificates (PEM) of authorities that are trusted beside those of the system.
+    pub egress_ca: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -83,12 +96,17 @@ impl Default for Config {
             development: false,
             origins: Vec::new(),
             sockets_per_actor: Settings::default().sockets.per_actor,
+            rate: 200,
+            batch: Settings::default().batch,
+            documents: None,
+            documents_only: false,
             upload_bytes: Settings::default().upload_bytes,
             intel_kev: None,
             intel_epss: None,
             intel_cve: None,
             intel_nvd: None,
             egress_allow: Vec::new(),
+            egress_ca: None,
         }
     }
 }
@@ -232,21 +250,41 @@ impl Config {
             setting.as_deref().map(|text| FeedSource::parse(*feed, text))
         };
         let sources = Feed::ALL.iter().filter_map(source).collect::<Result<_>>()?;
-        Ok(FetchPlan { sources, egress: Egress::new(&self.egress_allow)? })
+        let mut egress = Egress::new(&self.egress_allow)?;
+        if let Some(path) = &self.egress_ca {
+            let authorities = std::fs::read(path)
+                .map_err(|error| Error::invalid("egress_ca", format!("{}: {error}", path.display())))?;
+            egress = egress.trusting(&authorities)?;
+        }
+        Ok(FetchPlan::new(sources, egress))
     }
 
     /// The part of it that concerns the edge.
-    pub fn edge(&self) -> Settings {
+    pub fn edge(&self) -> Result<Settings> {
         let mut settings = Settings {
             development: self.development,
+            batch: self.batch,
+            documents: Arc::new(self.trusted()?),
             upload_bytes: self.upload_bytes,
             slow: Duration::from_millis(self.slow_millis),
             ..Settings::default()
         };
+        settings.rates.actor = Rate::per_second(self.rate);
         settings.sockets.per_actor = self.sockets_per_actor;
         if !self.origins.is_empty() {
             settings.sockets.origins = Origins::Listed(self.origins.clone());
         }
-        settings
+        Ok(settings)
+    }
+
+    /// The documents of the manifest.
+    fn trusted(&self) -> Result<TrustedDocuments> {
+        let Some(file) = &self.documents else {
+            let nothing = Error::invalid("documents_only", "Nothing would run: set \"documents\" too.");
+            return if self.documents_only { Err(nothing) } else { Ok(TrustedDocuments::default()) };
+        };
+        let manifest = std::fs::read(file)
+            .map_err(|error| Error::invalid("documents", format!("{}: {error}", file.display())))?;
+        TrustedDocuments::read(&manifest, self.documents_only)
     }
 }

@@ -1,6 +1,6 @@
 //! What a client is told of an error.
 //!
-//! The domain's table of codes is the table of the API; [`request`] adds the three words that
+//! The domain's table of codes is the table of the API; [`request`] adds the words that
 //! GraphQL tools know for requests that never reached the domain. A fault says nothing but its
 //! trace id, under which the log has the rest.
 
@@ -20,6 +20,25 @@ pub mod request {
     pub const PARSE_FAILED: &str = "GRAPHQL_PARSE_FAILED";
     /// The document does not fit the schema.
     pub const VALIDATION_FAILED: &str = "GRAPHQL_VALIDATION_FAILED";
+    /// The document's id is of none that the server knows.
+    pub const DOCUMENT_UNKNOWN: &str = "PERSISTED_QUERY_NOT_FOUND";
+    /// The server runs only documents that it knows.
+    pub const DOCUMENT_REQUIRED: &str = "PERSISTED_QUERY_REQUIRED";
+
+    /// Every one of them with what it means, for the documentation.
+    pub const ALL: &[(&str, &str)] = &[
+        (BAD_REQUEST, "The HTTP request or socket message is not a GraphQL request."),
+        (PARSE_FAILED, "The document does not parse."),
+        (
+            VALIDATION_FAILED,
+            "The document does not fit the schema, or its variables do not fit the document.",
+        ),
+        (
+            DOCUMENT_UNKNOWN,
+            "The id is of no document that this server knows. Apollo's clients then send the text.",
+        ),
+        (DOCUMENT_REQUIRED, "This server runs only documents that it knows: send the id of one."),
+    ];
 }
 
 /// The GraphQL error of a domain error, for resolvers that add to it. A plain `?` does as well:
@@ -86,6 +105,7 @@ pub fn status(code: Code) -> StatusCode {
         Code::ReportTooLarge | Code::LimitExceeded => StatusCode::PAYLOAD_TOO_LARGE,
         Code::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
         Code::CursorExpired => StatusCode::GONE,
+        Code::RateLimited | Code::Overloaded => StatusCode::TOO_MANY_REQUESTS,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Code::Invalid
         | Code::Required
@@ -170,5 +190,40 @@ mod tests {
         let shown = presented(ServerError::new("Unknown field.", None));
         assert_eq!(shown["extensions"]["code"], "GRAPHQL_VALIDATION_FAILED");
         assert_eq!(presented(refusal("BAD_REQUEST", "No."))["extensions"]["code"], "BAD_REQUEST");
+    }
+
+    /// Every code, as `docs/errors.md` lists it.
+    fn table() -> String {
+        let class = |class: Class| match class {
+            Class::Refusal => "refusal",
+            Class::Denied => "denied",
+            Class::Limit => "limit",
+            Class::Fault => "fault",
+        };
+        let mut text = "# Codes\n\n\
+            Every error has its code in `extensions.code`; a mutation tells refusals as `userErrors` of its payload,\n\
+            by the same codes. Codes are stable over releases. The status is that of an answer that is not a GraphQL\n\
+            response: of an upload, a download, or a request that is refused before its operation is known. A fault\n\
+            tells nothing but its `traceId`, under which the log has the rest.\n\n\
+            | code | class | status | meaning |\n| --- | --- | --- | --- |\n"
+            .to_owned();
+        for (word, meaning) in request::ALL {
+            text += &format!("| `{word}` | request | 400 | {meaning} |\n");
+        }
+        for code in Code::ALL {
+            let (word, class, status) = (code.word(), class(code.class()), status(*code).as_u16());
+            text += &format!("| `{word}` | {class} | {status} | {} |\n", code.meaning());
+        }
+        text
+    }
+
+    #[test]
+    fn the_document_lists_every_code() {
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/errors.md");
+        if std::env::var_os("COUNTERSIGN_WRITE_DOCS").is_some() {
+            std::fs::write(&file, table()).unwrap();
+        }
+        let written = std::fs::read_to_string(&file).unwrap_or_default();
+        assert_eq!(written, table(), "COUNTERSIGN_WRITE_DOCS=1 writes docs/errors.md anew");
     }
 }

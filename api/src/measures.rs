@@ -53,6 +53,8 @@ measures! {
         "GraphQL requests that were refused before they ran"
     Gauge "graphql_streams" []
         "Subscriptions that are open"
+    Gauge "event_streams" []
+        "Event streams that are open"
     Gauge "connections" []
         "TCP connections that are open"
     Gauge "websockets" []
@@ -74,7 +76,7 @@ measures! {
     Gauge "countersign_jobs_oldest_seconds" ["state"]
         "Time since the oldest of those jobs was asked for; 0 where there is none"
     Counter "countersign_sign_ins_total" ["outcome"]
-        "Sign-ins that `failed`"
+        "Sign-ins, by what came of them"
     Gauge "countersign_intel_feed_age_seconds" ["feed"]
         "Age of a feed of all companies"
     Counter "countersign_intel_fetch_failures_total" ["feed"]

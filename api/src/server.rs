@@ -1,15 +1,16 @@
 //! The edge: everything between a TCP connection and the schema.
 //!
-//! A request goes `serve` (connections) → `trace` (its id, its count) → `http`, `ws` or `upload`
-//! (the protocols) → `operation` (`guard`, `variables` and `limits`, then the schema, whose
-//! subscriptions `fanout` shares) → `reply`. `vigil` ends what stays open longer than it may.
+//! A request goes `serve` (connections) → `trace` (its id, its count) → `layers` (compression, CORS) →
+//! `http`, `sse`, `ws` or `upload` (the protocols) → `operation` (`documents`, `guard`, `variables` and
+//! `limits`, then the schema, whose subscriptions `fanout` shares) → `reply`. `rates` and `turns` say
+//! who may go on, and `vigil` ends what stays open longer than it may.
 //! Nothing here knows the schema's types or the database: the schema is any [`Executor`], and who
 //! asks ([`auth::Authenticate`]), files ([`upload::Files`]) and readiness ([`health::Ready`]) are
 //! given from outside.
 //!
 //! | route | what |
 //! | --- | --- |
-//! | `POST /graphql`, `GET /graphql?query=` | GraphQL over HTTP |
+//! | `POST /graphql`, `GET /graphql?query=` | GraphQL over HTTP, and over server-sent events |
 //! | `GET /graphql` with `Upgrade: websocket` | graphql-transport-ws |
 //! | `GET /graphiql` | GraphiQL, in development |
 //! | `PUT /v1/imports/{id}/upload` | a report in |
@@ -17,6 +18,7 @@
 //! | `/v1/auth/…` | signing in, by whoever knows tokens |
 //! | `GET /healthz`, `/readyz`, `/metrics` | alive, ready, counted |
 
+mod accept;
 pub mod auth;
 mod body;
 pub(crate) mod documents;
@@ -25,14 +27,19 @@ mod graphiql;
 mod guard;
 pub mod health;
 mod http;
+mod layers;
 pub mod limits;
 mod operation;
+mod rates;
 pub(crate) mod reply;
 pub mod serve;
 pub mod settings;
+mod sse;
 #[cfg(test)]
 mod tests;
 pub mod trace;
+pub mod trusted;
+mod turns;
 pub mod upload;
 mod variables;
 pub mod vigil;
@@ -41,7 +48,9 @@ mod ws;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
+use async_graphql::parser::types::OperationType;
 use async_graphql::{Executor, ServerError};
 use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
@@ -53,6 +62,8 @@ use axum::routing::{any, get, put};
 use domain::access::Actor;
 use domain::error::{Code, Error};
 use domain::gateway::clock::Clock;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -61,10 +72,12 @@ use tokio_util::task::TaskTracker;
 use auth::{Authenticate, RequestOrigin, Transport};
 use documents::Documents;
 use fanout::Shared;
-use operation::{Counter, Operation, Parameters};
-use reply::{MediaType, Refusal};
+use operation::{Counter, Operation, Parameters, counted};
+use rates::Rates;
+use reply::{Answer, MediaType, Refusal};
 use settings::Settings;
-use trace::observe;
+use trace::{TraceId, observe};
+use turns::Turns;
 use vigil::Vigil;
 
 /// The address of GraphQL, over HTTP and WebSocket.
@@ -93,6 +106,8 @@ struct Inner<E> {
     counter: Counter,
     documents: Documents,
     vigil: Arc<Vigil>,
+    turns: Turns,
+    rates: Rates,
 }
 
 impl<E> Clone for Server<E> {
@@ -106,6 +121,7 @@ impl<E: Executor> Server<E> {
         let vigil = Vigil::new(parts.clock.clone());
         let Parts { schema, authenticate, files, ready, metrics, clock, settings, stopping } = parts;
         let schema = Shared::new(schema);
+        let (turns, rates) = (Turns::new(settings.turns), Rates::new(&settings.rates));
         let parts = Parts { schema, authenticate, files, ready, metrics, clock, settings, stopping };
         Self(Arc::new(Inner {
             parts,
@@ -113,6 +129,8 @@ impl<E: Executor> Server<E> {
             counter: Counter::default(),
             documents: Documents::default(),
             vigil,
+            turns,
+            rates,
         }))
     }
 
@@ -130,10 +148,11 @@ impl<E: Executor> Server<E> {
         if self.0.parts.metrics.is_some() {
             router = router.route("/metrics", get(metrics::<E>));
         }
-        router
+        let router = router
             .with_state(self.clone())
             .merge(self.0.parts.authenticate.routes())
-            .fallback(async || StatusCode::NOT_FOUND)
+            .fallback(async || StatusCode::NOT_FOUND);
+        layers::around(router, &self.settings().sockets.origins)
             .layer(from_fn_with_state(self.clock().clone(), observe))
     }
 
@@ -143,6 +162,8 @@ impl<E: Executor> Server<E> {
             tokio::spawn(health::upkeep(handle, self.stopping().clone()));
         }
         tokio::spawn(self.vigil().clone().keep(self.0.parts.authenticate.clone(), self.stopping().clone()));
+        let server = self.clone();
+        tokio::spawn(async move { server.0.rates.keep(server.stopping()).await });
         let settings = self.settings().connections.clone();
         serve::serve(listener, self.router(), settings, self.sockets().clone(), self.stopping().clone())
             .await;
@@ -184,19 +205,29 @@ impl<E: Executor> Server<E> {
     /// Who the token belongs to. A refusal says that the token was wrong rather than missing; one that
     /// takes longer than a request may is a fault.
     async fn authenticate(&self, token: &str, origin: RequestOrigin) -> domain::error::Result<Actor> {
+        self.0.rates.meet(token, origin.address)?;
         let asked = self.0.parts.authenticate.authenticate(token, origin);
         let known = timeout(self.settings().request_time, asked).await;
-        known.map_err(Error::internal)?.map_err(|error| match error.code {
+        let actor = known.map_err(Error::internal)?.map_err(|error| match error.code {
             Code::Unauthenticated => error.with("token", "invalid"),
             _ => error,
-        })
+        })?;
+        self.0.rates.welcome(token);
+        Ok(actor)
+    }
+
+    /// Counts `operations` of an actor, who may ask only so often.
+    fn count(&self, actor: &Actor, operations: usize) -> domain::error::Result<()> {
+        self.0.rates.count(actor, u32::try_from(operations).unwrap_or(u32::MAX))
     }
 
     /// The operation of a request, if it is within the limits.
-    fn prepare(&self, parameters: Parameters) -> Result<Operation, ServerError> {
+    fn prepare(&self, mut parameters: Parameters) -> Result<Operation, ServerError> {
         let settings = self.settings();
-        let prepared =
-            Operation::prepare(parameters, &settings.limits, settings.development, &self.0.documents);
+        let resolved = settings.documents.resolve(&mut parameters);
+        let prepared = resolved.and_then(|()| {
+            Operation::prepare(parameters, &settings.limits, settings.development, &self.0.documents)
+        });
         let mut operation = prepared.inspect_err(|error| {
             let code = crate::error::code(error).unwrap_or_default().to_owned();
             metrics::counter!("graphql_refused_total", "code" => code).increment(1);
@@ -204,6 +235,43 @@ impl<E: Executor> Server<E> {
         operation.about.label = self.counter().label(operation.name.as_deref());
         operation.about.slow = settings.slow;
         Ok(operation)
+    }
+
+    /// Runs a query or a mutation when it is its turn; its time counts from `started`.
+    async fn run(&self, operation: Operation, actor: Actor, started: Instant, trace: &TraceId) -> Answer {
+        let label = self.counter().label(operation.name.as_deref());
+        let (kind, time) = (operation.kind, self.settings().request_time);
+        let left = || time.saturating_sub(started.elapsed());
+        let answer = match timeout(left(), self.0.turns.take(&actor)).await {
+            Ok(Ok(_place)) => operation.run(self.schema(), actor, left(), trace).await,
+            Ok(Err(error)) => Answer::limited(error, trace),
+            Err(_) => operation::timed_out(time, trace),
+        };
+        self.counter().count(label, kind, answer.outcome, started);
+        answer
+    }
+
+    /// The answers of any operation, as they come.
+    fn answers(
+        &self,
+        operation: Operation,
+        actor: Actor,
+        started: Instant,
+        trace: TraceId,
+    ) -> BoxStream<'static, Answer> {
+        let server = self.clone();
+        if operation.kind != OperationType::Subscription {
+            return stream::once(async move { server.run(operation, actor, started, &trace).await }).boxed();
+        }
+        let label = self.counter().label(operation.name.as_deref());
+        let mut begun = false;
+        let answers = operation.stream(self.schema(), actor, trace).inspect(move |answer| {
+            if !std::mem::replace(&mut begun, true) {
+                let kind = OperationType::Subscription;
+                server.counter().count(label.clone(), kind, answer.outcome, started);
+            }
+        });
+        counted(answers).boxed()
     }
 }
 

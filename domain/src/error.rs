@@ -88,6 +88,10 @@ codes! {
     CursorInvalid = "CURSOR_INVALID", Limit;
     /// The cursor is older than what is kept: take a new snapshot.
     CursorExpired = "CURSOR_EXPIRED", Limit;
+    /// Requests come too often: wait as many seconds as `retryAfter` says.
+    RateLimited = "RATE_LIMITED", Limit;
+    /// Too many requests of the company run and wait already: come back after `retryAfter` seconds.
+    Overloaded = "OVERLOADED", Limit;
     /// The server failed. The trace id finds the cause in its logs.
     Internal = "INTERNAL", Fault;
 }

@@ -1,5 +1,6 @@
 //! What comes in: reports, their formats, and the stages of an import.
 
+mod archive;
 mod aside;
 pub mod census;
 mod chunk;

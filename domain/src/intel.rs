@@ -5,6 +5,7 @@
 //! the findings that name a CVE of which something changed hear of it, company by company, each with
 //! the pass that follows. A finding that is new hears of what is kept before its first pass.
 
+mod body;
 mod document;
 pub mod fact;
 pub mod feed;

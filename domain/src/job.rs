@@ -23,6 +23,7 @@ use store::Cancelled;
 
 pub mod runner;
 pub mod store;
+mod waiting;
 
 terms! {
     /// What a job does.

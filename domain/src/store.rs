@@ -2,12 +2,15 @@
 //!
 //! SQLite has one writer, whose transactions begin IMMEDIATE (a deferred one that reads before it
 //! writes fails at once when another wrote meanwhile), and a pool of readers that cannot write.
-//! PostgreSQL has one pool. A function that holds a [`Tx`] takes no [`Db`]: asking a pool of one
-//! for a second connection waits for ever.
+//! PostgreSQL has two pools as well, so that long reads can be ended by themselves. A function that
+//! holds a [`Tx`] takes no [`Db`]: asking a pool of one for a second connection waits for ever.
 
-use std::time::Duration;
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
 
-use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use futures_util::FutureExt;
+use sea_orm::sqlx;
+use sea_orm::sqlx::sqlite::{SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
     ConnectOptions, Database, DatabaseConnection, DbErr, RuntimeErr, SqlErr, SqliteTransactionMode,
     TransactionOptions,
@@ -35,6 +38,11 @@ pub mod scope;
 pub mod sql;
 pub mod tally;
 
+/// The longest that a statement of the readers may take: as long as a request may. It is ended by the
+/// database, so that a request that was given up does not go on there.
+pub const STATEMENT_TIME: Duration = Duration::from_secs(30);
+/// Steps of SQLite's machine between two looks at the time, about a millisecond.
+const STEPS: i32 = 100_000;
 /// How many companies' news a slow listener may be behind before it is told only that it lags.
 const NEWS: usize = 1_024;
 
@@ -50,18 +58,28 @@ pub struct Db {
 impl Db {
     /// Opens `sqlite:FILE` (made if missing) or `postgres://…`. Nothing is migrated.
     pub async fn open(url: &str) -> Result<Self> {
+        Self::open_within(url, STATEMENT_TIME).await
+    }
+
+    /// The same, where a statement that reads may take no longer than `time`. What is read inside of
+    /// a transaction that writes has no such limit.
+    pub async fn open_within(url: &str, time: Duration) -> Result<Self> {
         let news = broadcast::Sender::new(NEWS);
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let mut options = ConnectOptions::new(url);
-            options.max_connections(16).acquire_timeout(Duration::from_secs(30)).sqlx_logging(false);
-            let pool = Conn::postgres(Database::connect(options).await?);
-            return Ok(Self { dialect: Dialect::Postgres, writer: pool.clone(), reader: pool, news });
+            options.max_connections(10).acquire_timeout(Duration::from_secs(30)).sqlx_logging(false);
+            let writer = Conn::postgres(Database::connect(options.clone()).await?, "writer");
+            let options = options.statement_timeout(time).clone();
+            let reader = Conn::postgres(Database::connect(options).await?, "reader");
+            return Ok(Self { dialect: Dialect::Postgres, writer, reader, news });
         }
         if !url.starts_with("sqlite:") {
             return Err(Error::invalid("database", "The database is named by sqlite:FILE or postgres://…"));
         }
         let writer = Conn::sqlite(Database::connect(sqlite(url, 1, false)).await?, "writer");
-        let reader = Conn::sqlite(Database::connect(sqlite(url, 8, true)).await?, "reader");
+        let mut reader = sqlite(url, 8, true);
+        limit(&mut reader, time);
+        let reader = Conn::sqlite(Database::connect(reader).await?, "reader");
         Ok(Self { dialect: Dialect::Sqlite, writer, reader, news })
     }
 
@@ -104,8 +122,7 @@ impl Db {
 
     /// The pools, as they stand.
     pub fn pools(&self) -> impl Iterator<Item = Pool> {
-        let writer = (self.dialect == Dialect::Sqlite).then(|| self.writer.pool()).flatten();
-        writer.into_iter().chain(self.reader.pool())
+        self.writer.pool().into_iter().chain(self.reader.pool())
     }
 
     /// Begins a transaction in which `actor` writes for the company of `scope`.
@@ -144,9 +161,7 @@ impl Db {
 
     pub async fn close(self) -> Result<()> {
         self.reader.inner().clone().close().await?;
-        if self.dialect == Dialect::Sqlite {
-            self.writer.inner().clone().close().await?;
-        }
+        self.writer.inner().clone().close().await?;
         Ok(())
     }
 }
@@ -177,6 +192,26 @@ fn sqlite(url: &str, connections: u32, read_only: bool) -> ConnectOptions {
             }
         });
     options
+}
+
+/// Ends every statement of these connections after `time`. Each statement takes its connection from
+/// the pool for itself, so its time begins there.
+fn limit(options: &mut ConnectOptions, time: Duration) {
+    options
+        // There is no network that an idle connection could have lost.
+        .test_before_acquire(false)
+        .map_sqlx_sqlite_pool_opts(move |pool| {
+            pool.after_connect(move |connection, _| watch(connection, time).boxed())
+        })
+        .map_sqlx_sqlite_before_acquire(move |connection, _| {
+            async move { watch(connection, time).await.map(|()| true) }.boxed()
+        });
+}
+
+async fn watch(connection: &mut SqliteConnection, time: Duration) -> Result<(), sqlx::Error> {
+    let end = Instant::now() + time;
+    connection.lock_handle().await?.set_progress_handler(STEPS, move || Instant::now() < end);
+    Ok(())
 }
 
 /// A transaction that writes for one company. What it audits and emits is numbered and chained
@@ -281,7 +316,22 @@ impl From<DbErr> for Error {
         if let Some(SqlErr::UniqueConstraintViolation(_)) = error.sql_err() {
             return Self::new(Code::Taken, "There is already a record with this unique value.");
         }
+        // PostgreSQL's canceled statement; SQLite's interrupted one.
+        if code_of(&error).is_some_and(|code| code == "57014" || code == "9") {
+            let message = "The database took too long to answer: ask for less.";
+            return Self::new(Code::LimitExceeded, message).with("limit", "statementTime");
+        }
         Self::internal(error)
+    }
+}
+
+/// The code that the database itself gave.
+fn code_of(error: &DbErr) -> Option<Cow<'_, str>> {
+    match error {
+        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
+            error.as_database_error()?.code()
+        }
+        _ => None,
     }
 }
 
@@ -290,14 +340,32 @@ impl From<DbErr> for Error {
 pub(crate) fn is_transient(error: &Error) -> bool {
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
-        if let Some(DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) =
-            cause.downcast_ref::<DbErr>()
-            && let Some(code) = error.as_database_error().and_then(|error| error.code())
-        {
+        if let Some(code) = cause.downcast_ref::<DbErr>().and_then(code_of) {
             // PostgreSQL's serialization failure and deadlock; SQLite's busy and busy snapshot.
             return ["40001", "40P01", "5", "517"].contains(&&*code);
         }
         source = cause.source();
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_statement_that_does_not_end_is_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("a.db").display());
+        let db = Db::open_within(&url, Duration::from_millis(30)).await.unwrap();
+        let endless =
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS c FROM n";
+        // A connection that is new, and one that is not.
+        for _ in 0..2 {
+            let error = Error::from(Sql::new(db.dialect, endless).one(db.read()).await.unwrap_err());
+            assert_eq!((error.code, &error.details["limit"]), (Code::LimitExceeded, &"statementTime".into()));
+            let row = Sql::new(db.dialect, "SELECT 1").one(db.read()).await.unwrap();
+            assert!(row.is_some(), "the next one has its own time");
+        }
+    }
 }

@@ -27,9 +27,13 @@ impl Domain {
         }
     }
 
-    async fn tidy_up(&self, warned: &mut BTreeSet<Feed>) -> Result<()> {
+    /// Keeps house once. `warned`: the feeds whose age was warned of before.
+    pub async fn tidy_up(&self, warned: &mut BTreeSet<Feed>) -> Result<()> {
         self.measure_jobs().await?;
         self.watch_feeds(warned).await?;
+        for job in self.end_overdue().await? {
+            tracing::info!(%job, "a job ended that had waited for too long");
+        }
         let pruned = self.idempotency_prune().await?;
         if pruned > 0 {
             tracing::debug!(pruned, "idempotency keys were forgotten");

@@ -7,12 +7,13 @@ use domain::finding::layers::SetField;
 use domain::finding::query::FindingOrder;
 use domain::intake::import::ImportRequest;
 use domain::intake::mapping::Mapped;
+use domain::job::JobState;
 use domain::page::PageArgs;
 use domain::rule::pass::Mode;
 use domain::vocabulary::terms::{Severity, Status, Term};
 use domain::vocabulary::time::{Span, Timestamp};
 use serde_json::{Value as Json, json};
-use support::{World, draft, on_both};
+use support::{World, draft, finished, on_both, upload};
 
 on_both!(
     what_is_seen_again_is_told_by_its_series,
@@ -25,6 +26,7 @@ on_both!(
     a_part_of_a_report_speaks_for_itself,
     what_a_person_reopened_is_closed_again,
     two_series_of_one_report_take_turns,
+    two_scans_at_once_leave_what_the_newer_one_saw,
 );
 
 fn line(reference: &str, severity: Severity) -> Json {
@@ -249,4 +251,37 @@ async fn two_series_of_one_report_take_turns(world: &World) {
     }
     assert_eq!(night(world, &report[..1]).await, [0, 0, 1, 0], "the weekly series saw both last");
     assert_eq!(world.finding("b").await.shown.status, Status::Open);
+}
+
+/// Two servers store two reports of one series at once. Both are as long as what was there before, so
+/// that no count tells them apart.
+async fn two_scans_at_once_leave_what_the_newer_one_saw(world: &World) {
+    let other = world.start(1).await;
+    let report = |names: [&str; 2]| -> String {
+        names.map(|name| format!("{}\n", line(name, Severity::High))).concat()
+    };
+    world.import(world.acme.analyst(), world.request("nightly"), &report(["a", "b"])).await.counts();
+    let pairs = [(["a", "c"], ["b", "c"]), (["a", "b"], ["c", "a"]), (["b", "c"], ["a", "b"])];
+    for (round, (older, newer)) in pairs.into_iter().cycle().take(9).enumerate() {
+        let mut jobs = Vec::new();
+        for (domain, names) in [(&world.domain, older), (&other, newer)] {
+            world.clock.advance(Span::MINUTE);
+            let request = world.request("nightly");
+            jobs.push(upload(domain, world.acme.analyst(), request, report(names).as_bytes()).await);
+        }
+        for job in jobs {
+            let job = finished(&world.domain, world.acme.analyst(), job).await;
+            assert_eq!(job.state, JobState::Completed, "{:?}", job.error);
+        }
+        let all = world.findings(world.acme.admin(), None).await;
+        let open: Vec<&str> = all
+            .iter()
+            .filter(|finding| finding.shown.status == Status::Open)
+            .map(|finding| finding.shown.title.as_str())
+            .collect();
+        let mut expected = newer;
+        expected.sort_unstable();
+        assert_eq!(open, expected, "round {round}");
+    }
+    world.assert_ledger_whole().await;
 }

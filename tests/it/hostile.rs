@@ -1,6 +1,8 @@
 //! Requests made to hurt, against the product's own schema: each is refused with a code, and the
 //! server answers the next.
 
+mod measured;
+
 use std::collections::BTreeMap;
 
 use api::server::settings::Settings;

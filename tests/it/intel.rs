@@ -19,7 +19,11 @@ use futures_util::StreamExt;
 use serde_json::{Value as Json, json};
 use support::{Wire, World, finished, on_both, tell};
 
+mod age;
+mod archives;
 mod fetch;
+mod https;
+mod pages;
 
 on_both!(
     findings_hear_of_what_is_exploited,
@@ -30,7 +34,6 @@ on_both!(
     a_load_that_is_cut_off_goes_on,
     a_load_that_was_cancelled_is_made_good_by_the_next,
     loads_are_asked_for_over_the_wire,
-    feeds_grow_old,
     real_feeds_find_real_findings,
 );
 
@@ -216,14 +219,19 @@ fn record(cve: &str, score: Option<f64>, state: &str) -> Json {
 }
 
 fn nvd(cve: &str) -> String {
-    json!({ "resultsPerPage": 1, "timestamp": "2026-11-20T00:00:00.000", "vulnerabilities": [{ "cve": { "id": cve,
+    json!({ "resultsPerPage": 1, "timestamp": "2026-11-20T00:00:00.000", "vulnerabilities": [nvd_item(cve)] })
+        .to_string()
+}
+
+/// What the NVD says of a CVE.
+fn nvd_item(cve: &str) -> Json {
+    json!({ "cve": { "id": cve,
         "metrics": { "cvssMetricV2": [{ "type": "Primary", "cvssData": { "baseScore": 1.0, "vectorString": "AV:N/AC:L/Au:N/C:P/I:P/A:P" } }],
             "cvssMetricV31": [
                 { "type": "Secondary", "cvssData": { "baseScore": 9.9, "vectorString": VECTOR } },
                 { "type": "Primary", "cvssData": { "baseScore": 7.5, "vectorString": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:N/A:N" } }] },
         "weaknesses": [{ "description": [{ "lang": "en", "value": "NVD-CWE-noinfo" }, { "lang": "en", "value": "CWE-22" }] }],
-        "references": [{ "url": "https://nvd.example/1" }] } }] })
-    .to_string()
+        "references": [{ "url": "https://nvd.example/1" }] } })
 }
 
 const SHOWN: &str = "query($filter: Criteria) { findings(first: 5, filter: $filter) { nodes {
@@ -520,24 +528,6 @@ async fn loads_are_asked_for_over_the_wire(world: &World) {
     let analyst = wire.with(&world.acme.person(Role::Analyst).token);
     let answer = analyst.answer(START, json!({ "input": { "feed": "KEV", "name": "kev.json" } })).await;
     assert_eq!(answer["errors"][0]["extensions"]["code"], "FORBIDDEN");
-}
-
-async fn feeds_grow_old(world: &World) {
-    loaded(world, &world.root, Feed::Kev, &kev(&[("CVE-2026-0001", "2026-12-01", true)])).await;
-    let standing = async || {
-        let feeds = world.domain.intel_feeds(&world.acme.person(Role::Viewer).actor).await.unwrap();
-        feeds.into_iter().find(|feed| feed.feed == Feed::Kev).unwrap()
-    };
-    let now = world.clock.now();
-    let fresh = standing().await;
-    assert_eq!((fresh.age(now), fresh.is_stale(now), fresh.warning(now)), (Some(Span(0)), false, None));
-    world.clock.advance(Span(8 * Span::DAY.0));
-    let now = world.clock.now();
-    let old = standing().await;
-    assert_eq!(old.age(now), Some(Span(8 * Span::DAY.0)));
-    assert!(old.is_stale(now));
-    assert!(old.warning(now).unwrap().contains("8 days old"));
-    assert_eq!(old.source, None, "where it came from is for who manages it");
 }
 
 /// The folder of real data, where there is one.

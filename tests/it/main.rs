@@ -6,6 +6,7 @@
 mod again;
 mod algebra;
 mod crash;
+mod edge;
 mod fairness;
 mod filters;
 mod graph;
@@ -27,5 +28,6 @@ mod tenancy;
 mod tidy;
 mod triage;
 mod vex;
+mod waiting;
 mod walk;
 mod wire;

@@ -269,8 +269,10 @@ fn traced(engine: Engine, spans: &[Span]) {
     let job = named("job");
     assert_eq!((job.parent.as_str(), job.attribute("job.kind")), ("", "IMPORT"));
     assert_eq!(job.attribute("trace").len(), 32);
-    let chunk = under(job, "job storing")[0];
-    assert_eq!(chunk.attribute("job.id"), job.attribute("job.id"));
+    let chunks = under(job, "transaction");
+    let chunk = chunks.iter().copied().find(|chunk| chunk.has("job.stage", "storing"));
+    let chunk = chunk.expect("a finding was stored");
+    assert!(chunk.has("job.id", job.attribute("job.id")));
     under(chunk, "statement");
     under(chunk, "commit");
 }

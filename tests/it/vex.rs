@@ -8,7 +8,9 @@ use domain::finding::facts::Finding;
 use domain::finding::layers::{Layer, Verdict};
 use domain::intake::format::Format;
 use domain::intake::import::ImportRequest;
-use domain::job::JobState;
+use domain::inventory::asset::AssetChange;
+use domain::job::{JobFilter, JobKind, JobState};
+use domain::page::PageArgs;
 use domain::vocabulary::terms::{Severity, Status};
 use domain::vocabulary::time::Span;
 use futures_util::StreamExt;
@@ -24,6 +26,8 @@ on_both!(
     other_names_of_a_vulnerability_are_known,
     an_import_that_is_cut_off_tells_the_rest,
     what_a_cancelled_import_left_is_told_by_the_next,
+    ranges_of_versions_hold_where_they_are_understood,
+    a_renamed_asset_hears_at_once,
 );
 
 const IMAGE: &str = "registry.example/team/shop:2";
@@ -432,4 +436,88 @@ async fn what_a_cancelled_import_left_is_told_by_the_next(world: &World) {
     let next = imported(world, Format::Openvex, world.acme.project, "vex", &document).await;
     assert_eq!(told(&next), i64::from(MANY) - heard);
     all_heard_once(world).await;
+}
+
+async fn ranges_of_versions_hold_where_they_are_understood(world: &World) {
+    let project = world.acme.project;
+    imported(world, Format::TrivyJson, project, "nightly", &trivy(19, &ALL)).await;
+    let affects = |name: &str, range: &str| {
+        let purl = format!("pkg:deb/debian/lib{name}");
+        (
+            json!({ "type": "library", "bom-ref": name, "name": format!("lib{name}"), "purl": purl }),
+            json!([{ "ref": name, "versions": [{ "range": range, "status": "unaffected" }] }]),
+        )
+    };
+    let stated = [
+        affects("a", "vers:deb/>=0.9|<1.0-2"),
+        affects("b", "vers:deb/>1.0"),
+        affects("c", "<1.0+deb12u1"),
+        affects("d", "up to 1.0"),
+        affects("e", "vers:none-such/<2"),
+    ];
+    let vulnerabilities: Vec<Json> = stated
+        .iter()
+        .enumerate()
+        .map(|(at, (_, affects))| {
+            json!({ "id": format!("CVE-2026-{:04}", at + 1), "affects": affects, "analysis": { "state": "not_affected" } })
+        })
+        .collect();
+    let components: Vec<&Json> = stated.iter().map(|(component, _)| component).collect();
+    let bom = json!({ "bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1,
+        "metadata": { "timestamp": "2026-11-20T00:00:00Z" }, "components": components, "vulnerabilities": vulnerabilities });
+    let outcome = imported(world, Format::CyclonedxJson, project, "bom", &bom.to_string()).await;
+    assert_eq!((told(&outcome), outcome.job.counts["undecided"].as_i64()), (2, Some(2)));
+    assert_eq!(
+        statuses(world, world.acme.admin(), project).await,
+        [FalsePositive, Open, FalsePositive, Open, Open]
+    );
+
+    // The same of a vendor's tree of products.
+    let branch = |category: &str, name: &str, inside: Json| json!({ "category": category, "name": name, "branches": [inside] });
+    let leaf = |id: &str, range: &str| json!({ "category": "product_version_range", "name": range, "product": { "product_id": id, "name": id } });
+    let tree = [("b", "vers:deb/<=1.0"), ("d", "<2"), ("e", "1.0 and earlier")].map(|(name, range)| {
+        branch("vendor", "Us", branch("product_name", &format!("lib{name}"), leaf(name, range)))
+    });
+    let not_affected = |cve: u32, id: &str| {
+        json!({ "cve": format!("CVE-2026-{cve:04}"), "product_status": { "known_not_affected": [id] },
+            "flags": [{ "label": "component_not_present", "product_ids": [id] }] })
+    };
+    let csaf = json!({
+        "document": { "category": "csaf_vex", "csaf_version": "2.0", "title": "Us", "publisher": { "name": "Us",
+                "category": "vendor", "namespace": "https://vendor.example" },
+            "tracking": { "id": "V-1", "version": "1", "status": "final", "current_release_date": "2026-11-20T00:00:00Z",
+                "initial_release_date": "2026-11-20T00:00:00Z", "revision_history": [] } },
+        "product_tree": { "branches": tree },
+        "vulnerabilities": [not_affected(2, "b"), not_affected(4, "d"), not_affected(5, "e")] });
+    let outcome = imported(world, Format::Csaf, project, "csaf", &csaf.to_string()).await;
+    assert_eq!((told(&outcome), outcome.job.counts["undecided"].as_i64()), (2, Some(1)));
+    let judged = [FalsePositive, FalsePositive, FalsePositive, FalsePositive, Open];
+    assert_eq!(statuses(world, world.acme.admin(), project).await, judged);
+    // A newer version lies outside: the next report takes the verdict back.
+    let newer = trivy(21, &ALL).replace("\"1.0\"", "\"3.0\"").replace("@1.0?", "@3.0?");
+    imported(world, Format::TrivyJson, project, "nightly", &newer).await;
+    assert_eq!(statuses(world, world.acme.admin(), project).await, [Open; 5]);
+}
+
+async fn a_renamed_asset_hears_at_once(world: &World) {
+    let project = world.acme.project;
+    imported(world, Format::TrivyJson, project, "nightly", &trivy(19, &ALL)).await;
+    imported(world, Format::Openvex, project, "vex", &openvex(20, &what_the_shop_says())).await;
+    let admin = world.acme.admin();
+    let mut asset = found(world, admin, project).await["a"].asset;
+    for (name, expected) in [
+        ("registry.example/team/stall:7", [Open, AcceptedRisk, Open, Open, Open]),
+        (IMAGE, [FalsePositive, AcceptedRisk, Fixed, Open, Open]),
+    ] {
+        let version = world.domain.asset(admin, asset).await.unwrap().version;
+        let change = AssetChange { name: Some(name.to_owned()), ..AssetChange::default() };
+        asset = world.domain.asset_update(admin, asset, version, change).await.unwrap().id;
+        let filter = JobFilter { kinds: vec![JobKind::Sweep], ..JobFilter::default() };
+        let sweep =
+            world.domain.jobs(admin, &filter, &PageArgs::first(1)).await.unwrap().nodes().next().unwrap();
+        assert_eq!(finished(&world.domain, admin, sweep.id).await.state, JobState::Completed);
+        assert_eq!(statuses(world, admin, project).await, expected, "{name}");
+        world.clock.advance(Span::SECOND);
+    }
+    world.assert_ledger_whole().await;
 }

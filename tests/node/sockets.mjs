@@ -119,9 +119,12 @@ await closed('a fault while the token is looked up', { connectionParams: { token
   await Promise.all(many.map((one) => one.dispose()));
 }
 {
-  const end = closed('a token that is revoked', { connectionParams: { token: leaver } });
-  await ask('mutation($id: ID!) { tokenRevoke(id: $id) { userErrors { code } } }', { id: leaverId });
-  await end;
+  const revoke = 'mutation($id: ID!) { tokenRevoke(id: $id) { userErrors { code } } }';
+  const connected = async () => {
+    const { tokenRevoke } = await ask(revoke, { id: leaverId }, leaver);
+    assert.deepEqual(tokenRevoke.userErrors, []);
+  };
+  await closed('a token that is revoked', { connectionParams: { token: leaver }, on: { connected } });
 }
 
 // A server that stops, and the next, on which the stream goes on behind the last cursor.

@@ -119,7 +119,7 @@ impl Wire {
         Self { token: None, ..self.clone() }
     }
 
-    /// A request of this method for this path.
+    /// A request in the holder's name.
     pub fn asking(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
         let request = self.http.request(method, format!("http://{}{path}", self.address));
         match &self.token {

@@ -143,15 +143,15 @@ impl World {
         }
     }
 
-    /// The address of its database.
-    pub fn url(&self) -> &str {
-        &self.database.url
-    }
-
     pub(crate) async fn close(self) -> Database {
         self.stop().await;
         self.domain.db().clone().close().await.expect("a database closes");
         self.database
+    }
+
+    /// The address of the database.
+    pub fn url(&self) -> &str {
+        &self.database.url
     }
 
     /// Imports `report` and waits for the end of it.

@@ -42,7 +42,7 @@ impl Serve {
         let metrics = health::recorder()?;
         let (domain, _folder) = open_folder(&config).await?;
         let stopping = CancellationToken::new();
-        let settings = config.edge();
+        let settings = config.edge()?;
         let mut schema = graphql::schema(domain.clone()).data(settings.limits);
         if !settings.development {
             schema = schema.disable_suggestions();

@@ -21,7 +21,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
 
-use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, Selection, SelectionSet};
+use async_graphql::parser::types::{
+    ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet,
+};
 use async_graphql::{Data, Executor, Request, Response, ServerError, Value, Variables};
 use async_graphql_value::Value as Written;
 use bytes::Bytes;
@@ -162,6 +164,9 @@ impl Asked {
         let document = request.parsed_query().ok()?;
         let (operation, _) = choose(document, name.as_deref()).ok()?;
         let [only] = &operation.selection_set.node.items[..] else { return None };
+        if operation.ty != OperationType::Subscription {
+            return None;
+        }
         let Selection::Field(field) = &only.node else { return None };
         let after = match field.node.get_argument("after").map(|written| &written.node) {
             Some(Written::Variable(variable)) => Some(variable.clone()),

@@ -98,15 +98,16 @@ pub enum Refused {
 impl From<Refused> for ServerError {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::Over { limit, max, actual } => error::server_error(
-                Error::new(
-                    Code::LimitExceeded,
-                    format!("The query is over the limit of {limit}: the most is {max}."),
+            Refused::Over { limit, max, actual } => {
+                let message =
+                    format!("The query is over the limit of {limit}: {actual}, and the most is {max}.");
+                error::server_error(
+                    Error::new(Code::LimitExceeded, message)
+                        .with("limit", limit)
+                        .with("max", max)
+                        .with("actual", actual),
                 )
-                .with("limit", limit)
-                .with("max", max)
-                .with("actual", actual),
-            ),
+            }
             Refused::Circular { fragment } => error::refusal(
                 error::request::VALIDATION_FAILED,
                 format!("The fragment \"{fragment}\" spreads itself."),
@@ -136,18 +137,26 @@ pub fn measure(
     for name in document.fragments.keys() {
         measure.fragment(name, 0)?;
     }
-    let checks = [
-        ("selections", limits.selections, whole.selections),
-        ("depth", limits.depth, whole.depth),
-        ("aliases", limits.aliases, whole.aliases),
-        ("rootFields", limits.root_fields, whole.top),
-        ("directives", limits.directives, whole.directives),
-        ("complexity", limits.complexity, whole.complexity),
-        ("inputBytes", limits.input_bytes, whole.input_bytes),
-    ];
-    match checks.into_iter().find(|(_, max, actual)| actual > max) {
-        Some((limit, max, actual)) => Err(Refused::Over { limit, max, actual }),
-        None => Ok(whole),
+    whole.check(limits)?;
+    Ok(whole)
+}
+
+impl Size {
+    /// Refuses what is over a limit.
+    pub fn check(&self, limits: &Limits) -> Result<(), Refused> {
+        let checks = [
+            ("selections", limits.selections, self.selections),
+            ("depth", limits.depth, self.depth),
+            ("aliases", limits.aliases, self.aliases),
+            ("rootFields", limits.root_fields, self.top),
+            ("directives", limits.directives, self.directives),
+            ("complexity", limits.complexity, self.complexity),
+            ("inputBytes", limits.input_bytes, self.input_bytes),
+        ];
+        match checks.into_iter().find(|(_, max, actual)| actual > max) {
+            Some((limit, max, actual)) => Err(Refused::Over { limit, max, actual }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -318,7 +327,8 @@ fn is_connection(field: &Field) -> bool {
 }
 
 impl Size {
-    fn add(&mut self, other: Self) {
+    /// Adds what is asked for beside this.
+    pub fn add(&mut self, other: Self) {
         self.selections = self.selections.saturating_add(other.selections);
         self.depth = self.depth.max(other.depth);
         self.nesting = self.nesting.max(other.nesting);

@@ -15,11 +15,13 @@ use domain::error::{Code, Error};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, Stream, StreamExt};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::documents::{Asked, Documents, Known};
-use super::limits::{Limits, measure};
+use super::limits::{Limits, Size, measure};
 use super::reply::{Answer, Outcome};
 use super::trace::TraceId;
+use super::trusted::persisted;
 use super::watch::{About, Watch};
 use super::{guard, variables};
 use crate::error;
@@ -28,7 +30,11 @@ use crate::error;
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Parameters {
-    pub query: String,
+    #[serde(default)]
+    pub query: Option<String>,
+    /// The id of a document that the server knows, in the place of its text.
+    #[serde(default)]
+    pub document_id: Option<String>,
     #[serde(default)]
     pub operation_name: Option<String>,
     #[serde(default)]
@@ -52,13 +58,43 @@ impl Parameters {
         // One level is the request itself.
         variables::check(json, limits.variables_depth + 1, limits.variables_values)
             .map_err(Unreadable::Limit)?;
+        Self::parse::<Self>(json)?.complete()
+    }
+
+    /// Reads several in a list, no more than `most`; the whole list is within the limits of one.
+    pub fn read_all(json: &[u8], limits: &Limits, most: usize) -> Result<Vec<Self>, Unreadable> {
+        variables::check(json, limits.variables_depth + 2, limits.variables_values)
+            .map_err(Unreadable::Limit)?;
+        let all: Vec<&RawValue> = Self::parse(json)?;
+        if all.len() > most {
+            let error = Error::new(Code::LimitExceeded, format!("A batch has at most {most} operations."))
+                .with("limit", "batch")
+                .with("max", most)
+                .with("actual", all.len());
+            return Err(Unreadable::Limit(error));
+        }
+        if all.is_empty() {
+            return Err(Unreadable::Malformed("The batch is empty.".to_owned()));
+        }
+        all.into_iter().map(|one| Self::parse::<Self>(one.get().as_bytes())?.complete()).collect()
+    }
+
+    /// Refuses what says nothing of an operation.
+    pub fn complete(self) -> Result<Self, Unreadable> {
+        match self.query.is_some() || self.document_id.is_some() || persisted(&self).is_some() {
+            true => Ok(self),
+            false => Err(Unreadable::Malformed(
+                "The request needs a \"query\" text, or the id of a document.".to_owned(),
+            )),
+        }
+    }
+
+    fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Unreadable> {
         serde_json::from_slice(json).map_err(|error| {
             let place = format!("line {}, column {}", error.line(), error.column());
             Unreadable::Malformed(match error.classify() {
                 serde_json::error::Category::Data => {
-                    format!(
-                        "The request needs a \"query\" text, and its other members their types ({place})."
-                    )
+                    format!("The members of the request need their types: \"query\" is a text ({place}).")
                 }
                 _ => format!("The request is not well-formed JSON ({place})."),
             })
@@ -70,6 +106,8 @@ impl Parameters {
 pub struct Operation {
     pub kind: OperationType,
     pub name: Option<String>,
+    /// What its document may cost.
+    pub size: Size,
     pub about: About,
     request: Request,
 }
@@ -82,9 +120,10 @@ impl Operation {
         introspection: bool,
         documents: &Documents,
     ) -> Result<Self, ServerError> {
-        let known = match documents.find(&parameters.query) {
+        let query = parameters.query.unwrap_or_default();
+        let known = match documents.find(&query) {
             Some(known) => known,
-            None => Arc::new(parse(&parameters.query, limits)?),
+            None => Arc::new(parse(&query, limits)?),
         };
         let document = &known.document;
         let size = measure(document, &parameters.variables, limits)?;
@@ -98,12 +137,12 @@ impl Operation {
         let about = About::new(name, operation, size.complexity, &parameters.variables);
         let (kind, name) = (operation.ty, name.map(str::to_owned));
         let asked = Asked::new(documents, &known, operation, &parameters.variables);
-        let mut request = Request::new(parameters.query).data(asked);
+        let mut request = Request::new(query).data(asked);
         request.set_parsed_query(document.clone());
         request.operation_name.clone_from(&name);
         request.variables = parameters.variables;
         request.extensions = parameters.extensions.unwrap_or_default();
-        Ok(Self { kind, name, about, request })
+        Ok(Self { kind, name, size, about, request })
     }
 
     /// Runs a query or a mutation to its end, or to the end of its time.
@@ -146,7 +185,7 @@ fn panicked(trace: &TraceId) -> Answer {
     Answer::failed(error::server_error(Error::internal("a resolver panicked")), Outcome::Fault, trace)
 }
 
-fn timed_out(time: Duration, trace: &TraceId) -> Answer {
+pub fn timed_out(time: Duration, trace: &TraceId) -> Answer {
     let error = Error::new(Code::LimitExceeded, format!("The request took longer than {time:?}."))
         .with("limit", "requestTime")
         .with("max", time.as_secs_f64());
@@ -299,7 +338,8 @@ mod tests {
         ];
         for (query, name, expected) in cases {
             let parameters = Parameters {
-                query: query.to_owned(),
+                query: Some(query.to_owned()),
+                document_id: None,
                 operation_name: name.map(str::to_owned),
                 variables: Variables::from_json(serde_json::json!({ "null": null })),
                 extensions: None,

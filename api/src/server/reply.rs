@@ -3,7 +3,7 @@
 use async_graphql::{ServerError, Value};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use domain::error::{Class, Code, Error};
+use domain::error::{Code, Error};
 use serde::Serialize;
 
 use super::auth::challenge;
@@ -20,81 +20,11 @@ pub enum MediaType {
 }
 
 impl MediaType {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Json => "application/json",
-            Self::GraphqlResponse => "application/graphql-response+json",
-        }
-    }
-
     fn header(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Json => "application/json; charset=utf-8",
             Self::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
         })
-    }
-
-    /// The one that the `Accept` headers like best; JSON where they say nothing or like both the same
-    /// without naming the other. `None` if neither will do.
-    pub fn accepted(headers: &HeaderMap) -> Option<Self> {
-        let ranges: Vec<Range> = headers
-            .get_all(header::ACCEPT)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(Range::parse)
-            .collect();
-        if ranges.is_empty() {
-            return Some(Self::Json);
-        }
-        let liking = |media: Self| {
-            let best =
-                ranges.iter().filter(|range| range.fits(media.name())).max_by_key(|range| range.exactness());
-            best.map_or((0, 0), |range| (range.quality, range.exactness()))
-        };
-        let (json, graphql) = (liking(Self::Json), liking(Self::GraphqlResponse));
-        // Named alike, the status-bearing type is the better answer.
-        let best = if graphql > json || (graphql == json && graphql.1 == 2) {
-            Self::GraphqlResponse
-        } else {
-            Self::Json
-        };
-        (liking(best).0 > 0).then_some(best)
-    }
-}
-
-/// One range of an `Accept` header.
-struct Range<'a> {
-    name: &'a str,
-    /// In thousandths.
-    quality: u16,
-}
-
-impl<'a> Range<'a> {
-    fn parse(text: &'a str) -> Option<Self> {
-        let mut parts = text.split(';').map(str::trim);
-        let name = parts.next().filter(|name| name.contains('/'))?;
-        let quality =
-            parts.find_map(|part| part.strip_prefix("q=")).map_or(Some(1.0), |q| q.parse::<f32>().ok())?;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "clamped to what a quality may be"
-        )]
-        let quality = (quality.clamp(0.0, 1.0) * 1_000.0) as u16;
-        Some(Self { name, quality })
-    }
-
-    fn fits(&self, media: &str) -> bool {
-        self.name == "*/*" || self.name == "application/*" || self.name.eq_ignore_ascii_case(media)
-    }
-
-    fn exactness(&self) -> u8 {
-        match self.name {
-            "*/*" => 0,
-            "application/*" => 1,
-            _ => 2,
-        }
     }
 }
 
@@ -110,6 +40,8 @@ pub enum Outcome {
     FieldErrors,
     /// It did not run: the request is at fault.
     Refused,
+    /// It did not run: too much is asked for at this time.
+    Limited,
     /// It did not run to its end: a panic.
     Fault,
     /// It did not run to its end: too slow.
@@ -123,6 +55,7 @@ impl Outcome {
             Self::Ok => "ok",
             Self::FieldErrors => "field_errors",
             Self::Refused => "refused",
+            Self::Limited => "limited",
             Self::Fault => "fault",
             Self::TimedOut => "timed_out",
         }
@@ -132,6 +65,7 @@ impl Outcome {
         match (self, media) {
             (Self::Ok | Self::FieldErrors, _) | (Self::Refused, MediaType::Json) => StatusCode::OK,
             (Self::Refused, MediaType::GraphqlResponse) => StatusCode::BAD_REQUEST,
+            (Self::Limited, _) => StatusCode::TOO_MANY_REQUESTS,
             (Self::Fault, _) => StatusCode::INTERNAL_SERVER_ERROR,
             (Self::TimedOut, _) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -210,6 +144,32 @@ impl Answer {
         text.push(b'}');
     }
 
+    /// The answer to an operation for which there is no place now.
+    pub fn limited(error: Error, trace: &TraceId) -> Self {
+        let wait = retry_after(&error);
+        let mut answer = Self::failed(error::server_error(error), Outcome::Limited, trace);
+        answer.response.http_headers.extend(wait.map(|seconds| (header::RETRY_AFTER, seconds)));
+        answer
+    }
+
+    /// The HTTP response to several operations in one request: their answers in a list. It is 200
+    /// whatever came of each, by either type.
+    pub fn reply_all(answers: &[Self], media: MediaType) -> Response {
+        let mut text = vec![b'['];
+        for (at, answer) in answers.iter().enumerate() {
+            if at > 0 {
+                text.push(b',');
+            }
+            answer.write_json(&mut text);
+        }
+        text.push(b']');
+        let mut reply = json(StatusCode::OK, media, text);
+        for answer in answers {
+            reply.headers_mut().extend(answer.response.http_headers.clone());
+        }
+        reply
+    }
+
     /// The HTTP response.
     pub fn reply(self, media: MediaType) -> Response {
         let status = self.outcome.status(media);
@@ -229,11 +189,11 @@ pub struct Refusal {
 
 impl Refusal {
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            error: Box::new(error::refusal(error::request::BAD_REQUEST, message)),
-            headers: HeaderMap::new(),
-        }
+        Self::of(status, error::refusal(error::request::BAD_REQUEST, message))
+    }
+
+    pub fn of(status: StatusCode, error: ServerError) -> Self {
+        Self { status, error: Box::new(error), headers: HeaderMap::new() }
     }
 
     /// A refusal by the domain. One for want of a token says how to bring it.
@@ -242,9 +202,10 @@ impl Refusal {
         if error.code == Code::Unauthenticated {
             headers.insert(header::WWW_AUTHENTICATE, challenge(&error));
         }
-        let status = match error.class() {
-            Class::Limit => StatusCode::BAD_REQUEST,
-            _ => error::status(error.code),
+        headers.extend(retry_after(&error).map(|seconds| (header::RETRY_AFTER, seconds)));
+        let status = match error.code {
+            Code::LimitExceeded => StatusCode::BAD_REQUEST,
+            code => error::status(code),
         };
         Self { status, error: Box::new(error::server_error(error)), headers }
     }
@@ -267,6 +228,11 @@ impl Refusal {
         reply.headers_mut().extend(self.headers);
         reply
     }
+}
+
+/// The `Retry-After` of a refusal that passes with time.
+pub fn retry_after(error: &Error) -> Option<HeaderValue> {
+    error.details.get("retryAfter")?.as_u64().map(HeaderValue::from)
 }
 
 /// What is made of strings, numbers and maps with text keys always has a JSON.
@@ -311,6 +277,7 @@ fn json(status: StatusCode, media: MediaType, body: Vec<u8>) -> Response {
     let headers = [
         (header::CONTENT_TYPE, media.header()),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::VARY, HeaderValue::from_static("accept, authorization")),
     ];
     (status, headers, body).into_response()
 }
@@ -338,32 +305,5 @@ mod tests {
             r#""raw":[{"z":1,"a":[ ]},null]},"extensions":{"x":true}}"#
         );
         assert_eq!(String::from_utf8(answer.json()).unwrap(), expected);
-    }
-
-    #[test]
-    fn takes_the_type_that_is_liked_best() {
-        use MediaType::{GraphqlResponse, Json};
-        let cases = [
-            (None, Some(Json)),
-            (Some("*/*"), Some(Json)),
-            (Some("application/*"), Some(Json)),
-            (Some("application/json"), Some(Json)),
-            (Some("application/graphql-response+json"), Some(GraphqlResponse)),
-            (Some("application/json, application/graphql-response+json"), Some(GraphqlResponse)),
-            (Some("application/graphql-response+json, application/json;q=0.9"), Some(GraphqlResponse)),
-            (Some("application/graphql-response+json;q=0.1, application/json"), Some(Json)),
-            (Some("application/graphql-response+json; charset=utf-8, */*;q=0.1"), Some(GraphqlResponse)),
-            (Some("text/html, */*;q=0.1"), Some(Json)),
-            (Some("application/json;q=0, */*"), Some(GraphqlResponse)),
-            (Some("text/html"), None),
-            (Some("application/json;q=0"), None),
-        ];
-        for (accept, expected) in cases {
-            let mut headers = HeaderMap::new();
-            if let Some(accept) = accept {
-                headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
-            }
-            assert_eq!(MediaType::accepted(&headers), expected, "{accept:?}");
-        }
     }
 }

@@ -73,10 +73,10 @@ pub async fn serve(
         // Small answers should not wait for more to send; a socket without the option works as well.
         let _ = stream.set_nodelay(true);
         let (builder, watcher, router) = (builder.clone(), graceful.watcher(), router.clone());
-        let patience = settings.header_time;
+        let settings = settings.clone();
         connections.spawn(async move {
             let service = with_peer(router, peer);
-            let io = TokioIo::new(Prompt::new(stream, patience, place));
+            let io = TokioIo::new(Prompt::new(stream, &settings, place));
             let connection = builder.serve_connection_with_upgrades(io, service);
             if let Err(error) = watcher.watch(connection).await {
                 tracing::debug!(%peer, error, "a connection broke");
@@ -113,24 +113,40 @@ fn with_peer(
     })
 }
 
-/// A stream whose first bytes must arrive in time.
+/// A stream whose first bytes must arrive in time, and whose other end must take what it is sent.
 ///
 /// hyper measures the time of a request's head only once it knows which HTTP is spoken, and waits for
-/// the bytes that tell without a limit.
+/// the bytes that tell without a limit; and so it waits for a client that does not read.
 struct Prompt {
     stream: TcpStream,
     seen: usize,
     deadline: Option<Pin<Box<Sleep>>>,
+    write_time: Duration,
+    /// Since the other end takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
     /// What the connection holds until its very end, which for a WebSocket is long after its request.
     _place: OwnedSemaphorePermit,
     _held: Held,
 }
 
 impl Prompt {
-    fn new(stream: TcpStream, patience: Duration, place: OwnedSemaphorePermit) -> Self {
+    fn new(stream: TcpStream, settings: &Connections, place: OwnedSemaphorePermit) -> Self {
         let held = Held::up(metrics::gauge!("connections"));
-        let deadline = Some(Box::pin(sleep(patience)));
-        Self { stream, seen: 0, deadline, _place: place, _held: held }
+        let deadline = Some(Box::pin(sleep(settings.header_time)));
+        let write_time = settings.write_time;
+        Self { stream, seen: 0, deadline, write_time, stalled: None, _place: place, _held: held }
+    }
+
+    /// What came of an attempt to write, which fails once there were none but vain ones for too long.
+    fn written<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let time = self.write_time;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(time)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -158,7 +174,8 @@ impl AsyncRead for Prompt {
 
 impl AsyncWrite for Prompt {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.written(cx, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -174,7 +191,8 @@ impl AsyncWrite for Prompt {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.written(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -25,6 +25,7 @@ use uuid::Uuid;
 use super::auth::challenge;
 use super::body::Incoming;
 use super::http::{actor, content_length};
+use super::reply::retry_after;
 use super::trace::TraceId;
 use super::{Server, trace};
 use crate::error;
@@ -195,5 +196,6 @@ pub(crate) fn problem(error: &Error, trace: &TraceId) -> Response {
     if error.code == Code::Unauthenticated {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge(error));
     }
+    response.headers_mut().extend(retry_after(error).map(|seconds| (header::RETRY_AFTER, seconds)));
     response
 }

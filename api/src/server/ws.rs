@@ -23,7 +23,7 @@ use super::reply::{MediaType, Refusal};
 use super::settings::Origins;
 use super::{Server, origin};
 use protocol::Close;
-use socket::Socket;
+use socket::{Socket, broken};
 
 /// Buffers of one socket, in bytes: an idle one should cost little.
 const READ_BUFFER: usize = 4 << 10;
@@ -74,8 +74,17 @@ pub fn open<E: Executor>(server: Server<E>, head: &Parts, upgrade: WebSocketUpgr
 async fn shut(mut wire: WebSocket, close: &Close) {
     if let Some(frame) = close.frame() {
         let farewell = async {
-            if wire.send(frame).await.is_ok() {
-                while let Some(Ok(_)) = wire.recv().await {}
+            if wire.send(frame).await.is_err() {
+                return;
+            }
+            while let Some(message) = wire.recv().await {
+                match message.map_err(broken) {
+                    Ok(_) => {}
+                    Err(Close::Gone) => return,
+                    // What it goes on sending cannot be read. Were the connection cut now, it would be
+                    // told nothing.
+                    Err(_) => std::future::pending().await,
+                }
             }
         };
         // A client that does not answer is left as it is.

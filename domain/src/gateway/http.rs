@@ -14,7 +14,7 @@ use reqwest::header::{
     ACCEPT, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
     LOCATION,
 };
-use reqwest::{Client, Response, StatusCode, Url, redirect};
+use reqwest::{Certificate, Client, Response, StatusCode, Url, redirect};
 use url::form_urlencoded;
 
 use crate::error::{Code, Error, Result};
@@ -29,13 +29,15 @@ const PAUSE: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub struct Egress {
     allowed: Vec<IpNet>,
+    /// Authorities that are trusted beside those of the system.
+    authorities: Vec<Certificate>,
     /// How long an answer may let wait for itself, or for its next bytes.
     patience: Duration,
 }
 
 impl Default for Egress {
     fn default() -> Self {
-        Self { allowed: Vec::new(), patience: PAUSE }
+        Self { allowed: Vec::new(), authorities: Vec::new(), patience: PAUSE }
     }
 }
 
@@ -78,6 +80,16 @@ impl Egress {
             network.ok_or_else(|| Error::invalid("egress_allow", format!("`{text}` is not a network.")))
         };
         Ok(Self { allowed: allowed.iter().map(network).collect::<Result<_>>()?, ..Self::default() })
+    }
+
+    /// The same way out, which also trusts the authorities whose certificates these are, in PEM.
+    ///
+    /// # Errors
+    /// `INVALID` for what has no certificate in it.
+    pub fn trusting(self, authorities: &[u8]) -> Result<Self> {
+        let none = || Error::invalid("egress_ca", "The file has no certificate in it.");
+        let authorities = Certificate::from_pem_bundle(authorities).map_err(|_| none())?;
+        if authorities.is_empty() { Err(none()) } else { Ok(Self { authorities, ..self }) }
     }
 
     /// The same way out for who waits only so long.
@@ -179,6 +191,7 @@ impl Egress {
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT)
             .read_timeout(self.patience)
+            .tls_certs_merge(self.authorities.iter().cloned())
             .user_agent(concat!("countersign/", env!("CARGO_PKG_VERSION")))
             .resolve_to_addrs(&host, &addresses)
             .build()

@@ -188,7 +188,7 @@ impl Import {
             .chain([("total".to_owned(), json!(counts.total()))])
             .collect();
         let mut entry = totals.clone();
-        entry.extend(stored.counts.json());
+        entry.extend(stored.counts(&self.checked));
         tx.audit(AuditEntry::new("import.finished", self.job.id).after(Json::from(entry)));
         tx.emit(Event::new(EventKind::ScanFinished, self.params.scan, Json::from(totals)));
         if self.proof.covers && !self.tell_series(&mut tx, stored, rest, series.seen_at).await? {

@@ -14,6 +14,8 @@ pub struct Limits {
     pub ratio: u64,
     /// Files and folders in a ZIP archive.
     pub entries: usize,
+    /// Files and folders in a feed's ZIP archive.
+    pub records: usize,
     /// Objects and arrays, or elements, inside of each other.
     pub nesting: usize,
     /// One JSON string, one cell of a table, one tag of an XML document with its attributes.
@@ -43,6 +45,7 @@ impl Default for Limits {
             bytes: 4 << 30,
             ratio: 250,
             entries: 1_000,
+            records: 750_000,
             nesting: 64,
             string: 1 << 20,
             number: 1_024,

@@ -1,19 +1,18 @@
-//! Reports that come packed: gzip, and a ZIP archive with one file in it.
+//! Reports that come packed: gzip, and a ZIP archive with one file in it; of feeds, one with many.
 //!
-//! Nothing is unpacked to disk, and no name inside of an archive is ever used as a path: what is
+//! Nothing is unpacked to disk but an archive inside of a feed's archive, and no name inside of an archive is ever used as a path: what is
 //! inside is decoded as it is read. The limits hold while it streams: a small file that blows up is
 //! stopped by its ratio, long before the limit on the whole report.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
 use std::rc::Rc;
 
-use flate2::Crc;
-use flate2::bufread::{DeflateDecoder, MultiGzDecoder};
-use zip::result::ZipError;
-use zip::{CompressionMethod, ZipArchive};
+use flate2::bufread::MultiGzDecoder;
 
 use crate::error::{Code, Error, Result};
+use crate::intake::archive::{self, Contents, Fault};
 use crate::intake::guard::{Breach, breach};
 use crate::intake::limits::{Limits, too_large};
 use crate::intake::place::Meter;
@@ -36,9 +35,6 @@ const KINDS: [(&[u8], &str); 7] = [
 
 /// What may be decoded before the ratio counts: small reports of repeated lines are no bombs.
 const SLACK: u64 = 16 << 20;
-/// What may be read of an archive to find what is in it.
-const DIRECTORY: u64 = 4 << 20;
-/// How far from the end of an archive its directory is looked for.
 const BUFFER: usize = 64 << 10;
 
 /// Whether a file that begins with `head` is packed.
@@ -46,12 +42,29 @@ pub fn is_packed(head: &[u8]) -> bool {
     kind(head).is_some()
 }
 
-/// The bytes of the report in `file`, which begins with `head`; packed reports are decoded.
+/// Which files of an archive are read.
+#[derive(Clone, Copy, Debug)]
+pub enum Wanted {
+    /// The only one.
+    One,
+    /// Each whose name is one of the feed's, as one text after the other; the only one, whatever its
+    /// name, or what is in that if it is an archive.
+    Every(fn(&str) -> bool),
+}
+
+/// The bytes of the report in `file`, which begins with `head`; packed reports are decoded. An archive
+/// inside of an archive is laid down in `spool`.
 ///
 /// # Errors
-/// `REPORT_UNKNOWN` for an archive of other kinds, or one without exactly one file in it;
+/// `REPORT_UNKNOWN` for an archive of other kinds, or one without the files that are read;
 /// `REPORT_MALFORMED` for one that is broken; `REPORT_TOO_LARGE` for one with too many entries.
-pub fn unpacked(mut file: File, head: &[u8], limits: &Limits, meter: &Rc<Meter>) -> Result<Box<dyn Read>> {
+pub fn unpacked(
+    mut file: File,
+    head: &[u8],
+    (wanted, spool): (Wanted, &Path),
+    limits: &Limits,
+    meter: &Rc<Meter>,
+) -> Result<Box<dyn Read>> {
     file.seek(SeekFrom::Start(0)).map_err(Error::internal)?;
     match kind(head) {
         None => Ok(Box::new(file)),
@@ -60,7 +73,7 @@ pub fn unpacked(mut file: File, head: &[u8], limits: &Limits, meter: &Rc<Meter>)
             let inner = MultiGzDecoder::new(BufReader::with_capacity(BUFFER, file));
             single(Box::new(Unpacked::new(inner, packed, limits)), meter)
         }
-        Some(ZIP) => single(only_entry(file, limits, meter)?, meter),
+        Some(ZIP) => archived(file, wanted, Some(spool), limits, meter),
         Some(other) => Err(packed_otherwise(other)),
     }
 }
@@ -79,15 +92,8 @@ fn packed_otherwise(kind: &str) -> Error {
 
 /// Refuses what is packed once more inside.
 fn single(mut inner: Box<dyn Read>, meter: &Meter) -> Result<Box<dyn Read>> {
-    let mut head = Vec::new();
-    if let Err(error) = inner.by_ref().take(MAGIC as u64).read_to_end(&mut head) {
-        return Err(match breach(&error) {
-            Some(Breach::TooLarge(limit)) => too_large(limit, meter.place()),
-            Some(breach) => meter.malformed(breach),
-            None => Error::internal(error),
-        });
-    }
-    match kind(&head) {
+    let (head, again) = begun(&mut inner, meter)?;
+    match again {
         Some(kind) => {
             let message =
                 format!("What is packed in the file is packed again ({kind}). Upload the report itself.");
@@ -97,77 +103,94 @@ fn single(mut inner: Box<dyn Read>, meter: &Meter) -> Result<Box<dyn Read>> {
     }
 }
 
-/// The one file of an archive. Folders do not count, nor what systems add by themselves.
-fn only_entry(file: File, limits: &Limits, meter: &Rc<Meter>) -> Result<Box<dyn Read>> {
-    let broken =
-        |error: &dyn std::fmt::Display| meter.malformed(format_args!("the archive is broken: {error}"));
-    let bounded = Bounded { file: file.try_clone().map_err(Error::internal)?, left: DIRECTORY };
-    let mut archive =
-        ZipArchive::new(BufReader::with_capacity(BUFFER, bounded)).map_err(|error| match error {
-            ZipError::Io(error) if breach(&error).is_some() => {
-                too_large(limits.over_entries(), meter.place())
-            }
-            error => broken(&error),
-        })?;
-    if archive.len() > limits.entries {
-        return Err(too_large(limits.over_entries(), meter.place()));
+/// The first bytes of what was packed, and how it is packed once more, if it is.
+fn begun(inner: &mut Box<dyn Read>, meter: &Meter) -> Result<(Vec<u8>, Option<&'static str>)> {
+    let mut head = Vec::new();
+    let read = inner.by_ref().take(MAGIC as u64).read_to_end(&mut head);
+    read.map_err(|error| unreadable(&error, meter))?;
+    let again = kind(&head);
+    Ok((head, again))
+}
+
+fn unreadable(error: &io::Error, meter: &Meter) -> Error {
+    match breach(error) {
+        Some(Breach::TooLarge(limit)) => too_large(limit, meter.place()),
+        Some(breach) => meter.malformed(breach),
+        None => Error::internal(error.to_string()),
     }
-    if archive.has_duplicate_names() {
-        return Err(broken(&"two entries have the same name"));
+}
+
+/// The files of an archive that are read. Folders do not count, nor what systems add by themselves.
+fn archived(
+    mut file: File,
+    wanted: Wanted,
+    spool: Option<&Path>,
+    limits: &Limits,
+    meter: &Rc<Meter>,
+) -> Result<Box<dyn Read>> {
+    let most = match wanted {
+        Wanted::One => limits.entries,
+        Wanted::Every(_) => limits.records,
+    };
+    let size = file.metadata().map_err(Error::internal)?.len();
+    let own = |name: &str| name.split('/').any(|part| part == "__MACOSX" || part == ".DS_Store");
+    let found = archive::files(&mut file, most, &mut |name| {
+        let named = matches!(wanted, Wanted::Every(is_wanted) if is_wanted(name));
+        (!own(name)).then_some(named)
+    });
+    let mut found = found.map_err(|fault| match fault {
+        Fault::Broken(what) => meter.malformed(format_args!("the archive is broken: {what}")),
+        Fault::Entries => too_large(Limits { entries: most, ..limits.clone() }.over_entries(), meter.place()),
+        Fault::Io(error) => Error::internal(error),
+    })?;
+    match wanted {
+        Wanted::One if found.len() != 1 => {
+            let message = format!("The archive has {} files in it. Upload a report at a time.", found.len());
+            return Err(Error::new(Code::ReportUnknown, message));
+        }
+        Wanted::Every(_) if found.len() != 1 => found.retain(|file| file.named),
+        _ => {}
     }
-    let mut files = Vec::new();
-    for at in 0..archive.len() {
-        let entry = archive.by_index_raw(at).map_err(|error| broken(&error))?;
-        let name = String::from_utf8_lossy(entry.name_raw());
-        let own = name.split('/').any(|part| part == "__MACOSX" || part == ".DS_Store");
-        if !entry.is_dir() && !own {
-            files.push(at);
+    if found.is_empty() {
+        return Err(Error::new(Code::ReportUnknown, "The archive has none of the feed's files in it."));
+    }
+    for entry in &found {
+        if entry.encrypted {
+            return Err(Error::new(Code::ReportUnknown, "What is in the archive is encrypted."));
+        }
+        if ![archive::STORED, archive::DEFLATED].contains(&entry.method) {
+            return Err(packed_otherwise(&format!("ZIP, method {}", entry.method)));
         }
     }
-    let [only] = files[..] else {
-        let message = format!("The archive has {} files in it. Upload a report at a time.", files.len());
-        return Err(Error::new(Code::ReportUnknown, message));
-    };
-    let entry = archive.by_index_raw(only).map_err(|error| broken(&error))?;
-    if entry.encrypted() {
-        return Err(Error::new(Code::ReportUnknown, "What is in the archive is encrypted."));
-    }
-    let (method, packed, size, crc) =
-        (entry.compression(), entry.compressed_size(), entry.size(), entry.crc32());
-    let start = entry.data_start().ok_or_else(|| broken(&"an entry has no data"))?;
-    drop(entry);
-    let mut file = file;
-    file.seek(SeekFrom::Start(start)).map_err(Error::internal)?;
-    let data = BufReader::with_capacity(BUFFER, file.take(packed));
-    let inner: Box<dyn Read> = match method {
-        CompressionMethod::Stored => Box::new(data),
-        CompressionMethod::Deflated => Box::new(DeflateDecoder::new(data)),
-        other => return Err(packed_otherwise(&format!("ZIP, {other}"))),
-    };
-    Ok(Box::new(Summed { inner: Unpacked::new(inner, packed, limits), sum: Crc::new(), size, crc }))
-}
-
-/// The part of an archive that tells what is in it: reading more of it is refused.
-struct Bounded {
-    file: File,
-    left: u64,
-}
-
-impl Read for Bounded {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(into)?;
-        match self.left.checked_sub(read as u64) {
-            Some(left) => self.left = left,
-            None => return Err(io::Error::other(Breach::Malformed("its directory is too long"))),
-        }
-        Ok(read)
+    let is_one = found.len() == 1;
+    let inner = Box::new(Unpacked::new(Contents::new(file, found), size, limits));
+    match (wanted, spool) {
+        (Wanted::Every(_), Some(spool)) if is_one => nested(inner, wanted, spool, limits, meter),
+        (Wanted::Every(_), _) if !is_one => Ok(inner),
+        _ => single(inner, meter),
     }
 }
 
-impl Seek for Bounded {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.file.seek(to)
+/// The one file of an archive, which may be an archive once more: that one is laid down beside the
+/// upload, without a name, as its directory is at its end.
+fn nested(
+    mut inner: Box<dyn Read>,
+    wanted: Wanted,
+    spool: &Path,
+    limits: &Limits,
+    meter: &Rc<Meter>,
+) -> Result<Box<dyn Read>> {
+    let (head, rest) = begun(&mut inner, meter)?;
+    let whole = Box::new(io::Cursor::new(head).chain(inner));
+    if rest != Some(ZIP) {
+        return single(whole, meter);
     }
+    let mut file = tempfile::tempfile_in(spool).map_err(Error::internal)?;
+    let copied = io::copy(&mut whole.take(limits.bytes.saturating_add(1)), &mut file);
+    if copied.map_err(|error| unreadable(&error, meter))? > limits.bytes {
+        return Err(too_large(limits.over_bytes(), meter.place()));
+    }
+    archived(file, wanted, None, limits, meter)
 }
 
 /// Decoded bytes, held to a ratio to the packed ones.
@@ -185,12 +208,7 @@ impl<R: Read> Unpacked<R> {
 
 impl<R: Read> Read for Unpacked<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(into).map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof => {
-                io::Error::new(io::ErrorKind::InvalidData, format!("it cannot be unpacked: {error}"))
-            }
-            _ => error,
-        })?;
+        let read = self.inner.read(into).map_err(undecodable)?;
         match self.left.checked_sub(read as u64) {
             Some(left) => self.left = left,
             None => return Err(io::Error::other(Breach::TooLarge(self.limits.over_ratio()))),
@@ -199,26 +217,12 @@ impl<R: Read> Read for Unpacked<R> {
     }
 }
 
-/// An entry of an archive, whose size and sum have to be what the archive says. gzip checks its own.
-struct Summed<R> {
-    inner: R,
-    sum: Crc,
-    size: u64,
-    crc: u32,
-}
-
-impl<R: Read> Read for Summed<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(into)?;
-        self.sum.update(&into[..read]);
-        self.size = self.size.checked_sub(read as u64).ok_or_else(mismatch)?;
-        if read == 0 && !into.is_empty() && (self.size > 0 || self.sum.sum() != self.crc) {
-            return Err(mismatch());
+/// An error of a decoder, as one of the file.
+pub(super) fn undecodable(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof => {
+            io::Error::new(io::ErrorKind::InvalidData, format!("it cannot be unpacked: {error}"))
         }
-        Ok(read)
+        _ => error,
     }
-}
-
-fn mismatch() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "what is in the archive is not what its directory says")
 }

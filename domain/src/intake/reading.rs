@@ -24,6 +24,7 @@ use crate::intake::limits::{Limits, Spread, too_large};
 use crate::intake::report::{Fingerprint, ReportHead, Reported};
 use crate::intake::source::Source;
 use crate::intake::text;
+use crate::intel::vex::Said;
 
 /// The asset of findings for which neither the report nor the caller names one.
 pub const UNNAMED: &str = "unnamed asset";
@@ -38,6 +39,8 @@ pub struct Checked {
     pub findings: u64,
     /// The findings by severity as the scanner gave it, after merging.
     pub counts: SeverityCounts,
+    /// VEX statements of ranges of versions that are not understood: they hold for nothing.
+    pub undecided: u64,
     /// The names of the assets that findings are on, in order.
     pub assets: Vec<String>,
     /// A name for this set of assets, by which a series without a name is known.
@@ -104,6 +107,7 @@ pub fn check_watched(
         entries: tally.entries,
         findings: counts.total(),
         counts,
+        undecided: tally.undecided,
         assets_digest: fingerprint::of_assets(assets.iter().map(String::as_str)),
         assets,
         named,
@@ -114,6 +118,7 @@ pub fn check_watched(
 #[derive(Default)]
 struct Tally {
     entries: u64,
+    undecided: u64,
     census: Census,
     room: Vec<u8>,
     spread: Spread,
@@ -140,6 +145,7 @@ fn count(
             return Err(too_large(limits.over_items(), meter.place()));
         }
         watch(tally.entries)?;
+        tally.undecided += u64::from(Said::is_undecided(&reported));
         let said = fingerprint::said(scanner, &reported, &mut tally.room);
         tally.census.add(fingerprint, reported.severity, said);
         if !tally.assets.contains(&reported.asset.name) {

@@ -77,6 +77,9 @@ pub struct Vex {
     pub product: Product,
     /// Whether it is about a component of the product, and not about the product itself.
     pub part: bool,
+    /// Whether the version of the component is a range of versions.
+    #[serde(default)]
+    pub ranged: bool,
     /// Whether the asset was named by whoever uploaded the document.
     pub by_caller: bool,
     /// When it was said, where the document says so.

@@ -14,7 +14,7 @@ use crate::intake::guard::{Breach, CsvScan, Guard, JsonScan, XmlScan, breach};
 use crate::intake::json::{self, Value};
 use crate::intake::limits::{Limits, too_large};
 use crate::intake::notes::Notes;
-use crate::intake::packing;
+use crate::intake::packing::{self, Wanted};
 use crate::intake::place::Meter;
 use crate::intake::xml::Xml;
 
@@ -43,6 +43,18 @@ impl Source {
     /// `REPORT_TOO_LARGE` for a file larger than a report may be, and those of
     /// [`packing::unpacked`].
     pub fn open(path: &Path, limits: &Limits) -> Result<Self> {
+        Self::open_wanted(path, Wanted::One, limits)
+    }
+
+    /// Opens a feed's file: of an archive, each file that `is_wanted` by its name, one after the other.
+    ///
+    /// # Errors
+    /// Those of [`Source::open`].
+    pub fn open_all(path: &Path, is_wanted: fn(&str) -> bool, limits: &Limits) -> Result<Self> {
+        Self::open_wanted(path, Wanted::Every(is_wanted), limits)
+    }
+
+    fn open_wanted(path: &Path, wanted: Wanted, limits: &Limits) -> Result<Self> {
         let mut file = File::open(path).map_err(Error::internal)?;
         let meter = Rc::new(Meter::default());
         if file.metadata().map_err(Error::internal)?.len() > limits.bytes {
@@ -50,7 +62,8 @@ impl Source {
         }
         let mut magic = [0; packing::MAGIC];
         let len = read_up(&mut file, &mut magic).map_err(Error::internal)?;
-        let mut bytes = packing::unpacked(file, &magic[..len], limits, &meter)?;
+        let spool = path.parent().unwrap_or(path);
+        let mut bytes = packing::unpacked(file, &magic[..len], (wanted, spool), limits, &meter)?;
         let refused = |error: io::Error| match breach(&error) {
             Some(Breach::TooLarge(limit)) => too_large(limit, meter.place()),
             Some(breach) => meter.malformed(breach),

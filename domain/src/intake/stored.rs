@@ -106,9 +106,15 @@ impl Stored {
             position: Some(position),
             total,
             done: if self.rounds == 0 { self.findings } else { total.unwrap_or(self.findings) },
-            counts: self.counts.json(),
+            counts: self.counts(checked),
             end,
         }
+    }
+
+    /// What became of the findings, and what of the report is not understood, if anything.
+    pub fn counts(&self, checked: &Checked) -> Map<String, Json> {
+        let undecided = (checked.undecided > 0).then(|| ("undecided".to_owned(), json!(checked.undecided)));
+        self.counts.json().into_iter().chain(undecided).collect()
     }
 }
 

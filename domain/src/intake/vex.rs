@@ -1,5 +1,5 @@
 //! What reports say of their own findings, and what that makes of a finding: the vocabularies of VEX, and the words of
-//! scanners that leave findings out. One table, which `docs/formats.md` prints.
+//! scanners and platforms for what was settled or left out. One table, which `docs/formats.md` prints.
 
 use crate::intake::report::Verdict;
 use crate::vocabulary::terms::Status;
@@ -16,6 +16,15 @@ pub enum Vocabulary {
     OsvScanner,
     Snyk,
     Sarif,
+    Dependabot,
+    CodeScanning,
+    SecretScanning,
+    Burp,
+    Zap,
+    Semgrep,
+    Qualys,
+    Ocsf,
+    Asff,
 }
 
 impl Vocabulary {
@@ -30,6 +39,15 @@ impl Vocabulary {
             Self::OsvScanner => "OSV-Scanner",
             Self::Snyk => "Snyk",
             Self::Sarif => "SARIF",
+            Self::Dependabot => "GitHub Dependabot",
+            Self::CodeScanning => "GitHub code scanning",
+            Self::SecretScanning => "GitHub secret scanning",
+            Self::Burp => "Burp",
+            Self::Zap => "ZAP",
+            Self::Semgrep => "Semgrep",
+            Self::Qualys => "Qualys",
+            Self::Ocsf => "OCSF",
+            Self::Asff => "ASFF",
         }
     }
 }
@@ -76,6 +94,8 @@ const MENDED: &str = "it is mended";
 const STANDS: &str = "it is there";
 const OPEN: &str = "nobody knows yet";
 const LEFT_OUT: &str = "somebody chose to leave it out, without saying that it is wrong";
+const DISMISSED_AS_WRONG: &str = "whoever looked at it says that it is wrong";
+const NO_PATTERN: &str = "what it was found by is not looked for any more";
 
 /// The table. What has no row gives no verdict.
 pub const TABLE: &[Row] = &[
@@ -168,6 +188,32 @@ pub const TABLE: &[Row] = &[
     row(Vocabulary::Snyk, "ignored", OTHER, ACCEPTED, LEFT_OUT),
     row(Vocabulary::Snyk, "patched", OTHER, FIXED, MENDED),
     row(Vocabulary::Sarif, "suppressed", OTHER, ACCEPTED, LEFT_OUT),
+    row(Vocabulary::Dependabot, "fixed", OTHER, FIXED, MENDED),
+    row(Vocabulary::Dependabot, "dismissed", "inaccurate", FALSE, DISMISSED_AS_WRONG),
+    row(Vocabulary::Dependabot, "dismissed", "not_used", FALSE, NOT_REACHED),
+    row(Vocabulary::Dependabot, "dismissed", OTHER, ACCEPTED, LEFT_OUT),
+    row(Vocabulary::Dependabot, "auto_dismissed", OTHER, ACCEPTED, "a rule of the repository leaves it out"),
+    row(Vocabulary::CodeScanning, "fixed", OTHER, FIXED, MENDED),
+    row(Vocabulary::CodeScanning, "dismissed", "false positive", FALSE, DISMISSED_AS_WRONG),
+    row(Vocabulary::CodeScanning, "dismissed", OTHER, ACCEPTED, LEFT_OUT),
+    row(Vocabulary::SecretScanning, "resolved", "revoked", FIXED, "the secret is worth nothing any more"),
+    row(Vocabulary::SecretScanning, "resolved", "false_positive", FALSE, DISMISSED_AS_WRONG),
+    row(Vocabulary::SecretScanning, "resolved", "pattern_edited", FALSE, NO_PATTERN),
+    row(Vocabulary::SecretScanning, "resolved", "pattern_deleted", FALSE, NO_PATTERN),
+    row(Vocabulary::SecretScanning, "resolved", OTHER, ACCEPTED, LEFT_OUT),
+    row(Vocabulary::Burp, "false positive", OTHER, FALSE, DISMISSED_AS_WRONG),
+    row(Vocabulary::Zap, "false positive", OTHER, FALSE, DISMISSED_AS_WRONG),
+    row(Vocabulary::Semgrep, "nosemgrep", OTHER, ACCEPTED, LEFT_OUT),
+    row(Vocabulary::Qualys, "fixed", OTHER, FIXED, MENDED),
+    row(Vocabulary::Qualys, "ignored|disabled", OTHER, ACCEPTED, LEFT_OUT),
+    row(Vocabulary::Ocsf, "false positive", OTHER, FALSE, DISMISSED_AS_WRONG),
+    row(Vocabulary::Ocsf, "benign|test", OTHER, FALSE, "what was found is meant to be so"),
+    row(Vocabulary::Ocsf, "disregard", OTHER, ACCEPTED, LEFT_OUT),
+    row(Vocabulary::Ocsf, "suppressed", OTHER, FALSE, "OCSF says so of what was found to be wrong"),
+    row(Vocabulary::Ocsf, "resolved|archived|deleted|closed", OTHER, FIXED, MENDED),
+    row(Vocabulary::Asff, "false_positive", OTHER, FALSE, DISMISSED_AS_WRONG),
+    row(Vocabulary::Asff, "benign_positive|suppressed", OTHER, ACCEPTED, LEFT_OUT),
+    row(Vocabulary::Asff, "resolved|archived", OTHER, FIXED, MENDED),
 ];
 
 /// What `state` with `justification` makes of a finding, ignoring ASCII case.

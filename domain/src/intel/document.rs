@@ -21,7 +21,8 @@ of a CVE by the same feed, the company's own word holds.
 **Loading.** `intelLoadStart` answers with a path that takes the file by `PUT`; `countersign intel load` does the same \
 without a server; or a server fetches the file from an address by the clock. All of a file is checked before any of it is \
 stored: a row that is wrong refuses the file, with its place. gzip and a ZIP archive with one file in it are read as they \
-are. A load can be cancelled, and goes on after a crash; what a cancelled one left is made good by the next.
+are; CVE and NVD records may be any number of files in an archive, up to 750,000, held together to the limits of one report: \
+its bytes, and their ratio to the archive. An archive inside of an archive is read where it is the only file. A load can be cancelled, and goes on after a crash; what a cancelled one left is made good by the next.
 
 **What has changed.** A fact is compared as a whole and exactly: a score by any digit. EPSS moves most scores a little \
 each day; of those, only the ones that a finding names touch anything but the facts.
@@ -37,8 +38,14 @@ all companies `countersign_intel_feed_age_seconds` at `/metrics`. One that is to
 **Fetching.** `intel_kev = \"https://… every 6h\"` and the like. One server at a time fetches a feed, asks only for what is \
 new (ETag, Last-Modified), and tries again after a failure: after a minute, then each time twice as long, at most as long as \
 between two fetches. Only public addresses are asked, each redirect included, unless `egress_allow` names their network; no \
-proxy is taken from the environment. The NVD's API answers in pages, which are loaded one by one: fetch its file of recent \
-changes instead.
+proxy is taken from the environment; `egress_ca` names a file of authorities that are trusted beside the system's. A load \
+whose server was cut off in the middle of its fetch ends with that reason when the fetch would have had to be over: after 15 \
+minutes, of the NVD after two hours. One that waits for an upload ends after a day, as an import does.
+
+**Pages.** An address of the NVD that ends in `/cves/2.0` (`https://services.nvd.nist.gov/rest/json/cves/2.0`) is its API: its \
+pages are asked for one by one, six seconds apart, each up to three times, and are one load. The first time that is all there \
+is; from then on what was modified since the last fetch that was loaded, and an hour before that, as long as that is not more \
+than 120 days ago. What the address itself says (`resultsPerPage=500`, `lastModStartDate=…`) is kept.
 
 ";
 

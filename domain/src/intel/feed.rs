@@ -1,10 +1,13 @@
 //! The catalogue of feeds: each declared once, with what it says and how it is read.
 
+use std::path::Path;
+
 use uuid::Uuid;
 
 use super::fact::Fact;
 use super::feeds::{cve, epss, kev, nvd};
 use crate::error::Result;
+use crate::intake::limits::Limits;
 use crate::intake::source::Source;
 use crate::vocabulary::terms::{Term, terms};
 use crate::vocabulary::time::{Span, Timestamp};
@@ -19,6 +22,8 @@ pub struct Entry {
     pub label: &'static str,
     /// The files that it is read from.
     pub files: &'static str,
+    /// The files of a ZIP archive that are the feed's, by their names; `None`: an archive has one file.
+    pub(crate) archived: Option<fn(&str) -> bool>,
     /// What it says of findings.
     pub says: &'static str,
     /// Whether a file names all there is: what it does not name any more is withdrawn.
@@ -45,6 +50,14 @@ impl Feed {
 
     pub fn with_id(id: Uuid) -> Option<Self> {
         Self::ALL.iter().copied().find(|feed| feed.id() == id)
+    }
+
+    /// Opens a file of the feed.
+    pub(crate) fn open(self, path: &Path, limits: &Limits) -> Result<Source> {
+        match self.entry().archived {
+            Some(is_wanted) => Source::open_all(path, is_wanted, limits),
+            None => Source::open(path, limits),
+        }
     }
 
     pub fn entry(self) -> &'static Entry {

@@ -27,3 +27,8 @@ fn bounded<'s>(
         sink(cve, fact.tidy())
     }
 }
+
+/// Whether a file of an archive is JSON, by its name.
+fn is_json(name: &str) -> bool {
+    name.to_ascii_lowercase().ends_with(".json")
+}

@@ -8,20 +8,20 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::body::{Body, PAUSE};
 use super::feed::Feed;
 use super::start::LoadParams;
 use super::store::Asked;
 use crate::Domain;
 use crate::access::{Actor, GLOBAL, Role, Scope};
 use crate::error::{Class, Error, Result};
-use crate::gateway::http::{Conditions, Egress};
+use crate::gateway::http::Egress;
 use crate::vocabulary::time::{Span, Timestamp};
 
 /// How often it is looked whether a feed is due.
 const LOOK: Duration = Duration::from_secs(15);
-/// How long one fetch may take, and how long it is nobody else's.
-const WHOLE: Duration = Duration::from_secs(600);
-const LEASE: Span = Span(15 * Span::MINUTE.0);
+/// How long before the end of its lease a fetch is given up.
+const MARGIN: Span = Span(5 * Span::MINUTE.0);
 /// How long after the first failure it is tried again; after each further one twice as long.
 const RETRY: Span = Span::MINUTE;
 
@@ -34,10 +34,26 @@ pub struct FeedSource {
 }
 
 /// What is fetched, and by which way out.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct FetchPlan {
     pub sources: Vec<FeedSource>,
     pub egress: Egress,
+    /// How long to wait between the pages of an API.
+    pub pause: Duration,
+}
+
+impl FetchPlan {
+    pub fn new(sources: Vec<FeedSource>, egress: Egress) -> Self {
+        Self { sources, egress, pause: PAUSE }
+    }
+}
+
+/// How long the fetch of a feed is nobody else's: an API of many pages takes its time.
+pub(crate) fn lease(feed: Feed) -> Span {
+    match feed {
+        Feed::Nvd => Span(2 * Span::HOUR.0),
+        Feed::Kev | Feed::Epss | Feed::Cve => Span(15 * Span::MINUTE.0),
+    }
 }
 
 impl FeedSource {
@@ -82,14 +98,17 @@ impl Domain {
         let mut loads = Vec::new();
         for source in &plan.sources {
             let now = self.clock().now();
-            let Some(asked) = self.db().take_fetch(&Scope::Global, source.feed, now, LEASE).await? else {
+            let Some(asked) =
+                self.db().take_fetch(&Scope::Global, source.feed, now, lease(source.feed)).await?
+            else {
                 continue;
             };
             let failures = asked.failures;
-            let fetched = tokio::time::timeout(WHOLE, self.fetch(plan, source, asked)).await;
-            let fetched = fetched.unwrap_or_else(|_| {
-                Err(Error::invalid("url", format!("The fetch took more than {} seconds.", WHOLE.as_secs())))
-            });
+            let whole = Span(lease(source.feed).0 - MARGIN.0);
+            let patience = Duration::from_micros(whole.0.unsigned_abs());
+            let fetched = tokio::time::timeout(patience, self.fetch(plan, source, asked)).await;
+            let fetched = fetched
+                .unwrap_or_else(|_| Err(Error::invalid("url", format!("The fetch took more than {whole}."))));
             let (next, outcome) = match &fetched {
                 Ok(load) => (now.plus(source.every), Ok(load.is_none())),
                 Err(error) if error.class() == Class::Fault => {
@@ -112,28 +131,21 @@ impl Domain {
 
     /// Fetches one feed. `None`: what is loaded is the newest.
     async fn fetch(&self, plan: &FetchPlan, source: &FeedSource, asked: Asked) -> Result<Option<Uuid>> {
-        let same = asked.source.as_deref() == Some(source.url.as_str());
-        let conditions = if same {
-            Conditions { etag: asked.etag, modified: asked.modified }
-        } else {
-            Conditions::default()
-        };
-        let most = self.settings().limits.bytes;
-        let Some(mut download) = plan.egress.get(&source.url, &conditions, most).await? else {
-            return Ok(None);
-        };
+        let (now, most) = (self.clock().now(), self.settings().limits.bytes);
+        let Some(mut body) = Body::ask(plan, source, asked, now, most).await? else { return Ok(None) };
         let actor = Actor { role: Role::PlatformAdmin, ..Actor::system(GLOBAL, "intelligence") };
+        let conditions = body.conditions();
         let params = LoadParams {
             feed: source.feed,
             name: source.url.clone(),
             source: Some(source.url.clone()),
-            etag: download.conditions.etag.take(),
-            modified: download.conditions.modified.take(),
+            etag: conditions.etag,
+            modified: conditions.modified,
         };
         let job = self.insert_load(&actor, &Scope::Global, &params).await?;
         let received = async {
             let mut incoming = self.import_upload(&actor, job.id).await?;
-            while let Some(part) = download.next().await? {
+            while let Some(part) = body.next().await? {
                 incoming.write(&part).await?;
             }
             incoming.finish().await

@@ -22,7 +22,6 @@ use crate::access::{GLOBAL, Portfolio, Scope};
 use crate::error::{Code, Error, Result};
 use crate::intake::import::remove;
 use crate::intake::limits::Limits;
-use crate::intake::source::Source;
 use crate::job::runner::Left;
 use crate::job::store::Step;
 use crate::job::{Job, JobState};
@@ -118,7 +117,7 @@ impl Load<'_> {
         let limits = self.domain.settings().limits.clone();
         let mut reading = tokio::task::spawn_blocking(move || {
             let mut rows = 0;
-            let as_of = (feed.entry().read)(Source::open(&path, &limits)?, &mut |_, _| {
+            let as_of = (feed.entry().read)(feed.open(&path, &limits)?, &mut |_, _| {
                 rows += 1;
                 Ok(())
             })?;
@@ -408,7 +407,7 @@ fn read_chunks(
 ) -> Result<()> {
     let gone = || Error::internal("nobody writes what is read");
     let mut chunk = HashMap::with_capacity(FACTS);
-    (feed.entry().read)(Source::open(&path, &limits)?, &mut |cve, fact| {
+    (feed.entry().read)(feed.open(&path, &limits)?, &mut |cve, fact| {
         chunk.insert(cve, fact);
         if chunk.len() == FACTS {
             let full = std::mem::replace(&mut chunk, HashMap::with_capacity(FACTS));

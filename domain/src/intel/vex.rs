@@ -14,8 +14,11 @@ use crate::intake::package::Package;
 use crate::intake::report::{Fingerprint, Product, Reported, ReportedAsset};
 use crate::vocabulary::time::Timestamp;
 
+use versions::Range;
+
 pub mod query;
 pub(crate) mod store;
+pub mod versions;
 
 /// A statement's shape, and what of a finding has to be what.
 pub const RULES: &[(&str, &str)] = &[
@@ -64,6 +67,9 @@ pub struct Component {
     pub version: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purl: Option<String>,
+    /// Whether `version` is a range of versions.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ranged: bool,
 }
 
 /// A statement with where it comes from.
@@ -99,9 +105,16 @@ impl Said {
                 name: reported.component_name.clone(),
                 version: reported.component_version.clone(),
                 purl: reported.component_purl.clone(),
+                ranged: vex.ranged,
             },
             part: vex.part,
         })
+    }
+
+    /// Whether a finding was made of a statement of a range of versions that nobody can decide on.
+    pub fn is_undecided(reported: &Reported) -> bool {
+        reported.vex.as_deref().is_some_and(|vex| vex.ranged)
+            && Self::of(reported).is_some_and(|said| said.subject.is_undecidable())
     }
 
     /// Whether the statement is about what was found there, whatever its vulnerability.
@@ -139,9 +152,25 @@ impl Component {
             (Some(own), Some(other)) => own.covers(other),
             _ => same(self.name.as_deref(), place.name),
         };
-        let version = |package: Option<Package>| package.and_then(|package| package.version);
-        let wanted = version(own).or_else(|| self.version.clone());
-        is_same && (wanted.is_none() || wanted == version(other).or_else(|| place.version.map(str::to_owned)))
+        if !is_same {
+            return false;
+        }
+        let version = |package: &Option<Package>| package.as_ref()?.version.clone();
+        let found = version(&other).or_else(|| place.version.map(str::to_owned));
+        if self.ranged {
+            let kind = own.as_ref().or(other.as_ref()).map(|package| package.kind.as_str());
+            let range = self.version.as_deref().and_then(|range| Range::parse(range, kind));
+            return range.zip(found).and_then(|(range, found)| range.contains(&found)) == Some(true);
+        }
+        let wanted = version(&own).or_else(|| self.version.clone());
+        wanted.is_none() || wanted == found
+    }
+
+    /// Whether it is of a range of versions that nobody can decide on: it holds for nothing.
+    pub fn is_undecidable(&self) -> bool {
+        let package = self.purl.as_deref().and_then(Package::parse);
+        let kind = package.as_ref().map(|package| package.kind.as_str());
+        self.ranged && self.version.as_deref().is_none_or(|range| Range::parse(range, kind).is_none())
     }
 }
 

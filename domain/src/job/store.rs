@@ -266,6 +266,15 @@ impl Db {
         Ok(())
     }
 
+    /// Some of the jobs that have waited until their time was over.
+    pub(crate) async fn overdue_jobs(&self, scope: &Scope, now: Timestamp) -> Result<Vec<Job>> {
+        debug_assert_eq!(*scope, Scope::System);
+        let sql = select(self.dialect).push("j.state = ").bind(i32::from(JobState::Waiting.code()));
+        let sql =
+            sql.push(" AND j.lease_until < ").bind(now.0).push(" ORDER BY j.lease_until, j.id LIMIT 100");
+        sql.all(self.read()).await?.iter().map(read).collect()
+    }
+
     /// A sign of life, and whether to go on: `false` where another took over or the job is to end.
     pub(crate) async fn renew_lease(&self, scope: &Scope, job: &Job, now: Timestamp) -> Result<bool> {
         debug_assert_eq!(*scope, Scope::System);
@@ -314,7 +323,7 @@ impl Tx {
         Sql::new(
             self.dialect,
             "INSERT INTO job (id, company_id, kind, state, actor, project_id, params, weight, done, counts, \
-             cancel_requested, fence, created_at, updated_at) VALUES (",
+             cancel_requested, lease_until, fence, created_at, updated_at) VALUES (",
         )
         .bind(id)
         .push(", ")
@@ -331,7 +340,11 @@ impl Tx {
         .bind(params.to_string())
         .push(", ")
         .bind(kind.weight(params))
-        .push(", 0, '{}', FALSE, 0, ")
+        .push(", 0, '{}', FALSE, ")
+        .bind(
+            kind.patience(params).filter(|_| state == JobState::Waiting).map(|wait| self.now().plus(wait).0),
+        )
+        .push(", 0, ")
         .bind(now)
         .push(", ")
         .bind(now)
@@ -374,6 +387,32 @@ impl Tx {
         Ok(Cancelled::Ended)
     }
 
+    /// Ends a job that waited for too long. `false`: it waits no more.
+    pub(crate) async fn end_waiting_job(&self, id: Uuid, error: &Json) -> Result<bool> {
+        let now = self.now();
+        let ended = Sql::new(self.dialect, "UPDATE job SET state = ")
+            .bind(i32::from(JobState::Failed.code()))
+            .push(", error = ")
+            .bind(error.to_string())
+            .push(", finished_at = ")
+            .bind(now.0)
+            .push(", updated_at = ")
+            .bind(now.0)
+            .push(" WHERE company_id = ")
+            .bind(self.company)
+            .push(" AND id = ")
+            .bind(id)
+            .push(" AND state = ")
+            .bind(i32::from(JobState::Waiting.code()))
+            .run(self.conn())
+            .await?;
+        if ended.rows_affected() == 0 {
+            return Ok(false);
+        }
+        note(self.conn(), self.dialect, id, now, "failed").await?;
+        Ok(true)
+    }
+
     /// Makes a waiting job ready, with what it now knows and weighs, for `worker` before others.
     pub(crate) async fn ready_job(&self, id: Uuid, worker: Uuid, params: &Json, weight: i64) -> Result<bool> {
         let readied = Sql::new(self.dialect, "UPDATE job SET state = ")
@@ -406,7 +445,6 @@ impl Tx {
         let now = self.now();
         let span = self.conn().span();
         if !span.is_disabled() {
-            span.record("otel.name", format!("job {}", step.stage));
             span.record("job.id", id.to_string())
                 .record("job.stage", step.stage)
                 .record("job.done", step.done);

@@ -5,6 +5,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::Domain;
+use crate::access::Scope;
 use crate::error::{Error, Result};
 use crate::finding::batch::{Batch, Outcome};
 use crate::finding::facts::Finding;
@@ -51,7 +52,7 @@ impl Domain {
             if chunk.is_empty() {
                 return self.finish_sweep(job, &swept, total).await;
             }
-            if !self.sweep_chunk(job, chunk, &mut swept, total).await? {
+            if !self.sweep_chunk(job, asset, chunk, &mut swept, total).await? {
                 return Ok(Left::Stopped);
             }
             tokio::task::yield_now().await;
@@ -63,6 +64,7 @@ impl Domain {
     async fn sweep_chunk(
         &self,
         job: &Job,
+        asset: Option<Uuid>,
         chunk: Vec<Finding>,
         swept: &mut Swept,
         total: i64,
@@ -72,23 +74,20 @@ impl Domain {
         let last = ids.last().copied().unwrap_or_default();
         let mut chunk = chunk;
         for _ in 0..TRIES {
-            let now = self.clock().now();
-            let rules = self.live_rules(&scope, now).await?;
-            let assets = self.db().assets_on(&scope, &chunk).await?;
             let cause = json!({ "job": job.id });
-            let mut batch = Batch::new(now, &cause);
-            for finding in chunk {
-                if let Some(asset) = assets.get(&finding.asset) {
-                    batch.change(finding, asset, Vec::new())?;
-                }
-            }
-            let outcome = batch.pass(Some(&rules.matcher));
+            let (rules, outcome) = if asset.is_some() {
+                // What VEX documents say hangs on the asset's name, which may be what changed.
+                let heard = self.hear(&scope, &ids, &cause).await?;
+                (heard.rules, heard.outcome)
+            } else {
+                self.passed(&scope, chunk, &cause).await?
+            };
             let after = Swept {
                 after: last,
                 done: swept.done + i64::try_from(ids.len()).unwrap_or(i64::MAX),
                 changed: swept.changed + outcome.changed(),
             };
-            match self.keep_sweep(job, outcome, &after, total, rules.version).await {
+            match self.keep_sweep(job, outcome, &after, total, rules).await {
                 Ok(Kept::Yes) => {
                     *swept = after;
                     return Ok(true);
@@ -101,6 +100,25 @@ impl Domain {
             chunk = self.db().findings_by_id(&scope, &ids).await?;
         }
         Err(Error::internal("a chunk of a sweep was written by others every time it was tried"))
+    }
+
+    /// The pass over findings as they are.
+    async fn passed(
+        &self,
+        scope: &Scope,
+        chunk: Vec<Finding>,
+        cause: &Json,
+    ) -> Result<(RulesVersion, Outcome)> {
+        let now = self.clock().now();
+        let rules = self.live_rules(scope, now).await?;
+        let assets = self.db().assets_on(scope, &chunk).await?;
+        let mut batch = Batch::new(now, cause);
+        for finding in chunk {
+            if let Some(asset) = assets.get(&finding.asset) {
+                batch.change(finding, asset, Vec::new())?;
+            }
+        }
+        Ok((rules.version, batch.pass(Some(&rules.matcher))))
     }
 
     async fn keep_sweep(

@@ -28,7 +28,7 @@ pub(crate) struct Conn<C> {
 #[derive(Clone)]
 enum Source {
     Sqlite(&'static str, SqlitePool),
-    Postgres(PgPool),
+    Postgres(&'static str, PgPool),
     /// It is there, held by a transaction that the trace knows as this.
     Held(Span),
 }
@@ -38,7 +38,7 @@ pub(crate) type Transaction = Conn<DatabaseTransaction>;
 /// A pool, as it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pool {
-    /// `writer` and `reader` on SQLite; `all` on PostgreSQL.
+    /// `writer` or `reader`.
     pub name: &'static str,
     /// Connections that somebody uses.
     pub used: u32,
@@ -54,8 +54,8 @@ impl Conn<DatabaseConnection> {
         Self { inner, source }
     }
 
-    pub fn postgres(inner: DatabaseConnection) -> Self {
-        let source = Source::Postgres(inner.get_postgres_connection_pool().clone());
+    pub fn postgres(inner: DatabaseConnection, name: &'static str) -> Self {
+        let source = Source::Postgres(name, inner.get_postgres_connection_pool().clone());
         Self { inner, source }
     }
 
@@ -68,7 +68,7 @@ impl Conn<DatabaseConnection> {
     pub async fn begin(&self, options: TransactionOptions) -> Result<Transaction, DbErr> {
         self.note_wait();
         let span = within(&Span::current(), || {
-            debug_span!("transaction", otel.name = Empty, job.id = Empty, job.stage = Empty, job.done = Empty)
+            debug_span!("transaction", job.id = Empty, job.stage = Empty, job.done = Empty)
         });
         let began = Instant::now();
         let beginning = self.inner.begin_with_options(options);
@@ -100,8 +100,8 @@ impl<C: ConnectionTrait> Conn<C> {
             Source::Sqlite(name, pool) => {
                 (*name, pool.size(), pool.num_idle(), pool.options().get_max_connections())
             }
-            Source::Postgres(pool) => {
-                ("all", pool.size(), pool.num_idle(), pool.options().get_max_connections())
+            Source::Postgres(name, pool) => {
+                (*name, pool.size(), pool.num_idle(), pool.options().get_max_connections())
             }
             Source::Held(_) => return None,
         };

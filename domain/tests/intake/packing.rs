@@ -175,6 +175,19 @@ fn archives_that_are_not_what_they_seem() {
         places.into_iter().for_each(|at| bytes[at] = b'a');
         bytes
     };
+    // The end as ZIP64 has it, with so many entries and so many bytes in front of it as its directory.
+    let long = |entries: u64, size: u64, padding: usize| {
+        let mut bytes = whole[..end].to_vec();
+        bytes.resize(end + padding, 0);
+        let record = bytes.len() as u64;
+        bytes.extend([&b"PK\x06\x06"[..], &44_u64.to_le_bytes(), &[45, 0, 45, 0], &[0; 8]].concat());
+        let from = record - size;
+        [entries, entries, size, from].iter().for_each(|number| bytes.extend(number.to_le_bytes()));
+        bytes.extend([&b"PK\x06\x07"[..], &[0; 4], &record.to_le_bytes(), &1_u32.to_le_bytes()].concat());
+        bytes.extend([&b"PK\x05\x06"[..], &[0; 4], &[0xff; 12], &[0; 2]].concat());
+        bytes
+    };
+    let size = (end - entry) as u64;
     let comment = vec![b'c'; usize::from(u16::MAX)];
     let accepted = "accepted";
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
@@ -246,6 +259,11 @@ fn archives_that_are_not_what_they_seem() {
             }),
             accepted,
         ),
+        ("ZIP64", long(1, size, 0), accepted),
+        ("ZIP64 with more entries than fit", long(u64::MAX, size, 0), "REPORT_MALFORMED"),
+        ("ZIP64 with as many entries as fit", long(600_000, 32 << 20, 32 << 20), "REPORT_TOO_LARGE"),
+        ("ZIP64 with entries that are none", long(1_000, 46_000, 46_000), "REPORT_MALFORMED"),
+        ("ZIP64 with a directory behind its entries", long(1, size + 46, 46), "REPORT_MALFORMED"),
         ("something in front of the archive", [&b"PK\x03\x04"[..], &whole].concat(), accepted),
         ("another method", changed(&|bytes| put(bytes, entry + 10, &12_u16.to_le_bytes())), "REPORT_UNKNOWN"),
         ("an entry of 0 bytes", deflated(&[("r.json", b"")]), "REPORT_MALFORMED"),

@@ -8,7 +8,7 @@ use clap::Parser;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStdout, Command};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, mpsc};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::accept_async_with_config;
 use tokio_tungstenite::tungstenite::Message;
@@ -159,8 +159,15 @@ async fn bare() {
             }
         }
     });
-    let mut orders = BufReader::new(tokio::io::stdin()).lines();
-    while let Some(order) = orders.next_line().await.expect("orders") {
+    let (order, mut orders) = mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines().map_while(Result::ok) {
+            if order.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    while let Some(order) = orders.recv().await {
         let (rate, seconds) = order.split_once(' ').expect("two numbers");
         let (rate, seconds): (u32, u32) = (rate.parse().expect("a rate"), seconds.parse().expect("seconds"));
         let mut every = interval(Duration::from_secs(1) / rate);

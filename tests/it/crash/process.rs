@@ -77,6 +77,17 @@ pub struct Served {
 }
 
 impl Served {
+    /// The number of its process, where the system tells.
+    pub fn process(&self) -> Option<u32> {
+        let keeper = self.keeper.id();
+        let children = std::fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children")).ok()?;
+        let is_server = |process: &u32| {
+            let name = std::fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
+            name.trim() == "countersign"
+        };
+        children.split_whitespace().filter_map(|process| process.parse().ok()).find(is_server)
+    }
+
     /// Kills it as a power failure would, and waits until it is gone.
     pub fn kill(mut self) {
         self.end();

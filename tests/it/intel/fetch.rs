@@ -10,7 +10,8 @@ use domain::intake::limits::Limits;
 use domain::intel::feed::Feed;
 use domain::intel::fetch::{FeedSource, FetchPlan};
 use domain::intel::standing::Standing;
-use domain::job::JobState;
+use domain::job::{JobFilter, JobKind, JobState};
+use domain::page::PageArgs;
 use domain::vocabulary::time::Span;
 use domain::{Domain, Settings};
 use support::{World, finished, on_both};
@@ -20,24 +21,33 @@ use uuid::Uuid;
 
 use super::{kev, line};
 
-on_both!(feeds_are_fetched_when_they_are_due, hostile_answers_are_recorded, one_server_fetches);
+on_both!(
+    feeds_are_fetched_when_they_are_due,
+    hostile_answers_are_recorded,
+    one_server_fetches,
+    a_fetch_that_is_cut_off_ends
+);
 
 /// No load follows.
-const NOTHING: [Uuid; 0] = [];
+pub const NOTHING: [Uuid; 0] = [];
 
 /// What the server answers with.
 #[derive(Clone)]
-enum Answer {
+pub enum Answer {
     /// These bytes, whole.
     Whole(String),
     /// A head, and bytes without an end.
     Endless(String),
+    /// These bytes, and then nothing, for ever.
+    Begun(String),
     /// Nothing, for ever.
     Silence,
+    /// What it says to that request.
+    By(Arc<dyn Fn(&str) -> Answer + Send + Sync>),
 }
 
 /// A server on the loopback.
-struct Server {
+pub struct Server {
     port: u16,
     answer: Arc<Mutex<Answer>>,
     /// The requests so far.
@@ -45,7 +55,7 @@ struct Server {
 }
 
 impl Server {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
         let port = listener.local_addr().expect("it is bound").port();
         let server = Self { port, answer: Arc::new(Mutex::new(Answer::Silence)), asked: Arc::default() };
@@ -61,18 +71,23 @@ impl Server {
                             Err(_) => return,
                         }
                     }
-                    asked
-                        .lock()
-                        .expect("no test failed here")
-                        .push(String::from_utf8_lossy(&head).to_lowercase());
-                    let answer = answer.lock().expect("no test failed here").clone();
+                    let head = String::from_utf8_lossy(&head).to_lowercase();
+                    asked.lock().expect("no test failed here").push(head.clone());
+                    let mut answer = answer.lock().expect("no test failed here").clone();
+                    while let Answer::By(answers) = answer {
+                        answer = answers(&head);
+                    }
                     match answer {
                         Answer::Whole(text) => drop(socket.write_all(text.as_bytes()).await),
                         Answer::Endless(text) => {
                             let _ = socket.write_all(text.as_bytes()).await;
                             while socket.write_all(&[b'x'; 4_096]).await.is_ok() {}
                         }
-                        Answer::Silence => std::future::pending().await,
+                        Answer::Begun(text) => {
+                            let _ = socket.write_all(text.as_bytes()).await;
+                            std::future::pending().await
+                        }
+                        Answer::Silence | Answer::By(_) => std::future::pending().await,
                     }
                 });
             }
@@ -84,7 +99,11 @@ impl Server {
         *self.answer.lock().expect("no test failed here") = answer;
     }
 
-    fn asked(&self) -> Vec<String> {
+    pub fn answers(&self, answer: impl Fn(&str) -> Answer + Send + Sync + 'static) {
+        self.says(Answer::By(Arc::new(answer)));
+    }
+
+    pub fn asked(&self) -> Vec<String> {
         self.asked.lock().expect("no test failed here").clone()
     }
 
@@ -93,11 +112,18 @@ impl Server {
         let url = format!("http://127.0.0.1:{}/kev.json every 6h", self.port);
         let sources = vec![FeedSource::parse(Feed::Kev, &url).expect("an address")];
         let egress = Egress::new(&allowed).expect("networks").with_patience(Duration::from_millis(300));
-        FetchPlan { sources, egress }
+        FetchPlan::new(sources, egress)
+    }
+
+    /// What is asked for at this path, without a pause between pages.
+    pub fn plan_of(&self, feed: Feed, path: &str) -> FetchPlan {
+        let url = format!("http://127.0.0.1:{}/{path}", self.port);
+        let sources = vec![FeedSource::parse(feed, &url).expect("an address")];
+        FetchPlan { sources, pause: Duration::ZERO, ..self.plan(&["127.0.0.1"]) }
     }
 }
 
-fn whole(status: &str, headers: &str, body: &str) -> Answer {
+pub fn whole(status: &str, headers: &str, body: &str) -> Answer {
     Answer::Whole(format!(
         "HTTP/1.1 {status}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{body}",
         body.len()
@@ -105,8 +131,12 @@ fn whole(status: &str, headers: &str, body: &str) -> Answer {
 }
 
 async fn standing(world: &World) -> Standing {
+    standing_of(world, Feed::Kev).await
+}
+
+pub async fn standing_of(world: &World, feed: Feed) -> Standing {
     let feeds = world.domain.intel_feeds(&world.root).await.unwrap();
-    feeds.into_iter().find(|feed| feed.feed == Feed::Kev).unwrap()
+    feeds.into_iter().find(|standing| standing.feed == feed).unwrap()
 }
 
 async fn feeds_are_fetched_when_they_are_due(world: &World) {
@@ -238,4 +268,38 @@ async fn one_server_fetches(world: &World) {
     };
     futures_util::join!(fetch(&world.domain), fetch(&other), fetch(&world.domain), fetch(&other));
     assert_eq!((fetched.load(Ordering::SeqCst), server.asked().len()), (1, 1));
+}
+
+async fn a_fetch_that_is_cut_off_ends(world: &World) {
+    let server = Server::start().await;
+    server.says(Answer::Begun("HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{".to_owned()));
+    let plan = server.plan(&["127.0.0.1"]);
+    let plan = FetchPlan { egress: plan.egress.with_patience(Duration::from_secs(600)), ..plan };
+    let filter = JobFilter { kinds: vec![JobKind::IntelLoad], ..JobFilter::default() };
+    let begun = async {
+        loop {
+            let page = world.domain.jobs(&world.root, &filter, &PageArgs::first(1)).await.unwrap();
+            if let Some(job) = page.nodes().next() {
+                return job.id;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    // The server is gone in the middle of it.
+    let load = tokio::select! {
+        _ = world.domain.fetch_due(&plan) => panic!("the fetch cannot end"),
+        load = begun => load,
+    };
+    server.says(whole("200 OK", "", &kev(&[("CVE-2026-0001", "2026-12-01", true)])));
+    world.clock.advance(Span(15 * Span::MINUTE.0));
+    assert_eq!(world.domain.end_overdue().await.unwrap(), NOTHING, "it may still be fetched");
+    world.clock.advance(Span::SECOND);
+    assert_eq!(world.domain.end_overdue().await.unwrap(), [load]);
+    let job = world.domain.job(&world.root, load).await.unwrap();
+    assert_eq!(job.state, JobState::Failed);
+    assert!(standing(world).await.error.unwrap().contains("cut off"));
+
+    let loads = world.domain.fetch_due(&plan).await.unwrap();
+    assert_eq!(finished(&world.domain, &world.root, loads[0]).await.state, JobState::Completed);
+    assert_eq!(standing(world).await.error, None);
 }

@@ -25,6 +25,10 @@ impl Span {
     pub fn attribute(&self, key: &str) -> &str {
         self.attributes.get(key).unwrap_or_else(|| panic!("{} has no {key}: {self:?}", self.name))
     }
+
+    pub fn has(&self, key: &str, value: &str) -> bool {
+        self.attributes.get(key).is_some_and(|has| has == value)
+    }
 }
 
 /// A server on the loopback that takes `POST`s of spans.

@@ -62,6 +62,25 @@ async fn a_head_that_does_not_come_in_time_ends_the_connection() {
 }
 
 #[tokio::test]
+async fn a_client_that_takes_nothing_is_hung_up_on() {
+    let world = World::start(connections(Connections {
+        write_time: Duration::from_millis(80),
+        ..Connections::default()
+    }))
+    .await;
+    let body = r#"{"query":"subscription{flood}"}"#;
+    let head = format!(
+        "POST /graphql HTTP/1.1\r\nhost: x\r\nauthorization: Bearer good\r\naccept: text/event-stream\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(world.address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    eventually("the stream is alive", || world.streams() == 1).await;
+    eventually("the stream ended", || world.streams() == 0).await;
+    world.assert_alive().await;
+}
+
+#[tokio::test]
 async fn only_so_many_connections_are_open_at_once() {
     let world = World::start(connections(Connections { most: 1, ..Connections::default() })).await;
     let first = TcpStream::connect(world.address).await.unwrap();

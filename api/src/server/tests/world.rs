@@ -39,6 +39,7 @@ pub struct World {
     pub received: Arc<Mutex<Vec<Vec<u8>>>>,
     pub ready: Arc<Mutex<bool>>,
     pub http: reqwest::Client,
+    server: Server<Toy>,
 }
 
 impl Drop for World {
@@ -70,10 +71,18 @@ impl World {
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = tokio::spawn(async move { server.serve(listener).await });
+        let serving = tokio::spawn({
+            let server = server.clone();
+            async move { server.serve(listener).await }
+        });
         domain::gateway::http::ready();
         let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
-        Self { address, inside, stopping, serving, received, ready, http }
+        Self { address, inside, stopping, serving, received, ready, http, server }
+    }
+
+    /// The server without its connections.
+    pub fn router(&self) -> axum::Router {
+        self.server.router()
     }
 
     pub fn url(&self, path: &str) -> String {

@@ -17,7 +17,7 @@ use crate::server::settings::{Origins, Settings, Sockets};
 
 const PROTOCOL: &str = "graphql-transport-ws";
 
-struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(super) struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 /// What a client hears.
 #[derive(Debug, PartialEq)]
@@ -48,14 +48,14 @@ impl Client {
     }
 
     /// Opens and is let in.
-    async fn ready(world: &World) -> Self {
+    pub(super) async fn ready(world: &World) -> Self {
         let mut client = Self::open(world).await;
         client.say(&init("good")).await;
         assert_eq!(client.hear().await, Heard::Said(json!({ "type": "connection_ack" })));
         client
     }
 
-    async fn say(&mut self, text: &str) {
+    pub(super) async fn say(&mut self, text: &str) {
         self.0.send(Message::text(text)).await.unwrap();
     }
 
@@ -74,7 +74,7 @@ impl Client {
     }
 
     /// The next thing that is said.
-    async fn said(&mut self) -> Value {
+    pub(super) async fn said(&mut self) -> Value {
         match self.hear().await {
             Heard::Said(value) => value,
             other => panic!("{other:?}"),

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_graphql::Executor;
-use async_graphql::parser::types::OperationType;
 use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
 use domain::access::Actor;
@@ -24,7 +23,7 @@ use super::protocol::{Close, Said, ack, complete, error, next, ping, pong, renew
 use crate::error::server_error;
 use crate::server::Server;
 use crate::server::auth::{RequestOrigin, bearer_value};
-use crate::server::operation::{Operation, Parameters, Unreadable, counted};
+use crate::server::operation::{Operation, Parameters, Unreadable};
 use crate::server::reply::{Answer, Outcome};
 use crate::server::vigil::{Admitted, Over};
 
@@ -230,6 +229,9 @@ impl<E: Executor> Socket<E> {
         }
         let started = Instant::now();
         let settings = self.server.settings();
+        if let Err(often) = self.server.count(&actor, 1) {
+            return self.refuse(&id, server_error(often)).await;
+        }
         let parameters = match Parameters::read(payload.get().as_bytes(), &settings.limits) {
             Ok(parameters) => parameters,
             Err(Unreadable::Limit(limit)) => return self.refuse(&id, server_error(limit)).await,
@@ -256,28 +258,7 @@ impl<E: Executor> Socket<E> {
     }
 
     fn start(&mut self, id: Arc<str>, operation: Operation, actor: Actor, started: Instant) {
-        let server = self.server.clone();
-        let trace = self.origin.trace.clone();
-        let label = server.counter().label(operation.name.as_deref());
-        let kind = operation.kind;
-        let answers = if kind == OperationType::Subscription {
-            let answers = operation.stream(server.schema(), actor, trace);
-            let mut begun = false;
-            let answers = answers.inspect(move |answer| {
-                if !std::mem::replace(&mut begun, true) {
-                    server.counter().count(label.clone(), kind, answer.outcome, started);
-                }
-            });
-            counted(answers).boxed()
-        } else {
-            stream::once(async move {
-                let time = server.settings().request_time;
-                let answer = operation.run(server.schema(), actor, time, &trace).await;
-                server.counter().count(label, kind, answer.outcome, started);
-                answer
-            })
-            .boxed()
-        };
+        let answers = self.server.answers(operation, actor, started, self.origin.trace.clone());
         let said = id.clone();
         let events = answers.map(Some).chain(stream::iter([None]));
         let events = events.map(move |answer| Event { id: said.clone(), answer });
@@ -333,7 +314,7 @@ fn token_of(payload: &Map<String, Value>) -> Option<&str> {
 }
 
 /// How a socket ends that could not be read.
-fn broken(failure: axum::Error) -> Close {
+pub fn broken(failure: axum::Error) -> Close {
     match failure.into_inner().downcast_ref::<tungstenite::Error>() {
         Some(tungstenite::Error::Capacity(_)) => Close::TOO_LARGE,
         Some(tungstenite::Error::Utf8(_)) => Close::NO_TEXT,

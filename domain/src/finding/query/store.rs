@@ -1,6 +1,7 @@
 //! Lists, counts and groups of findings in SQL.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
 
 use sea_orm::QueryResult;
 use serde_json::{Value as Json, json};
@@ -22,6 +23,7 @@ use crate::vocabulary::criteria::sql::Dialect;
 use crate::vocabulary::field::finding::FindingField;
 use crate::vocabulary::field::{Field, Table};
 use crate::vocabulary::kind::{Kind, Storage};
+use crate::vocabulary::terms::Severity;
 use crate::vocabulary::time::Timestamp;
 
 /// How many rows a filter that SQL cannot decide reads at a time.
@@ -66,15 +68,6 @@ fn matching(
         .push(" WHERE ");
     let (sql, exact) = passing(sql);
     Asked { sql: sql.push(") AS one WHERE one.place = 1)"), exact }
-}
-
-/// Issues are told apart by SQL alone.
-fn issues_need_sql(filter: &FindingFilter) -> Result<()> {
-    if filter.per_issue {
-        let message = "A filter with a regular expression cannot be counted by issue.";
-        return Err(Error::new(Code::Invalid, message).at("perIssue"));
-    }
-    Ok(())
 }
 
 impl Db {
@@ -155,14 +148,46 @@ impl Db {
 
     /// Goes through the rows of the filter's superset and hands on those that pass, until `take`
     /// has enough. `false`: the bound was met first.
+    ///
+    /// Which findings stand for their issues is told by all that pass: that is a walk of its own before.
     async fn scan_findings(
+        &self,
+        scope: &Scope,
+        filter: &FindingFilter,
+        window: Window,
+        mut take: impl FnMut(Vec<KeyValue>, Finding, &Asset) -> bool,
+    ) -> Result<bool> {
+        if !filter.per_issue {
+            return self.scan_rows(scope, filter, window, take).await;
+        }
+        let filter = filter.clone().per_issue(false);
+        let mut worst: HashMap<Uuid, (Reverse<Severity>, Uuid)> = HashMap::new();
+        let whole = self
+            .scan_rows(scope, &filter, every(), |_, finding, _| {
+                let place = (Reverse(finding.shown.severity), finding.id);
+                let kept = worst.entry(finding.issue).or_insert(place);
+                *kept = place.min(*kept);
+                true
+            })
+            .await?;
+        if !whole {
+            return Ok(false);
+        }
+        let standing: HashSet<Uuid> = worst.into_values().map(|(_, id)| id).collect();
+        self.scan_rows(scope, &filter, window, |keys, finding, asset| {
+            !standing.contains(&finding.id) || take(keys, finding, asset)
+        })
+        .await
+    }
+
+    /// [`Self::scan_findings`], each finding by itself.
+    async fn scan_rows(
         &self,
         scope: &Scope,
         filter: &FindingFilter,
         mut window: Window,
         mut take: impl FnMut(Vec<KeyValue>, Finding, &Asset) -> bool,
     ) -> Result<bool> {
-        issues_need_sql(filter)?;
         let head = format!("SELECT {}{}", selection(self.dialect), key_columns(&window.sort));
         let mut scanned = 0;
         while scanned < SCAN_BOUND {

@@ -8,6 +8,7 @@ use crate::intake::mapping::Mapped;
 use crate::intake::text;
 use crate::intake::vex;
 use crate::intel::vex::RULES;
+use crate::intel::vex::versions::SCHEMES;
 use crate::vocabulary::terms::Term;
 
 const INTRODUCTION: &str = "\
@@ -171,8 +172,15 @@ own id where the finding is of a component (`GHSA-…`, `RUSTSEC-…`). CVE ids 
 
 **A component is the component** where both have a package URL, if type, namespace, name, and the qualifiers and the subpath that \
 the statement has, are equal; where one has none, if the names are equal in any case. Where the statement has a version, the \
-finding's is the same text: ranges of versions are not evaluated, so a statement of a range holds for no finding. Of components \
-that a document has in several versions as one finding, the first is spoken of.
+finding's is the same text, or lies in the range. Of components that a document has in several versions as one finding, the \
+first is spoken of.
+
+**Ranges of versions** are `range` in CycloneDX and the branches `product_version_range` in CSAF: `vers:npm/>=1.0.0|<1.4.2`, or \
+signs in front of versions (`<4.2`, `>= 1.0, < 2.0`), or `all versions`. Versions are compared by the type that `vers:` names, \
+else by that of the component's package URL, else as numbers with dots between them. Any other words, types and versions are \
+not guessed at: such a statement holds for no finding, nor does any range for a finding whose version is none of the scheme. \
+The import counts the statements whose range is not understood as `undecided`.
+
 
 **An asset is the product** if their names are equal in any case, or the package URL names the asset: an image \
 (`pkg:oci/…`, `pkg:docker/…`) by `repository_url` and name, a repository (`pkg:github/…`) by its path, all else by the name of \
@@ -187,14 +195,18 @@ same time the one that names asset, component and version; of those one without 
 own report.
 
 **When it ends.** The same statement of a newer document of the series takes the place of the older one, and a complete document \
-withdraws what its series said before and it does not say. A finding whose asset is renamed, or whose component changes, hears of \
-it when it is next seen.
+withdraws what its series said before and it does not say. A finding whose asset is renamed hears of it at once, one whose \
+component changes when it is seen so.
+
+**How versions are compared:**
 ";
 
 fn statements(page: &mut String) -> fmt::Result {
     write!(page, "\n{STATEMENTS}")?;
     RULES.iter().try_for_each(|(statement, finding)| writeln!(page, "| {statement} | {finding} |"))?;
-    write!(page, "{MATCHING}")
+    page.push_str(MATCHING);
+    page.push_str("\n| types of ranges and package URLs | how versions are compared |\n| --- | --- |\n");
+    SCHEMES.iter().try_for_each(|(_, kinds, how)| writeln!(page, "| `{}` | {how} |", kinds.join("`, `")))
 }
 
 fn limits(page: &mut String) -> fmt::Result {
@@ -212,6 +224,7 @@ fn limits(page: &mut String) -> fmt::Result {
         ),
         ("ratio", limits.ratio.to_string(), "times that it may be larger than it is packed, from 16 MiB on"),
         ("entries", limits.entries.to_string(), "files and folders in a ZIP archive"),
+        ("records", limits.records.to_string(), "files and folders in a ZIP archive of a feed"),
         ("nesting", limits.nesting.to_string(), "objects and arrays, or elements, inside of each other"),
         (
             "string",

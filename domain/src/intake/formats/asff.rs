@@ -9,7 +9,8 @@ use crate::intake::json::or_default;
 use crate::intake::lenient::Texts;
 use crate::intake::report::{Reported, ReportedAsset, Verdict};
 use crate::intake::text;
-use crate::vocabulary::terms::{FindingClass, Severity, Status};
+use crate::intake::vex::{self, Vocabulary};
+use crate::vocabulary::terms::{FindingClass, Severity};
 
 pub const FORMAT: Entry = Entry {
     key: "ASFF",
@@ -343,17 +344,17 @@ fn verdict(finding: &Finding) -> Option<Verdict> {
     // `WorkflowState` is what `Workflow.Status` was before.
     let workflow = finding.workflow.as_ref().and_then(|workflow| workflow.status.first());
     let workflow = workflow.or(finding.workflow_state.first()).unwrap_or_default();
-    let (status, why) = match (finding.verification_state.word(), workflow, finding.record_state.word()) {
-        (why @ "FALSE_POSITIVE", ..) => (Status::FalsePositive, why),
-        (why @ "BENIGN_POSITIVE", ..) | (_, why @ "SUPPRESSED", _) => (Status::AcceptedRisk, why),
-        (_, why @ "RESOLVED", _) | (.., why @ "ARCHIVED") => (Status::Fixed, why),
-        _ => return None,
-    };
+    let words = [finding.verification_state.word(), workflow, finding.record_state.word()];
     let note = finding.note.as_ref();
-    Some(Verdict {
-        status,
-        justification: Some(why.to_ascii_lowercase()),
-        statement: note.and_then(|note| note.text.first()).map(str::to_owned),
-        author: note.and_then(|note| note.updated_by.first()).map(str::to_owned),
+    let statement = note.and_then(|note| note.text.first());
+    let author = note.and_then(|note| note.updated_by.first());
+    words.map(str::to_ascii_lowercase).iter().find_map(|why| {
+        vex::verdict(
+            Vocabulary::Asff,
+            why,
+            Some(why),
+            statement.map(str::to_owned),
+            author.map(str::to_owned),
+        )
     })
 }

@@ -6,12 +6,13 @@ use base64::engine::general_purpose::STANDARD;
 use crate::error::Result;
 use crate::intake::format::{Emit, Entry, Pass, Reader};
 use crate::intake::place::Meter;
-use crate::intake::report::{ReportHead, Reported, ReportedAsset, Verdict};
+use crate::intake::report::{ReportHead, Reported, ReportedAsset};
 use crate::intake::source::Source;
 use crate::intake::text::{self, EXCERPT};
+use crate::intake::vex::{self, Vocabulary};
 use crate::intake::web::{self, Address};
 use crate::intake::xml::Xml;
-use crate::vocabulary::terms::{Severity, Status};
+use crate::vocabulary::terms::Severity;
 use crate::vocabulary::time::Timestamp;
 
 pub const FORMAT: Entry = Entry {
@@ -229,12 +230,7 @@ impl Issue {
                 .collect(),
             remediation: text::paragraphs(remediation.iter().map(String::as_str)),
             excerpt: self.excerpt,
-            verdict: (word == "false positive").then_some(Verdict {
-                status: Status::FalsePositive,
-                justification: Some(word),
-                statement: None,
-                author: None,
-            }),
+            verdict: vex::verdict(Vocabulary::Burp, &word, Some(&word), None, None),
             ..Reported::default()
         })
     }

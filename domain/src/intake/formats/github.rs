@@ -11,7 +11,7 @@ pub use self::dependabot::FORMAT as DEPENDABOT;
 pub use self::secret::FORMAT as SECRET_SCANNING;
 use crate::intake::lenient::Texts;
 use crate::intake::report::{ReportedAsset, Verdict};
-use crate::vocabulary::terms::Status;
+use crate::intake::vex::{self, Vocabulary};
 
 const ASSET: &str = "The repository's address: `repository.html_url`, or else the part of the alert's `html_url` before \
      `/security/`; or else the asset that the caller names.";
@@ -52,13 +52,11 @@ struct Closed {
 }
 
 impl Closed {
-    /// What `status` is, with the reason, or else the state that the alert is in.
-    fn verdict(self, status: Status, state: &str) -> Verdict {
-        Verdict {
-            status,
-            justification: Some(self.reason.into_first().unwrap_or_else(|| state.to_owned())),
-            statement: self.comment.into_first(),
-            author: self.by.and_then(|user| user.login.into_first()),
-        }
+    /// What the state of the alert makes of it, with the reason, or else the state.
+    fn verdict(self, vocabulary: Vocabulary, state: &str) -> Option<Verdict> {
+        let author = self.by.and_then(|user| user.login.into_first());
+        let reason = self.reason.into_first();
+        let why = reason.as_deref().unwrap_or(state);
+        vex::verdict(vocabulary, state, Some(why), self.comment.into_first(), author)
     }
 }

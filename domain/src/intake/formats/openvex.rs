@@ -356,6 +356,7 @@ impl Statement {
                 state: self.status.clone(),
                 product: Named { name: product.asset().name, purl: product.purl().map(str::to_owned) },
                 part: !std::ptr::eq(product, component),
+                ranged: false,
                 by_caller: by_caller.is_some(),
                 said_at: self.timestamp.as_deref().and_then(text::time).or(document.timestamp),
             })),

@@ -10,10 +10,11 @@ use crate::intake::format::{Emit, Entry, Pass, Plan, Reader};
 use crate::intake::json::{Raw, or_default};
 use crate::intake::lenient::Texts;
 use crate::intake::place::Meter;
-use crate::intake::report::{ReportHead, Reported, ReportedAsset, Verdict};
+use crate::intake::report::{ReportHead, Reported, ReportedAsset};
 use crate::intake::source::Source;
 use crate::intake::text;
-use crate::vocabulary::terms::{Severity, Status};
+use crate::intake::vex::{self, Vocabulary};
+use crate::vocabulary::terms::Severity;
 
 pub const FORMAT: Entry = Entry {
     key: "SEMGREP_JSON",
@@ -187,6 +188,7 @@ fn read(raw: &Raw, meter: &Meter, asset: &ReportedAsset) -> Result<Reported> {
     let fix = extra.fix.into_first();
     let cves = [metadata("cve"), metadata("sca-vuln-database-identifier")];
     let references = ["references", "source", "shortlink", "source-rule-url"];
+    let ignored = (extra.is_ignored == Some(true)).then_some("nosemgrep");
     Ok(Reported {
         asset: asset.clone(),
         identity: vec![rule.to_owned(), path.to_owned(), place],
@@ -215,12 +217,7 @@ fn read(raw: &Raw, meter: &Meter, asset: &ReportedAsset) -> Result<Reported> {
         excerpt: Some(
             shown(&extra.lines).unwrap_or_else(|| text::beginning(raw.text(), text::EXCERPT).to_owned()),
         ),
-        verdict: (extra.is_ignored == Some(true)).then(|| Verdict {
-            status: Status::AcceptedRisk,
-            justification: Some("nosemgrep".to_owned()),
-            statement: None,
-            author: None,
-        }),
+        verdict: ignored.and_then(|why| vex::verdict(Vocabulary::Semgrep, why, ignored, None, None)),
         ..Reported::default()
     })
 }

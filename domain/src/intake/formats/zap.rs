@@ -6,10 +6,11 @@ mod xml;
 use crate::error::Result;
 use crate::intake::format::Entry;
 use crate::intake::place::Meter;
-use crate::intake::report::{Reported, ReportedAsset, Verdict};
+use crate::intake::report::{Reported, ReportedAsset};
 use crate::intake::text;
+use crate::intake::vex::{self, Vocabulary};
 use crate::intake::web::{self, Address};
-use crate::vocabulary::terms::{Severity, Status};
+use crate::vocabulary::terms::Severity;
 
 const SCANNER: &str = "zap";
 const COUNTING: &str = "Each alert of each site is a finding, whatever the number of its instances, which are listed in the \
@@ -178,12 +179,7 @@ impl Alert {
                 .collect(),
             remediation: Some(web::plain(&self.solution)),
             excerpt: self.excerpt,
-            verdict: (confidence == Some("false positive")).then(|| Verdict {
-                status: Status::FalsePositive,
-                justification: Some("false positive".to_owned()),
-                statement: None,
-                author: None,
-            }),
+            verdict: confidence.and_then(|word| vex::verdict(Vocabulary::Zap, word, confidence, None, None)),
             ..Reported::default()
         })
     }

@@ -3,11 +3,9 @@
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::bounded;
-use crate::error::{Error, Result};
-use crate::intake::formats::tabular::read_line;
-use crate::intake::json::{or_default, without_place};
-use crate::intake::place::Place;
+use super::{bounded, is_json};
+use crate::error::Result;
+use crate::intake::json::or_default;
 use crate::intake::source::Source;
 use crate::intake::text;
 use crate::intel::fact::{Cvss, Fact};
@@ -16,7 +14,9 @@ use crate::vocabulary::time::{Span, Timestamp};
 
 pub const ENTRY: Entry = Entry {
     label: "CVE records",
-    files: "CVE JSON 5: one record, an array of them, or a record on each line; plain or gzip",
+    files: "CVE JSON 5: records one after the other, on lines or not, and arrays of them; plain, gzip, or a ZIP archive of \
+            any number of `.json` files, such as the releases of the CVE list, whose archive inside of the archive is read too",
+    archived: Some(is_record),
     says: "`cvss_score` and `cvss_vector`, `cwe_ids` and references where the scanner gave none and NVD \
            says nothing, from the CNA or else from an ADP such as CISA's.",
     snapshot: false,
@@ -86,61 +86,28 @@ struct Reference {
 /// The members of a metric that hold a CVSS score, the newest version first.
 const VERSIONS: [&str; 4] = ["cvssV4_0", "cvssV3_1", "cvssV3_0", "cvssV2_0"];
 
-/// Reads a record, an array of records, or a record on each line. A rejected one says nothing, which
-/// withdraws what it said before.
+/// Whether a file of an archive has records in it: what the CVE list says of itself has not.
+fn is_record(name: &str) -> bool {
+    const LISTS: [&str; 3] = ["delta.json", "deltaLog.json", "recent_activities.json"];
+    is_json(name) && !LISTS.contains(&name.rsplit('/').next().unwrap_or(name))
+}
+
+/// Reads records and arrays of records. A rejected one says nothing, which withdraws what it said before.
 pub fn read(source: Source, sink: Sink<'_>) -> Result<Option<Timestamp>> {
     let meter = source.meter();
-    let limits = source.limits().clone();
-    let mut emit = bounded(&limits, source.meter(), sink);
+    let mut emit = bounded(source.limits(), source.meter(), sink);
     let mut newest = None;
-    let mut take = |record: Record, fault: &dyn Fn(&str) -> Error| {
-        let cve = text::cve(&record.metadata.cve_id).ok_or_else(|| fault("`cveId` is not a CVE id"))?;
+    let mut take = |record: Record| {
+        let cve =
+            text::cve(&record.metadata.cve_id).ok_or_else(|| meter.malformed("`cveId` is not a CVE id"))?;
         newest = newest.max(record.metadata.date_updated.as_deref().and_then(text::time));
         let rejected = record.metadata.state.as_deref().is_some_and(|state| state == "REJECTED");
         emit(cve, if rejected { Fact::default() } else { record.containers.fact() })
     };
-    if starts_lines(source.head()) {
-        lines(source, &mut take)?;
-    } else if source.head().trim_ascii_start().starts_with(b"[") {
-        source.json(&mut |root| {
-            root.array(&mut |element| take(element.get()?, &|what| meter.malformed(what)))
-        })?;
-    } else {
-        source.json(&mut |root| take(root.get()?, &|what| meter.malformed(what)))?;
-    }
+    source.json_values(&mut |mut root| {
+        if root.is_array()? { root.array(&mut |element| take(element.get()?)) } else { take(root.get()?) }
+    })?;
     Ok(newest)
-}
-
-/// Whether the first line holds a whole object: a record on each line, if only one.
-fn starts_lines(head: &[u8]) -> bool {
-    let head = head.trim_ascii_start();
-    let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
-    line.starts_with(b"{") && (line.ends_with(b"}") || line.len() == head.len())
-}
-
-type Take<'t> = &'t mut dyn FnMut(Record, &dyn Fn(&str) -> Error) -> Result<()>;
-
-fn lines(source: Source, take: Take<'_>) -> Result<()> {
-    let meter = source.meter();
-    let limits = source.limits().clone();
-    let mut guard = source.lines();
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        let start = Place { line: meter.line(), column: 1, offset: meter.offset() };
-        if !read_line(&mut guard, &mut line, &meter, &limits)? {
-            return Ok(());
-        }
-        if line.iter().all(u8::is_ascii_whitespace) {
-            continue;
-        }
-        let record = serde_json::from_slice(&line).map_err(|error| {
-            let column = error.column().max(1) as u64;
-            let place = Place { column, offset: start.offset + column - 1, ..start };
-            place.malformed(without_place(&error.to_string()))
-        })?;
-        take(record, &|what| start.malformed(what))?;
-    }
 }
 
 impl Containers {

@@ -14,6 +14,7 @@ pub const ENTRY: Entry = Entry {
     label: "EPSS",
     files: "`epss_scores-YYYY-MM-DD.csv`, plain or gzip; any table with the columns `cve` and `epss`, \
             and `percentile` or `EPSS Percentile`",
+    archived: None,
     says: "`epss_score`, the highest of the CVEs, and `epss_percentile`, that of the same CVE.",
     snapshot: true,
     stale: days(3),

@@ -13,6 +13,7 @@ use crate::vocabulary::time::{Span, Timestamp};
 pub const ENTRY: Entry = Entry {
     label: "CISA KEV",
     files: "`known_exploited_vulnerabilities.json`",
+    archived: None,
     says: "`known_exploit` is true; `kev_due_at`, the earliest due date; `ransomware_use`, whether \
            the catalogue knows of it for any of the CVEs.",
     snapshot: true,

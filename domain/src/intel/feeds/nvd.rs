@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::bounded;
+use super::{bounded, is_json};
 use crate::error::Result;
 use crate::intake::json::or_default;
 use crate::intake::source::Source;
@@ -15,7 +15,9 @@ use crate::vocabulary::time::{Span, Timestamp};
 
 pub const ENTRY: Entry = Entry {
     label: "NVD",
-    files: "Responses of the NVD API 2.0 and its yearly and recent files; plain or gzip",
+    files: "Responses of the NVD API 2.0, one or several after each other, and its yearly and recent files; plain, gzip, \
+            or in a ZIP archive with any number of `.json` files",
+    archived: Some(is_json),
     says: "`cvss_score` and `cvss_vector`, `cwe_ids` and references where the scanner gave none.",
     snapshot: false,
     stale: days(30),
@@ -62,15 +64,18 @@ struct Reference {
 /// The lists of scores, the newest version first.
 const VERSIONS: [&str; 4] = ["cvssMetricV40", "cvssMetricV31", "cvssMetricV30", "cvssMetricV2"];
 
-/// Reads a response. A rejected CVE says nothing, which withdraws what it said before.
+/// Reads responses. A rejected CVE says nothing, which withdraws what it said before.
 pub fn read(source: Source, sink: Sink<'_>) -> Result<Option<Timestamp>> {
     let meter = source.meter();
     let mut emit = bounded(source.limits(), source.meter(), sink);
-    let (mut at, mut found) = (None, false);
-    source.json(&mut |root| {
+    let mut newest = None;
+    source.json_values(&mut |root| {
+        let mut found = false;
         root.object(&mut |name, value| {
             match name {
-                "timestamp" => at = value.get::<Option<String>>()?.as_deref().and_then(text::time),
+                "timestamp" => {
+                    newest = newest.max(value.get::<Option<String>>()?.as_deref().and_then(text::time));
+                }
                 "vulnerabilities" => {
                     found = true;
                     value.array(&mut |item| {
@@ -83,9 +88,13 @@ pub fn read(source: Source, sink: Sink<'_>) -> Result<Option<Timestamp>> {
                 _ => {}
             }
             Ok(())
-        })
+        })?;
+        if found {
+            return Ok(());
+        }
+        Err(meter.malformed("there is no `vulnerabilities`: this is not of the NVD"))
     })?;
-    if found { Ok(at) } else { Err(meter.malformed("there is no `vulnerabilities`: this is not of the NVD")) }
+    Ok(newest)
 }
 
 impl Described {

@@ -9,7 +9,12 @@ use crate::vocabulary::terms::Status;
 /// A component as `name version purl`, with `-` for what is missing.
 fn component(text: &str) -> Component {
     let mut parts = text.split(' ').map(|part| (part != "-").then(|| part.to_owned()));
-    Component { name: parts.next().flatten(), version: parts.next().flatten(), purl: parts.next().flatten() }
+    Component {
+        name: parts.next().flatten(),
+        version: parts.next().flatten(),
+        purl: parts.next().flatten(),
+        ranged: false,
+    }
 }
 
 fn asset(text: &str) -> ReportedAsset {
@@ -82,6 +87,42 @@ fn components_are_compared_by_package_urls_or_else_by_names() {
     for (stated, found, expected) in CASES {
         let of_component = said(None, product("", None), stated, false);
         assert_eq!(is_about(&of_component, &asset("web-01"), found), *expected, "{stated} of {found}");
+    }
+}
+
+#[test]
+fn a_range_holds_for_the_versions_in_it() {
+    const CASES: &[(&str, &str, bool)] = &[
+        ("a vers:npm/<2.0.0 -", "a 1.9.0 -", true),
+        ("a vers:npm/<2.0.0 -", "a 2.0.0 -", false),
+        ("a vers:npm/<2.0.0 -", "b 1.9.0 -", false),
+        ("a vers:npm/<2.0.0 -", "a - -", false),
+        ("a vers:npm/<2.0.0 -", "a latest -", false),
+        ("a vers:npm/<2.0.0 -", "a - pkg:npm/a@1.9.0", true),
+        ("- <2.0.0 pkg:npm/a", "a 1.9.0-rc.1 pkg:npm/a@1.9.0-rc.1", true),
+        ("- <2.0.0 pkg:npm/a", "a - pkg:npm/a@3.0.0", false),
+        // Whoever names no package is understood by the package that was found, or else by numbers.
+        ("a <1.0~rc1-1 -", "a - pkg:deb/debian/a@1.0~beta-1", true),
+        ("a <1.0~rc1-1 -", "a 1.0~beta-1 -", false),
+        ("a <4.2 -", "a V4.1 -", true),
+        ("a vers:none-such/<2 -", "a 1 -", false),
+        ("a up-to-4.2 -", "a 4.2 -", false),
+        ("a all -", "a 4.2 -", true),
+    ];
+    for (stated, found, expected) in CASES {
+        let mut of_range = said(None, product("", None), stated, false);
+        of_range.subject.ranged = true;
+        assert_eq!(is_about(&of_range, &asset("web-01"), found), *expected, "{stated} of {found}");
+    }
+    for (stated, undecidable) in [
+        ("a vers:npm/<2 -", false),
+        ("a vers:none-such/<2 -", true),
+        ("a up-to-4.2 -", true),
+        ("a <b -", true),
+    ] {
+        let subject = Component { ranged: true, ..component(stated) };
+        assert_eq!(subject.is_undecidable(), undecidable, "{stated}");
+        assert!(!component(stated).is_undecidable());
     }
 }
 

@@ -39,6 +39,8 @@ struct Product {
     vendor: Option<String>,
     product: Option<String>,
     version: Option<String>,
+    /// Whether the version is a range of versions.
+    ranged: bool,
     purl: Option<String>,
     /// The ids of a component, and of the product that it is a component of.
     relation: Option<(String, String)>,
@@ -51,6 +53,7 @@ pub struct Subject {
     pub key: String,
     pub component: String,
     pub version: Option<String>,
+    pub ranged: bool,
     pub purl: Option<String>,
     /// What it is at last a component of, and whether that is another product.
     pub product: Named,
@@ -231,6 +234,7 @@ fn branches(
             if field.is_none() {
                 weigh_in(name.len())?;
                 *field = Some(name.clone());
+                product.ranged |= category.as_deref() == Some("product_version_range");
             }
         }
         Ok(())
@@ -276,10 +280,12 @@ impl Advisory {
             Some(name) => ReportedAsset { name: name.to_owned(), kind: None },
             None => ReportedAsset { name: whole.without_version(), kind: Some("product".to_owned()) },
         };
+        let own_version = package.and_then(|package| package.version);
         Subject {
             asset,
+            ranged: own_version.is_none() && component.ranged,
             component: name.unwrap_or_else(|| component.name.clone()),
-            version: package.and_then(|package| package.version).or_else(|| component.version.clone()),
+            version: own_version.or_else(|| component.version.clone()),
             purl,
             product: Named { name: whole.without_version(), purl: whole.purl.clone() },
             part: product.relation.is_some(),

@@ -9,7 +9,8 @@ use crate::intake::formats::records::{self, Record, Seen, Shape};
 use crate::intake::lenient::Texts;
 use crate::intake::report::Reported;
 use crate::intake::text;
-use crate::vocabulary::terms::{Severity, Status};
+use crate::intake::vex::Vocabulary;
+use crate::vocabulary::terms::Severity;
 
 pub const FORMAT: Entry = Entry {
     key: "GITHUB_CODE_SCANNING",
@@ -131,12 +132,6 @@ fn read(record: &Record<'_>, seen: &mut Seen, emit: Emit<'_>) -> Result<()> {
     let closed =
         Closed { reason: read.dismissed_reason, comment: read.dismissed_comment, by: read.dismissed_by };
     let state = read.state.word();
-    let status = match (state, closed.reason.word()) {
-        ("fixed", _) => Some(Status::Fixed),
-        ("dismissed", "false positive") => Some(Status::FalsePositive),
-        ("dismissed", _) => Some(Status::AcceptedRisk),
-        _ => None,
-    };
     let instance = read.most_recent_instance.unwrap_or_default();
     let location = instance.location.unwrap_or_default();
     let message = instance.message.unwrap_or_default();
@@ -165,7 +160,7 @@ fn read(record: &Record<'_>, seen: &mut Seen, emit: Emit<'_>) -> Result<()> {
             remediation: rule.help.into_first(),
             first_seen_at: text::time(read.created_at.word()),
             excerpt: record.excerpt(),
-            verdict: status.map(|status| closed.verdict(status, state)),
+            verdict: closed.verdict(Vocabulary::CodeScanning, state),
             ..Reported::default()
         },
     )

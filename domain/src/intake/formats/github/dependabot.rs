@@ -10,7 +10,8 @@ use crate::intake::json::or_default;
 use crate::intake::lenient::Texts;
 use crate::intake::report::Reported;
 use crate::intake::text;
-use crate::vocabulary::terms::{Severity, Status};
+use crate::intake::vex::Vocabulary;
+use crate::vocabulary::terms::Severity;
 
 pub const FORMAT: Entry = Entry {
     key: "GITHUB_DEPENDABOT",
@@ -187,12 +188,6 @@ fn read(record: &Record<'_>, seen: &mut Seen, emit: Emit<'_>) -> Result<()> {
     let closed =
         Closed { reason: read.dismissed_reason, comment: read.dismissed_comment, by: read.dismissed_by };
     let state = read.state.word();
-    let status = match (state, closed.reason.word()) {
-        ("fixed", _) => Some(Status::Fixed),
-        ("dismissed", "inaccurate" | "not_used") => Some(Status::FalsePositive),
-        ("dismissed" | "auto_dismissed", _) => Some(Status::AcceptedRisk),
-        _ => None,
-    };
     let severities = advisory.cvss_severities.unwrap_or_default();
     let scored = |cvss: &Cvss| cvss.score.number().is_some_and(|score: f64| score > 0.0);
     let cvss = [severities.cvss_v3, severities.cvss_v4, advisory.cvss]
@@ -240,7 +235,7 @@ fn read(record: &Record<'_>, seen: &mut Seen, emit: Emit<'_>) -> Result<()> {
             tags: dependency.scope.0.into_iter().chain(dependency.relationship.0).chain(range).collect(),
             first_seen_at: text::time(read.created_at.word()),
             excerpt: record.excerpt(),
-            verdict: status.map(|status| closed.verdict(status, state)),
+            verdict: closed.verdict(Vocabulary::Dependabot, state),
             ..Reported::default()
         },
     )

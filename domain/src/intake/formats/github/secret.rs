@@ -9,7 +9,8 @@ use crate::intake::formats::records::{self, Record, Seen, Shape};
 use crate::intake::lenient::Texts;
 use crate::intake::report::Reported;
 use crate::intake::text;
-use crate::vocabulary::terms::{Severity, Status};
+use crate::intake::vex::Vocabulary;
+use crate::vocabulary::terms::Severity;
 
 pub const FORMAT: Entry = Entry {
     key: "GITHUB_SECRET_SCANNING",
@@ -84,12 +85,6 @@ fn read(record: &Record<'_>, seen: &mut Seen, emit: Emit<'_>) -> Result<()> {
     seen.scanned_at = seen.scanned_at.max(text::time(read.updated_at.word()));
     let closed = Closed { reason: read.resolution, comment: read.resolution_comment, by: read.resolved_by };
     let state = read.state.word();
-    let status = match (state, closed.reason.word()) {
-        ("resolved", "revoked") => Some(Status::Fixed),
-        ("resolved", "false_positive" | "pattern_edited" | "pattern_deleted") => Some(Status::FalsePositive),
-        ("resolved", _) => Some(Status::AcceptedRisk),
-        _ => None,
-    };
     let location = read.first_location_detected.unwrap_or_default();
     let flags = [
         (read.publicly_leaked, "publicly_leaked"),
@@ -115,7 +110,7 @@ fn read(record: &Record<'_>, seen: &mut Seen, emit: Emit<'_>) -> Result<()> {
                 .collect(),
             references: read.html_url.0,
             first_seen_at: text::time(read.created_at.word()),
-            verdict: status.map(|status| closed.verdict(status, state)),
+            verdict: closed.verdict(Vocabulary::SecretScanning, state),
             ..Reported::default()
         },
     )

@@ -9,7 +9,8 @@ use crate::intake::lenient::Texts;
 use crate::intake::place::Meter;
 use crate::intake::report::{Reported, ReportedAsset, Verdict};
 use crate::intake::text;
-use crate::vocabulary::terms::{FindingClass, Severity, Status};
+use crate::intake::vex::{self, Vocabulary};
+use crate::vocabulary::terms::{FindingClass, Severity};
 use crate::vocabulary::time::Timestamp;
 
 #[derive(Default, Deserialize)]
@@ -335,32 +336,23 @@ impl Event {
     }
 
     fn judged(&self) -> Option<Verdict> {
-        let (status, why) = match (self.verdict_id.word(), self.status_id.word(), self.activity_id.word()) {
-            ("1", ..) => (Status::FalsePositive, "false positive"),
-            ("5", ..) => (Status::FalsePositive, "benign"),
-            ("6", ..) => (Status::FalsePositive, "test"),
-            ("3", ..) => (Status::AcceptedRisk, "disregard"),
-            (_, "3", _) => (Status::FalsePositive, "suppressed"),
-            (_, "4", _) => (Status::Fixed, "resolved"),
-            (_, "5", _) => (Status::Fixed, "archived"),
-            (_, "6", _) => (Status::Fixed, "deleted"),
-            (.., "3") => (Status::Fixed, "closed"),
+        let why = match (self.verdict_id.word(), self.status_id.word(), self.activity_id.word()) {
+            ("1", ..) => "false positive",
+            ("5", ..) => "benign",
+            ("6", ..) => "test",
+            ("3", ..) => "disregard",
+            (_, "3", _) => "suppressed",
+            (_, "4", _) => "resolved",
+            (_, "5", _) => "archived",
+            (_, "6", _) => "deleted",
+            (.., "3") => "closed",
             // Some products write the words without their numbers.
-            _ if self.verdict.word().eq_ignore_ascii_case("False Positive") => {
-                (Status::FalsePositive, "false positive")
-            }
-            _ if self.status.word().eq_ignore_ascii_case("Suppressed") => {
-                (Status::FalsePositive, "suppressed")
-            }
-            _ if self.status.word().eq_ignore_ascii_case("Resolved") => (Status::Fixed, "resolved"),
+            _ if self.verdict.word().eq_ignore_ascii_case("False Positive") => "false positive",
+            _ if self.status.word().eq_ignore_ascii_case("Suppressed") => "suppressed",
+            _ if self.status.word().eq_ignore_ascii_case("Resolved") => "resolved",
             _ => return None,
         };
-        Some(Verdict {
-            status,
-            justification: Some(why.to_owned()),
-            statement: self.comment.first().map(str::to_owned),
-            author: None,
-        })
+        vex::verdict(Vocabulary::Ocsf, why, Some(why), self.comment.first().map(str::to_owned), None)
     }
 }
 

@@ -5,8 +5,9 @@ use crate::error::Result;
 use crate::intake::place::Meter;
 use crate::intake::report::{Reported, ReportedAsset, Verdict};
 use crate::intake::text;
+use crate::intake::vex::{self, Vocabulary};
 use crate::intake::xml::Xml;
-use crate::vocabulary::terms::{Severity, Status};
+use crate::vocabulary::terms::Severity;
 
 /// A `VULN_INFO` or a `DETECTION`.
 #[derive(Default)]
@@ -121,13 +122,13 @@ impl Detection {
     }
 
     fn verdict(&self) -> Option<Verdict> {
-        let (status, why) = match () {
-            () if self.status.eq_ignore_ascii_case("Fixed") => (Status::Fixed, "fixed"),
-            () if self.ignored == "1" => (Status::AcceptedRisk, "ignored"),
-            () if self.disabled == "1" => (Status::AcceptedRisk, "disabled"),
+        let why = match () {
+            () if self.status.eq_ignore_ascii_case("Fixed") => "fixed",
+            () if self.ignored == "1" => "ignored",
+            () if self.disabled == "1" => "disabled",
             () => return None,
         };
-        Some(Verdict { status, justification: Some(why.to_owned()), statement: None, author: None })
+        vex::verdict(Vocabulary::Qualys, why, Some(why), None, None)
     }
 }
 
