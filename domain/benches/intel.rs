@@ -14,6 +14,7 @@ use serde_json::json;
 
 use support::Bench;
 
+#[expect(dead_code, reason = "it needs a part of what benches share")]
 mod support;
 
 #[tokio::main]

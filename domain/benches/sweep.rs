@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use support::{Bench, connect};
 
+#[expect(dead_code, reason = "it needs a part of what benches share")]
 mod support;
 
 const COPIES: usize = 100;

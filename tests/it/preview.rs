@@ -248,8 +248,8 @@ async fn a_preview_is_read_over_the_wire(world: &World) {
     let query = "query($draft: RuleDraftInput) { rulePreview(draft: $draft) {
         previewId name limit evaluated active truncated matched changed errors
         severities { severity before after } statuses { status before after } fields { field count }
-        rows(first: 1) { totalCount pageInfo { hasNextPage endCursor } nodes {
-            outcome messages finding { id title severity } changes { field before after layer } } } } }";
+        rows(first: 1) { totalCount pageInfo { hasNextPage endCursor } edges {
+            outcome messages node { id title severity } changes { field before after layer } } } } }";
     let draft = json!({ "name": "Down", "criteria": is(Critical), "action": make(High) });
     let told = wire.ask(query, json!({ "draft": draft })).await["rulePreview"].clone();
     let preview = told["previewId"].clone();
@@ -269,21 +269,21 @@ async fn a_preview_is_read_over_the_wire(world: &World) {
             "statuses": [{ "status": "OPEN", "before": 2, "after": 2 }],
         })
     );
-    let row = &told["rows"]["nodes"][0];
+    let row = &told["rows"]["edges"][0];
     assert_eq!(row["messages"], json!(["Rule 'Down': severity critical to high"]));
-    assert_eq!(row["finding"]["severity"], "CRITICAL", "the finding as it is");
+    assert_eq!(row["node"]["severity"], "CRITICAL", "the finding as it is");
     let change = json!([{ "field": "severity", "before": "critical", "after": "high", "layer": "RULE" }]);
     assert_eq!(row["changes"], change);
     let next = "query($id: ID!, $after: String, $finding: ID!) { rulePreviewed(previewId: $id) {
-        rows(first: 9, after: $after) { totalCount nodes { finding { title } } pageInfo { hasNextPage } } }
+        rows(first: 9, after: $after) { totalCount edges { node { title } } pageInfo { hasNextPage } } }
         rulePreviewExplanation(previewId: $id, finding: $finding) {
             outcome conditions { field seen outcome } } }";
     let after = &told["rows"]["pageInfo"]["endCursor"];
-    let variables = json!({ "id": preview, "after": after, "finding": row["finding"]["id"] });
+    let variables = json!({ "id": preview, "after": after, "finding": row["node"]["id"] });
     let told = wire.ask(next, variables.clone()).await;
     let rest = &told["rulePreviewed"];
     assert_eq!(rest["rows"]["totalCount"], 2);
-    assert_eq!(rest["rows"]["nodes"].as_array().map(Vec::len), Some(1));
+    assert_eq!(rest["rows"]["edges"].as_array().map(Vec::len), Some(1));
     assert_eq!(
         told["rulePreviewExplanation"],
         json!({ "outcome": "TRUE", "conditions": [{ "field": "severity", "seen": "critical", "outcome": "TRUE" }] })

@@ -1,8 +1,4 @@
 //! What the benches on databases share: a server without its transports, and a count of statements.
-//!
-//! A bench uses a part of it.
-
-#![allow(dead_code, reason = "each bench is a crate of its own")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -425,9 +425,10 @@ impl Tx {
     }
 }
 
-/// Open, in progress, and accepted: an acceptance may be a rule's, over a finding that is open. The
-/// rows are to be walked by their ids, whatever a planner thinks of the other indexes: it would sort
-/// all that is left for every chunk.
+/// Open, in progress, and accepted: an acceptance may be a rule's, over a finding that is open. Of one
+/// asset all: what VEX documents call its findings hangs on its name. The rows are to be walked by
+/// their ids, whatever a planner thinks of the other indexes: it would sort all that is left for every
+/// chunk.
 fn to_sweep(sql: Sql, scope: &Scope, asset: Option<Uuid>) -> Result<Sql> {
     const ACTIVE: &str = " AND (f.status IN (0, 1, 3)) IS TRUE";
     let company = scope.company()?;
@@ -438,9 +439,8 @@ fn to_sweep(sql: Sql, scope: &Scope, asset: Option<Uuid>) -> Result<Sql> {
             .push(" AND (f.company_id = ")
             .bind(company)
             .push(") IS TRUE"),
-        None => sql.push("f.company_id = ").bind(company),
-    }
-    .push(ACTIVE))
+        None => sql.push("f.company_id = ").bind(company).push(ACTIVE),
+    })
 }
 
 /// The names of vulnerabilities that findings came to have, and those that they no longer do.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object, SimpleObject};
 use domain::error::Error;
+use domain::page::Edge;
 use domain::rule::preview::{FieldChange, Preview, Reach, Row, Tried};
 use domain::vocabulary::criteria::Explanation;
 use record::{record, root};
@@ -14,7 +15,7 @@ use super::trial::{ConditionOutcome, TestedCondition};
 use crate::graphql::finding::FindingNode;
 use crate::graphql::finding::words::{FindingStatus, Layer, Severity};
 use crate::graphql::id::Noun;
-use crate::graphql::page::{Counter, args, connection};
+use crate::graphql::page::{PageInfo, args, info};
 use crate::graphql::scalars::{DateTime, Json};
 use crate::graphql::{actor, domain};
 
@@ -44,12 +45,14 @@ impl From<&FieldChange> for RulePreviewChange {
     }
 }
 
-/// A finding that the criteria hold for, or of which that could not be told.
+/// A finding in a preview: the criteria hold for it, or it could not be told whether they do.
 #[record]
 #[derive(SimpleObject)]
-pub struct RulePreviewRow {
+pub struct RulePreviewEdge {
+    /// Where the row stands: the next page is asked for `after` it.
+    cursor: String,
     /// The finding, as it was at the time of the preview.
-    finding: FindingNode,
+    node: FindingNode,
     /// TRUE where the criteria hold, ERROR where that could not be told: then the rule would keep what
     /// it said before.
     outcome: ConditionOutcome,
@@ -58,6 +61,18 @@ pub struct RulePreviewRow {
     changes: Vec<RulePreviewChange>,
     /// The badges that it would wear for this rule.
     messages: Vec<String>,
+}
+
+/// A page of the findings of a preview: what would become of each stands in its edge.
+#[record]
+#[derive(SimpleObject)]
+pub struct RulePreviewConnection {
+    /// The rows with their cursors.
+    edges: Vec<RulePreviewEdge>,
+    /// Where the page stands in its list.
+    page_info: PageInfo,
+    /// How many rows the list has on all its pages.
+    total_count: i64,
 }
 
 /// How many of the matched findings show a severity.
@@ -115,14 +130,6 @@ impl From<Explanation> for RuleExplanation {
         }
     }
 }
-
-connection!(
-    RulePreviewRowConnection,
-    RulePreviewRowEdge,
-    RulePreviewRow,
-    "A page of the rows of a preview.",
-    "A row of a preview in a page."
-);
 
 /// What a rule would make of the newest active findings that the caller may see: nothing of it is
 /// written, audited or told. All of it is of one moment, pages and explanations too.
@@ -219,16 +226,18 @@ impl RulePreview {
         #[graphql(desc = "Only rows after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many rows at most, from the end.")] last: Option<i32>,
         #[graphql(desc = "Only rows before this cursor.")] before: Option<String>,
-    ) -> async_graphql::Result<RulePreviewRowConnection> {
+    ) -> async_graphql::Result<RulePreviewConnection> {
         let page = self.0.rows(changed, &args(first, after, last, before))?;
-        let page = page.map(|row: &Row| RulePreviewRow {
-            finding: self.0.finding(row).clone().into(),
-            outcome: row.outcome.into(),
-            changes: row.changes.iter().map(Into::into).collect(),
-            messages: row.messages.clone(),
-        });
-        let count = self.0.row_count(changed);
-        Ok(RulePreviewRowConnection::new(page, Counter::new(move || async move { Ok(count) })))
+        let page_info = info(&page);
+        let edge = |edge: Edge<&Row>| RulePreviewEdge {
+            cursor: edge.cursor,
+            node: self.0.finding(edge.node).clone().into(),
+            outcome: edge.node.outcome.into(),
+            changes: edge.node.changes.iter().map(Into::into).collect(),
+            messages: edge.node.messages.clone(),
+        };
+        let edges = page.edges.into_iter().map(edge).collect();
+        Ok(RulePreviewConnection { edges, page_info, total_count: self.0.row_count(changed) })
     }
 }
 
