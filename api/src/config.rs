@@ -21,8 +21,8 @@ use domain::signin::oidc::{ClientSecret, GroupGrant, Provider};
 use domain::vocabulary::terms::Term;
 use serde::Deserialize;
 
-use crate::server::trusted::TrustedDocuments;
 use crate::server::settings::{LISTEN, Origins, Rate, Settings};
+use crate::server::trusted::TrustedDocuments;
 use crate::telemetry::{self, LogFormat};
 
 /// The file that is read where none is named and this one is there.

@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::trusted::TrustedDocuments;
 use super::limits::Limits;
+use super::trusted::TrustedDocuments;
 
 /// Where the server listens unless told otherwise: this machine alone can reach it.
 pub const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);

@@ -11,8 +11,8 @@ use tokio::time::timeout;
 
 use super::world::{PATIENCE, World, development};
 use super::ws::Client;
-use crate::server::trusted::TrustedDocuments;
 use crate::server::settings::{Origins, Rate, Rates, Settings, Sockets, Turns};
+use crate::server::trusted::TrustedDocuments;
 
 const NONE: Rate = Rate::NONE;
 
