@@ -144,7 +144,8 @@ fn stock(field: &Field) -> TokenStream {
     let ident = &sig.ident;
     let names: Vec<_> = arguments.iter().map(|argument| &argument.pat).collect();
     let context = field.has_context.then(|| quote!(ctx: &::async_graphql::Context<'_>,));
-    let passed = field.has_context.then(|| quote!(ctx));
+    let handed = field.has_context.then(|| quote!(ctx,));
+    let passed = quote!(#handed #(#names),*);
     let (output, body) = match field.form {
         Form::Value => (quote!(#value), quote!(self.#walked(#passed))),
         Form::OfOne => (quote!(#value), quote!(self.#walked(#passed).await)),

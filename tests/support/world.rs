@@ -143,11 +143,6 @@ impl World {
         }
     }
 
-    /// The address of its database.
-    pub fn url(&self) -> &str {
-        &self.database.url
-    }
-
     pub(crate) async fn close(self) -> Database {
         self.stop().await;
         self.domain.db().clone().close().await.expect("a database closes");
