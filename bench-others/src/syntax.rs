@@ -36,7 +36,8 @@ fn leaf<S: Syntax>(syntax: &S, leaf: &Json) -> String {
     let kind = FINDING.get(field).expect("a field that is known").kind;
     let value = &leaf["value"];
     let text = || value.as_str().expect("a text");
-    let texts = || value.as_array().expect("a list").iter().map(|one| one.as_str().expect("a text")).collect();
+    let texts =
+        || value.as_array().expect("a list").iter().map(|one| one.as_str().expect("a text")).collect();
     match (kind.family(), operator) {
         (Family::Text | Family::Reference, "eq") => syntax.text_is(field, text()),
         (Family::Text | Family::Reference, "in") => {

@@ -85,7 +85,8 @@ pub fn measure(trees: &[Json], rows: &[Row]) -> (Duration, usize) {
         let (time, matches) = median(1, || {
             let mut isolate = isolate.borrow_mut();
             let run = |program: &zen_expression::Expression<_>| {
-                let value = isolate.run_compiled(program.bytecode()).unwrap_or_else(|error| panic!("{error}"));
+                let value =
+                    isolate.run_compiled(program.bytecode()).unwrap_or_else(|error| panic!("{error}"));
                 usize::from(value.as_bool() == Some(true))
             };
             programs.iter().map(run).sum::<usize>()

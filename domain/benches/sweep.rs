@@ -217,7 +217,9 @@ async fn seed(bench: &Bench, findings: usize) {
         let picked: Vec<String> = columns
             .iter()
             .map(|column| match column.as_str() {
-                "id" | "fingerprint" => copied(column),
+                "id" => copied(column),
+                "fingerprint" if backend == DbBackend::Postgres => "gen_random_uuid()".to_owned(),
+                "fingerprint" => "randomblob(16)".to_owned(),
                 _ => column.clone(),
             })
             .collect();
