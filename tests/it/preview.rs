@@ -245,7 +245,7 @@ async fn drafts_are_refused_with_the_place(world: &World) {
 async fn a_preview_is_read_over_the_wire(world: &World) {
     let wire = Wire::of(world, world.acme.person(Role::Author)).await;
     world.import_lines(&[line("a", Critical), line("b", High), line("c", Critical)]).await;
-    let query = "query($draft: RuleDraftInput) { rulePreview(draft: $draft) {
+    let query = "query($draft: RuleDraftInput) { rulePreview(input: { draft: $draft }) {
         previewId name limit evaluated active truncated matched changed errors
         severities { severity before after } statuses { status before after } fields { field count }
         rows(first: 1) { totalCount pageInfo { hasNextPage endCursor } edges {
@@ -292,6 +292,6 @@ async fn a_preview_is_read_over_the_wire(world: &World) {
     let other = wire.with(&world.acme.person(Role::Admin).token);
     let refused = other.answer(next, variables).await;
     assert_eq!(refused["errors"][0]["extensions"]["code"], "NOT_FOUND");
-    let nothing = wire.answer("{ ruleAffected { matched } }", json!({})).await;
+    let nothing = wire.answer("{ ruleAffected(input: {}) { matched } }", json!({})).await;
     assert_eq!(nothing["errors"][0]["extensions"]["code"], "REQUIRED");
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, ID, Object, SimpleObject};
+use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use domain::error::Error;
 use domain::page::Edge;
 use domain::rule::preview::{FieldChange, Preview, Reach, Row, Tried};
@@ -18,6 +18,15 @@ use crate::graphql::id::Noun;
 use crate::graphql::page::{PageInfo, args, info};
 use crate::graphql::scalars::{DateTime, Json};
 use crate::graphql::{actor, domain};
+
+/// A rule to try: one that is kept, a draft, or a draft at the place of one that is kept.
+#[derive(InputObject)]
+pub struct RulePreviewInput {
+    /// The global id of a rule that is kept.
+    rule: Option<ID>,
+    /// A draft; beside `rule`, it is tried instead of that.
+    draft: Option<RuleDraftInput>,
+}
 
 /// A field that would show another value.
 #[record]
@@ -252,24 +261,18 @@ impl PreviewQuery {
     async fn rule_preview(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The global id of a rule that is kept.")] rule: Option<ID>,
-        #[graphql(desc = "A draft; beside `rule`, it is tried instead of that.")] draft: Option<
-            RuleDraftInput,
-        >,
+        #[graphql(desc = "The rule.")] input: RulePreviewInput,
     ) -> async_graphql::Result<RulePreview> {
-        tried(ctx, rule, draft, Reach::Preview).await
+        tried(ctx, input, Reach::Preview).await
     }
 
     /// The same on the 5,000 newest active findings.
     async fn rule_affected(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The global id of a rule that is kept.")] rule: Option<ID>,
-        #[graphql(desc = "A draft; beside `rule`, it is tried instead of that.")] draft: Option<
-            RuleDraftInput,
-        >,
+        #[graphql(desc = "The rule.")] input: RulePreviewInput,
     ) -> async_graphql::Result<RulePreview> {
-        tried(ctx, rule, draft, Reach::Affected).await
+        tried(ctx, input, Reach::Affected).await
     }
 
     /// A preview that the caller asked for before: further pages of the same snapshot. Refused with
@@ -304,12 +307,11 @@ fn kept(ctx: &Context<'_>, id: &ID) -> async_graphql::Result<Arc<Preview>> {
 
 async fn tried(
     ctx: &Context<'_>,
-    rule: Option<ID>,
-    draft: Option<RuleDraftInput>,
+    input: RulePreviewInput,
     reach: Reach,
 ) -> async_graphql::Result<RulePreview> {
-    let rule = rule.map(|id| Noun::Rule.read_at(&id, "rule")).transpose()?;
-    let tried = match (rule, draft) {
+    let rule = input.rule.map(|id| Noun::Rule.read_at(&id, "rule")).transpose()?;
+    let tried = match (rule, input.draft) {
         (of, Some(draft)) => Tried::Draft { of, draft: Box::new(draft.read()) },
         (Some(rule), None) => Tried::Kept(rule),
         (None, None) => {

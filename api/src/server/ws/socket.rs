@@ -314,7 +314,7 @@ fn token_of(payload: &Map<String, Value>) -> Option<&str> {
 }
 
 /// How a socket ends that could not be read.
-pub fn broken(failure: axum::Error) -> Close {
+fn broken(failure: axum::Error) -> Close {
     match failure.into_inner().downcast_ref::<tungstenite::Error>() {
         Some(tungstenite::Error::Capacity(_)) => Close::TOO_LARGE,
         Some(tungstenite::Error::Utf8(_)) => Close::NO_TEXT,
