@@ -306,12 +306,13 @@ async fn random_selections_are_answered_as_the_library_answers_them(world: &Worl
         let query = Author::query(&types, seed);
         let stock = ask(&schema, world.acme.admin(), &query, true).await;
         let walked = ask(&schema, world.acme.admin(), &query, false).await;
-        if stock.data == Value::Null {
+        if !stock.errors.is_empty() || stock.data == Value::Null {
+            // It does not fit the schema, or a root needs arguments: the library leaves that out.
             let told = |response: &Response| format!("{:?}", response.errors);
             assert_eq!(told(&walked), told(&stock), "seed {seed}: {query}");
             continue;
         }
-        assert_eq!((&*stock.errors, &*walked.errors), (&[][..], &[][..]), "seed {seed}: {query}");
+        assert_eq!(&*walked.errors, &[][..], "seed {seed}: {query}");
         let document = parse_query(&query).expect("it parsed before");
         let (_, operation) = document.operations.iter().next().expect("one operation");
         let plain = Plain { types: &types, document: &document };
