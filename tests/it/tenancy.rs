@@ -59,7 +59,10 @@ const UNMARKED: &[&str] = &[
     "importPreview",
     "intelFeeds",
     "reportFormats",
+    // They tell of findings that their criteria hold for: whose those are is tested with previews.
+    "ruleAffected",
     "ruleBuilder",
+    "rulePreview",
     "ruleTest",
     "ruleValidate",
     // The narrow member may rename the company's mappings, and has when it is looked.
