@@ -14,7 +14,6 @@ use serde_json::json;
 
 use support::Bench;
 
-#[expect(dead_code, reason = "it needs a part of what benches share")]
 mod support;
 
 #[tokio::main]

@@ -71,7 +71,7 @@ fn run(engine: Engine) {
         assert_eq!(change["findingChanged"]["__typename"], "FindingChange");
 
         counted(&wire).await;
-        let spans = collector.until(PATIENCE, |spans| is_whole(spans)).await;
+        let spans = collector.until(PATIENCE, is_whole).await;
         traced(engine, &spans);
         logged(&std::fs::read_to_string(site.log()).expect("the server logs"));
         server.kill();

@@ -21,6 +21,7 @@ use domain::inventory::project::NewProject;
 use domain::inventory::token::{Holder, NewToken};
 use domain::inventory::user::NewUser;
 use domain::job::JobState;
+use domain::signin::SignInSettings;
 use domain::store::Db;
 use domain::{Domain, Settings};
 use futures_util::StreamExt;
@@ -95,7 +96,11 @@ impl Site {
         let mut site = Self { folder: tempfile::tempdir().expect("a folder"), tokens: Vec::new() };
         let db = Db::open(&site.database()).await.expect("a database");
         db.migrate().await.expect("a migrated database");
-        let settings = Settings { folder: site.folder.path().join("maker"), limits: Limits::default() };
+        let settings = Settings {
+            folder: site.folder.path().join("maker"),
+            limits: Limits::default(),
+            sign_in: SignInSettings::default(),
+        };
         std::fs::create_dir_all(&settings.folder).expect("a folder");
         let clock = Clock::system();
         let worker = clock.id();

@@ -75,7 +75,7 @@ async fn archives_of_records_are_read_whole(world: &World) {
         assert_eq!(["rows", "facts"].map(|count| job.counts[count].as_i64().unwrap()), expected, "{name}");
     }
     for title in ["a", "b"] {
-        assert_eq!(world.finding(title).await.layers.has_intel(), true, "{title}");
+        assert!(world.finding(title).await.layers.has_intel(), "{title}");
     }
 }
 

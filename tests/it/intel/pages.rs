@@ -89,6 +89,9 @@ async fn pages_are_one_load(world: &World) {
     assert!(!server.asked().pop().unwrap().contains("lastmod"));
 }
 
+/// What a server answers to a query string.
+type Answers = Box<dyn Fn(&str) -> Answer + Send + Sync>;
+
 async fn pages_that_do_not_fit_together_are_refused(world: &World) {
     let server = Server::start().await;
     let plan = server.plan_of(Feed::Nvd, "rest/json/cves/2.0");
@@ -96,7 +99,7 @@ async fn pages_that_do_not_fit_together_are_refused(world: &World) {
         let page = json!({ "startIndex": from, "resultsPerPage": per, "totalResults": total, "vulnerabilities": [] });
         whole("200 OK", "", &page.to_string())
     };
-    let cases: Vec<(&str, Box<dyn Fn(&str) -> Answer + Send + Sync>)> = vec![
+    let cases: Vec<(&str, Answers)> = vec![
         ("begins at 0", Box::new(move |_| head(1, 1, 2))),
         ("begins at 0", Box::new(move |_| head(0, 0, 2))),
         ("begins at 0", Box::new(|_| whole("200 OK", "", "<html>"))),

@@ -63,7 +63,7 @@ impl Node {
     }
 
     async fn parent(rows: &[&Self], _ctx: &Context<'_>) -> Result<Vec<Option<Node>>> {
-        Ok(rows.iter().map(|row| (row.0 > 9).then(|| Node(row.0 / 10))).collect())
+        Ok(rows.iter().map(|row| (row.0 > 9).then_some(Node(row.0 / 10))).collect())
     }
 
     async fn lost(_rows: &[&Self], _ctx: &Context<'_>) -> Result<Vec<Option<Node>>> {

@@ -23,8 +23,11 @@ use tokio::time::timeout;
 use super::world::{PATIENCE, World, development, eventually};
 use crate::server::settings::{Connections, Settings};
 
-/// Requests as they should be: method, path, headers and body.
-const SEEDS: &[(&str, &str, &[(&str, &str)], &str)] = &[
+/// A request: method, path, headers and body.
+type Seed = (&'static str, &'static str, &'static [(&'static str, &'static str)], &'static str);
+
+/// Requests as they should be.
+const SEEDS: &[Seed] = &[
     ("POST", "/graphql", &[("content-type", "application/json")], r#"{"query":"{hello itself{me}}"}"#),
     (
         "POST",
