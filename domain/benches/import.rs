@@ -22,6 +22,7 @@ use serde_json::json;
 
 use support::{Bench, connect};
 
+#[expect(dead_code, reason = "it needs a part of what benches share")]
 mod support;
 
 #[tokio::main]
