@@ -52,7 +52,19 @@ pub struct Db {
     pub(crate) dialect: Dialect,
     writer: Conn<DatabaseConnection>,
     reader: Conn<DatabaseConnection>,
+    /// What jobs read from: no request waits for them, and their statements take the time they take.
+    jobs: Conn<DatabaseConnection>,
     news: broadcast::Sender<Uuid>,
+}
+
+tokio::task_local! {
+    /// Set while a job is worked on.
+    static AT_WORK: ();
+}
+
+/// Work on a job: what it reads has no limit of time.
+pub(crate) async fn at_work<F: Future>(work: F) -> F::Output {
+    AT_WORK.scope((), work).await
 }
 
 impl Db {
@@ -61,8 +73,8 @@ impl Db {
         Self::open_within(url, STATEMENT_TIME).await
     }
 
-    /// The same, where a statement that reads may take no longer than `time`. What is read inside of
-    /// a transaction that writes has no such limit.
+    /// The same, where a statement that reads may take no longer than `time`. What jobs read, and what
+    /// is read inside of a transaction that writes, has no such limit.
     pub async fn open_within(url: &str, time: Duration) -> Result<Self> {
         let news = broadcast::Sender::new(NEWS);
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
@@ -71,16 +83,17 @@ impl Db {
             let writer = Conn::postgres(Database::connect(options.clone()).await?, "writer");
             let options = options.statement_timeout(time).clone();
             let reader = Conn::postgres(Database::connect(options).await?, "reader");
-            return Ok(Self { dialect: Dialect::Postgres, writer, reader, news });
+            return Ok(Self { dialect: Dialect::Postgres, jobs: writer.clone(), writer, reader, news });
         }
         if !url.starts_with("sqlite:") {
             return Err(Error::invalid("database", "The database is named by sqlite:FILE or postgres://…"));
         }
         let writer = Conn::sqlite(Database::connect(sqlite(url, 1, false)).await?, "writer");
+        let jobs = Conn::sqlite(Database::connect(sqlite(url, 8, true)).await?, "reader");
         let mut reader = sqlite(url, 8, true);
         limit(&mut reader, time);
         let reader = Conn::sqlite(Database::connect(reader).await?, "reader");
-        Ok(Self { dialect: Dialect::Sqlite, writer, reader, news })
+        Ok(Self { dialect: Dialect::Sqlite, writer, reader, jobs, news })
     }
 
     /// Brings the tables up to this release, and makes the global company. Servers that start
@@ -111,7 +124,7 @@ impl Db {
 
     /// A connection to read from, outside of any transaction.
     pub(crate) fn read(&self) -> &Conn<DatabaseConnection> {
-        &self.reader
+        if AT_WORK.try_with(|()| ()).is_ok() { &self.jobs } else { &self.reader }
     }
 
     /// Whether the database answers.
@@ -161,6 +174,7 @@ impl Db {
 
     pub async fn close(self) -> Result<()> {
         self.reader.inner().clone().close().await?;
+        self.jobs.inner().clone().close().await?;
         self.writer.inner().clone().close().await?;
         Ok(())
     }

@@ -16,6 +16,7 @@ use crate::Domain;
 use crate::access::Scope;
 use crate::error::{Class, Error, Result};
 use crate::ledger::AuditEntry;
+use crate::store::at_work;
 use crate::vocabulary::terms::Term;
 
 /// How many jobs of any weight one server works on at a time.
@@ -108,7 +109,7 @@ impl Domain {
     async fn run_job(&self, job: Job, stop: &CancellationToken) {
         tracing::info!(job = %job.id, kind = %job.kind, fence = job.fence, "a job begins");
         // A job that panics would be claimed and panic again for ever: it fails like any other.
-        let worked = AssertUnwindSafe(self.work(&job, stop)).catch_unwind().await;
+        let worked = AssertUnwindSafe(at_work(self.work(&job, stop))).catch_unwind().await;
         let worked = worked.unwrap_or_else(|_| Err(Error::internal("the job panicked")));
         let left = match worked {
             Ok(Left::Ended) => Ok(()),
