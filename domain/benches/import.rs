@@ -220,9 +220,9 @@ async fn import(bench: &Bench, findings: usize) -> Took {
     };
     let job = bench.domain.import_start(&bench.actor, request).await.expect("an import");
     bench.upload(&bench.actor, job.id, (0..findings).map(line)).await;
-    let before = support::statements();
+    let before = support::statements::statements();
     let (_, time, check) = bench.ended(&bench.actor, job.id, "storing").await;
-    Took { time, check: check.unwrap_or(time), statements: support::statements() - before }
+    Took { time, check: check.unwrap_or(time), statements: support::statements::statements() - before }
 }
 
 /// The tables that an import writes rows to.

@@ -93,10 +93,10 @@ async fn run(database: &str, findings: usize) {
     ] {
         let platform = &bench.platform;
         let job = bench.domain.intel_load_start(platform, Feed::Epss, "scores").await.expect("a load");
-        let before = support::statements();
+        let before = support::statements::statements();
         bench.upload(platform, job.id, std::iter::once(file.clone())).await;
         let (ended, time, _) = bench.ended(platform, job.id, "").await;
-        let statements = support::statements() - before;
+        let statements = support::statements::statements() - before;
         let counts = ["rows", "facts", "findings"].map(|name| ended.counts[name].as_i64().unwrap_or(0));
         println!(
             "{database:<10} {what:<44} {:>8.2} {statements:>11} {:>9} {:>9} {:>9}",

@@ -1,7 +1,5 @@
 //! What the benches on databases share: a server without its transports, and a count of statements.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use domain::access::{Actor, GLOBAL, Role};
@@ -13,7 +11,6 @@ use domain::signin::SignInSettings;
 use domain::store::Db;
 use domain::{Domain, Settings};
 use futures_util::StreamExt;
-use metrics::{Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
 use tempfile::TempDir;
@@ -21,48 +18,15 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub mod statements;
+
 /// The server's own allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Counts statements, whatever the counter is called.
-struct Statements;
-static STATEMENTS: AtomicU64 = AtomicU64::new(0);
-
-impl CounterFn for Statements {
-    fn increment(&self, value: u64) {
-        STATEMENTS.fetch_add(value, Ordering::Relaxed);
-    }
-    fn absolute(&self, _: u64) {}
-}
-
-impl Recorder for Statements {
-    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        if key.name() == "countersign_db_statements_total" {
-            Counter::from_arc(Arc::new(Self))
-        } else {
-            Counter::noop()
-        }
-    }
-    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::noop()
-    }
-    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
-        Histogram::noop()
-    }
-}
-
-/// How many statements there were since the count began.
-pub fn statements() -> u64 {
-    STATEMENTS.load(Ordering::Relaxed)
-}
-
 /// Begins to count, and tells which databases there are to measure on.
 pub fn begin() -> Vec<&'static str> {
-    metrics::set_global_recorder(Statements).expect("nothing else records");
+    statements::count();
     let postgres = std::env::var_os("COUNTERSIGN_POSTGRES").is_some();
     if !postgres {
         println!("PostgreSQL is not measured: COUNTERSIGN_POSTGRES is not set");

@@ -10,12 +10,13 @@
 //! but the client's, the database's included.
 
 mod bare;
+#[path = "../../../domain/benches/support/statements.rs"]
+mod statements;
 mod stock;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener as Bound, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use api::auth::DomainReady;
@@ -40,7 +41,6 @@ use domain::store::Db;
 use domain::{Domain, Settings};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
-use metrics::{Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
 
@@ -60,36 +60,6 @@ const QUERY: &str = "query Page($first: Int!) {
         pageInfo { hasNextPage endCursor }
     }
 }";
-
-/// Counts statements, whatever the counter is called.
-struct Statements;
-static STATEMENTS: AtomicU64 = AtomicU64::new(0);
-
-impl CounterFn for Statements {
-    fn increment(&self, value: u64) {
-        STATEMENTS.fetch_add(value, Ordering::Relaxed);
-    }
-    fn absolute(&self, _: u64) {}
-}
-
-impl Recorder for Statements {
-    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        if key.name() == "countersign_db_statements_total" {
-            Counter::from_arc(Arc::new(Self))
-        } else {
-            Counter::noop()
-        }
-    }
-    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::noop()
-    }
-    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
-        Histogram::noop()
-    }
-}
 
 /// Everybody is the admin: who asks is not what is measured.
 struct Admin(Actor);
@@ -113,7 +83,7 @@ fn setting(name: &str, default: usize) -> usize {
 }
 
 fn main() {
-    metrics::set_global_recorder(Statements).expect("nothing else records");
+    statements::count();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.expect("a runtime");
     let folder = tempfile::tempdir().expect("a folder");
@@ -145,9 +115,9 @@ fn main() {
         let counts = [1, 50, 500].map(|first| {
             let mut client = Client::to(address);
             client.ask(first);
-            let before = STATEMENTS.load(Ordering::Relaxed);
+            let before = statements::statements();
             client.ask(first);
-            STATEMENTS.load(Ordering::Relaxed) - before
+            statements::statements() - before
         });
         println!("{name:<22} {:>16} {:>16} {:>16}", counts[0], counts[1], counts[2]);
     }
