@@ -21,10 +21,15 @@ use action::Action;
 use pass::Mode;
 
 pub mod action;
+pub mod application;
+pub mod company_mode;
+pub mod exemption;
+pub mod expiry;
 pub mod live;
 pub mod matcher;
 pub mod pass;
 pub mod preview;
+pub mod revoke;
 pub mod store;
 pub mod sweep;
 pub mod test;

@@ -34,6 +34,9 @@ impl Domain {
         for job in self.end_overdue().await? {
             tracing::info!(%job, "a job ended that had waited for too long");
         }
+        for job in self.revert_expired().await? {
+            tracing::info!(%job, "what a rule said that ended is taken back");
+        }
         let pruned = self.idempotency_prune().await?;
         if pruned > 0 {
             tracing::debug!(pruned, "idempotency keys were forgotten");
