@@ -75,6 +75,9 @@ pub struct Query(
     rule::RuleQuery,
     rule::trial::TrialQuery,
     rule::preview::PreviewQuery,
+    rule::application::ApplicationQuery,
+    rule::exemption::ExemptionQuery,
+    rule::revoke::RevokeQuery,
     criteria::CriteriaQuery,
     builder::BuilderQuery,
     job::JobQuery,
@@ -104,6 +107,8 @@ pub struct Mutation(
     finding::issue::IssueMutation,
     finding::bulk::BulkMutation,
     rule::mutation::RuleMutation,
+    rule::exemption::ExemptionMutation,
+    rule::revoke::RevokeMutation,
     job::JobMutation,
 );
 

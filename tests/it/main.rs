@@ -20,6 +20,7 @@ mod observability;
 mod paging;
 mod people;
 mod preview;
+mod revoke;
 mod schema;
 mod signin;
 mod sockets;

@@ -9,6 +9,7 @@ use domain::Domain;
 use domain::access::Actor;
 use domain::error::Result;
 use domain::finding::edit::Comment;
+use domain::finding::facts::Finding;
 use domain::finding::issue::Issue;
 use domain::intel::start::References;
 use domain::intel::vex::query::Newest;
@@ -21,6 +22,8 @@ use domain::inventory::team::Team;
 use domain::inventory::user::User;
 use domain::job::Job;
 use domain::rule::Rule;
+use domain::rule::application::RuleApplication;
+use domain::rule::pass::Mode;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
@@ -59,6 +62,9 @@ loaded! {
     Scan = scans_by_id;
     Newest = newest_scans;
     Rule = rules_by_id;
+    RuleApplication = rule_applications_by_id;
+    Mode = rule_company_modes;
+    Finding = findings_by_id;
     Vec<Comment> = comments_on;
     References = intel_references;
     Job = jobs_by_id;

@@ -302,6 +302,8 @@ struct Applied<'a> {
 #[derive(Serialize)]
 struct Because {
     rule: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoke: Option<Json>,
 }
 
 impl Told {
@@ -358,16 +360,22 @@ impl Told {
 
     fn application(&mut self, finding: Uuid, rule: &LiveRule, application: &Application) {
         let Application { before, after, observed, turn, .. } = application;
+        let because = Because { rule: rule.id, revoke: None };
         let rule = (rule.id, rule.version, rule.content_hash.as_str());
-        self.turn(finding, rule, *turn, *observed, (before, after));
+        let event = self.turn(finding, rule, *turn, *observed, (before, after));
+        self.events.extend(event.map(|event| event.caused_by(Document::of(&because), 1)));
     }
 
-    /// What a rule said was taken back.
+    /// What a rule said was taken back: not by an automation.
     pub fn turned(&mut self, finding: Uuid, turned: &RuleTurn) {
         let RuleTurn { rule, turn, before, after } = turned;
-        self.turn(finding, (rule.id, rule.version, &rule.content_hash), *turn, false, (before, after));
+        let because = Because { rule: rule.id, revoke: self.cause.get("revoke").cloned() };
+        let rule = (rule.id, rule.version, rule.content_hash.as_str());
+        let event = self.turn(finding, rule, *turn, false, (before, after));
+        self.events.extend(event.map(|event| event.caused_by(Document::of(&because), 0)));
     }
 
+    /// Audits how what a rule says turned, and makes the event of it unless it is only observed.
     fn turn(
         &mut self,
         finding: Uuid,
@@ -375,7 +383,7 @@ impl Told {
         turn: Turn,
         observed: bool,
         (before, after): (&Values, &Values),
-    ) {
+    ) -> Option<Event> {
         let change = turn.word();
         let because = self.turns.entry((rule, change)).or_insert_with(|| {
             let mut because = json!({ "rule": rule, "version": version, "hash": hash, "change": change });
@@ -387,11 +395,8 @@ impl Told {
         let action = if observed { "finding.rule_observed" } else { "finding.rule_applied" };
         let entry = AuditEntry::new(action, finding).before(Document::of(before)).after(Document::of(after));
         self.entries.push(entry.because(because.clone()).of_rule(rule));
-        if !observed {
-            let told = Applied { after, before, change, rule, version };
-            let event = Event::new(EventKind::FindingRuleApplied, finding, Document::of(&told));
-            self.events.push(event.caused_by(Document::of(&Because { rule }), 1));
-        }
+        let told = Applied { after, before, change, rule, version };
+        (!observed).then(|| Event::new(EventKind::FindingRuleApplied, finding, Document::of(&told)))
     }
 }
 

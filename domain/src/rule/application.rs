@@ -78,6 +78,18 @@ impl RuleApplication {
     pub fn id(&self) -> Uuid {
         id_of(self.company, self.seq)
     }
+
+    /// The revoke that took back what the rule said, where it is one that did.
+    pub fn revoke(&self) -> Option<Uuid> {
+        self.cause.get("revoke")?.as_str()?.parse().ok()
+    }
+}
+
+/// What a rule would have done while it was observed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    pub turns: i64,
+    pub findings: i64,
 }
 
 /// How a rule stands on a finding now: what it says is shown; it lies under what others say, if only in
@@ -160,6 +172,12 @@ impl Domain {
     ) -> Result<HashMap<Uuid, i64>> {
         let scope = actor.allow(Permission::Read)?;
         self.db().application_counts(&scope, rules, filter).await
+    }
+
+    /// What each of these rules would have done while it was observed, counted.
+    pub async fn observed_counts(&self, actor: &Actor, rules: &[Uuid]) -> Result<HashMap<Uuid, Observed>> {
+        let scope = actor.allow(Permission::Read)?;
+        self.db().observed_counts(&scope, rules).await
     }
 
     /// What these versions of rules did: the action of each, as it was.

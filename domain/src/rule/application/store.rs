@@ -7,7 +7,7 @@ use sea_orm::{FromQueryResult, QueryResult};
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-use super::{ApplicationFilter, RuleApplication};
+use super::{ApplicationFilter, Observed, RuleApplication};
 use crate::access::Scope;
 use crate::error::{Error, Result};
 use crate::finding::store::within;
@@ -136,6 +136,23 @@ impl Db {
         let sql = sql.one_of("e.rule_id", rules.iter().copied()).push(" GROUP BY e.rule_id");
         let rows = sql.all(self.read()).await?;
         rows.iter().map(|row| Ok((row.try_get("", "rule_id")?, row.try_get("", "n")?))).collect()
+    }
+
+    pub(super) async fn observed_counts(
+        &self,
+        scope: &Scope,
+        rules: &[Uuid],
+    ) -> Result<HashMap<Uuid, Observed>> {
+        let filter = ApplicationFilter { observed: Some(true), ..ApplicationFilter::default() };
+        let columns = "e.rule_id, COUNT(*) AS turns, COUNT(DISTINCT e.record_id) AS findings";
+        let sql = matching(self.dialect, scope, columns, &filter).push(" AND ");
+        let sql = sql.one_of("e.rule_id", rules.iter().copied()).push(" GROUP BY e.rule_id");
+        let read = |row: &QueryResult| {
+            let observed =
+                Observed { turns: row.try_get("", "turns")?, findings: row.try_get("", "findings")? };
+            Ok((row.try_get("", "rule_id")?, observed))
+        };
+        sql.all(self.read()).await?.iter().map(read).collect()
     }
 
     pub(super) async fn rule_actions_at(
