@@ -67,7 +67,7 @@ async fn speak_again(wire: &Wire, rule: &Json) {
     let mut swept = Watched { id, steps: Vec::new() };
     swept.go_on(wire).await;
     assert_eq!(swept.steps.last().expect("it has steps")["state"], "COMPLETED");
-    assert_eq!(tagged(wire).await, FINDINGS);
+    assert_eq!(tagged(wire).await, FINDINGS as u64);
 }
 
 async fn tagged(wire: &Wire) -> u64 {

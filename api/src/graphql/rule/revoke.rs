@@ -314,8 +314,7 @@ impl RuleRevokeInput {
 payload! {
     /// What `ruleRevoke` answers.
     RuleRevokePayload {
-        /// The revoke as a job. A small one has ended with this answer; a large one goes on:
-        /// `jobProgress` watches it, and `outcomes` lists what came of it so far.
+        /// The revoke as a job: a small one has ended with this answer, a large one goes on.
         job: RevokeJob
     }
 }

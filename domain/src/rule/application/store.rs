@@ -54,17 +54,17 @@ fn read(row: &QueryResult) -> Result<RuleApplication> {
 
 /// The entries that tell of rules' turns on findings in the scope.
 fn matching(dialect: Dialect, scope: &Scope, columns: &str, filter: &ApplicationFilter) -> Sql {
-    let sql =
-        Sql::new(dialect, "SELECT ").push(columns).push(" FROM audit_entry e WHERE e.rule_id IS NOT NULL");
-    let sql =
-        sql.own(scope, "e").push(" AND EXISTS (SELECT 1 FROM finding AS f WHERE f.id = e.record_id AND ");
-    let mut sql = within(sql, scope).push(")");
-    if let Some(rule) = filter.rule {
-        sql = sql.push(" AND e.rule_id = ").bind(rule);
-    }
-    if let Some(finding) = filter.finding {
-        sql = sql.push(" AND e.record_id = ").bind(finding);
-    }
+    let sql = Sql::new(dialect, "SELECT ").push(columns).push(" FROM audit_entry e WHERE ");
+    let mut sql = match filter.finding {
+        Some(finding) => sql.push("e.record_id = ").bind(finding).own_too(scope, "e"),
+        None => sql.push("1 = 1").own(scope, "e"),
+    };
+    sql = match filter.rule {
+        Some(rule) => sql.push(" AND e.rule_id = ").bind(rule),
+        None => sql.push(" AND e.rule_id IS NOT NULL"),
+    };
+    sql = sql.push(" AND EXISTS (SELECT 1 FROM finding AS f WHERE f.id = e.record_id AND ");
+    sql = within(sql, scope).push(")");
     if let Some(from) = filter.from {
         sql = sql.push(" AND e.at >= ").bind(from.0);
     }

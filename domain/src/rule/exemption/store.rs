@@ -48,24 +48,27 @@ fn read(row: &QueryResult) -> Result<Exemption> {
     })
 }
 
-/// The exemptions of the company whose findings lie in the scope.
-fn visible(dialect: Dialect, scope: &Scope, columns: &str) -> Sql {
-    let sql = Sql::new(dialect, "SELECT ").push(columns).push(" FROM rule_exemption x WHERE 1 = 1");
-    let sql =
-        sql.own(scope, "x").push(" AND EXISTS (SELECT 1 FROM finding AS f WHERE f.id = x.finding_id AND ");
+fn select(dialect: Dialect, columns: &str) -> Sql {
+    Sql::new(dialect, "SELECT ").push(columns).push(" FROM rule_exemption x WHERE ")
+}
+
+/// Adds that the finding of an exemption lies in the scope.
+fn visible(sql: Sql, scope: &Scope) -> Sql {
+    let sql = sql.push(" AND EXISTS (SELECT 1 FROM finding AS f WHERE f.id = x.finding_id AND ");
     within(sql, scope).push(")")
 }
 
 fn matching(dialect: Dialect, scope: &Scope, columns: &str, filter: &ExemptionFilter) -> Sql {
     const HOLDS: &str =
         "(SELECT 1 FROM rule AS r WHERE r.id = x.rule_id AND r.content_hash = x.content_hash)";
-    let mut sql = visible(dialect, scope, columns);
+    let mut sql = match filter.finding {
+        Some(finding) => select(dialect, columns).push("x.finding_id = ").bind(finding).own_too(scope, "x"),
+        None => select(dialect, columns).push("1 = 1").own(scope, "x"),
+    };
     if let Some(rule) = filter.rule {
         sql = sql.push(" AND x.rule_id = ").bind(rule);
     }
-    if let Some(finding) = filter.finding {
-        sql = sql.push(" AND x.finding_id = ").bind(finding);
-    }
+    sql = visible(sql, scope);
     match filter.holds {
         Some(true) => sql.push(" AND EXISTS ").push(HOLDS),
         Some(false) => sql.push(" AND NOT EXISTS ").push(HOLDS),
@@ -94,7 +97,7 @@ impl Db {
             self.dialect,
             "SELECT x.finding_id, x.rule_id, x.content_hash FROM rule_exemption x WHERE ",
         );
-        let rows = sql.one_of("x.finding_id", findings).own(scope, "x").all(self.read()).await?;
+        let rows = sql.one_of("x.finding_id", findings).own_too(scope, "x").all(self.read()).await?;
         let mut exempt = Exempt::default();
         for row in rows {
             exempt.add(
@@ -131,14 +134,14 @@ impl Db {
     }
 
     pub(super) async fn exemptions_by_id(&self, scope: &Scope, ids: &[Uuid]) -> Result<Vec<Exemption>> {
-        let sql = visible(self.dialect, scope, "x.*").push(" AND ").one_of("x.id", ids.iter().copied());
-        sql.all(self.read()).await?.iter().map(read).collect()
+        let sql = select(self.dialect, "x.*").one_of("x.id", ids.iter().copied()).own_too(scope, "x");
+        visible(sql, scope).all(self.read()).await?.iter().map(read).collect()
     }
 
     /// All exemptions from a rule, those that hold no more among them.
     pub(super) async fn exemptions_of_rule(&self, scope: &Scope, rule: Uuid) -> Result<Vec<Exemption>> {
-        let sql = visible(self.dialect, scope, "x.*").push(" AND x.rule_id = ").bind(rule);
-        sql.push(" ORDER BY x.id").all(self.read()).await?.iter().map(read).collect()
+        let sql = select(self.dialect, "x.*").push("x.rule_id = ").bind(rule).own(scope, "x");
+        visible(sql, scope).push(" ORDER BY x.id").all(self.read()).await?.iter().map(read).collect()
     }
 }
 

@@ -139,8 +139,10 @@ impl Db {
     ) -> Result<Vec<Pick>> {
         let sql = Sql::new(self.dialect, "SELECT e.record_id, MAX(e.seq) AS newest, MAX(CASE WHEN ");
         let sql = between(sql, revoke).push(" THEN e.seq END) AS meant FROM audit_entry e WHERE ");
-        let sql = of_rule(sql.one_of("e.record_id", findings.iter().copied()).push(" AND "), scope, revoke);
-        let rows = sql.push(" GROUP BY e.record_id").all(self.read()).await?;
+        // By their findings, whatever a planner thinks of an index on rules or companies.
+        let sql = sql.one_of("e.record_id", findings.iter().copied()).own_too(scope, "e");
+        let sql = sql.push(" AND (e.rule_id = ").bind(revoke.rule).push(") IS TRUE AND e.action = ");
+        let rows = sql.bind(APPLIED).push(" GROUP BY e.record_id").all(self.read()).await?;
         let mut newest: HashMap<Uuid, (i64, Option<i64>)> = HashMap::new();
         for row in rows {
             let (newest_of_all, meant) = (row.try_get("", "newest")?, row.try_get("", "meant")?);
