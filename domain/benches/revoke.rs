@@ -60,6 +60,7 @@ async fn main() {
 /// Findings of which one rule spoke as they came in.
 async fn seed(bench: &Bench, findings: usize) -> Rule {
     let draft = RuleDraft {
+        key: None,
         name: "Tagged".to_owned(),
         description: None,
         order: 1,

@@ -37,6 +37,10 @@ impl Domain {
         for job in self.revert_expired().await? {
             tracing::info!(%job, "what a rule said that ended is taken back");
         }
+        let (reminded, ended) = self.approvals_keep().await?;
+        if reminded + ended > 0 {
+            tracing::info!(reminded, ended, "approvals were reminded of, or ended undecided");
+        }
         let pruned = self.idempotency_prune().await?;
         if pruned > 0 {
             tracing::debug!(pruned, "idempotency keys were forgotten");

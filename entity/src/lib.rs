@@ -1,6 +1,9 @@
 //! The rows of the tables, one table a file. No behaviour: that is the domain's.
 
+pub mod absence;
 pub mod api_token;
+pub mod approval;
+pub mod approval_vote;
 pub mod asset;
 pub mod audit_entry;
 pub mod code;
@@ -24,6 +27,7 @@ pub mod project;
 pub mod revoke_outcome;
 pub mod rule;
 pub mod rule_company_mode;
+pub mod rule_draft;
 pub mod rule_exemption;
 pub mod rule_expiry;
 pub mod rule_version;

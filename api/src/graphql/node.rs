@@ -3,6 +3,7 @@
 use async_graphql::{Context, ID, Interface, Object};
 use record::{record, root};
 
+use super::approval::ApprovalNode;
 use super::asset::AssetNode;
 use super::audit::AuditEntryNode;
 use super::company::CompanyNode;
@@ -15,6 +16,7 @@ use super::project::ProjectNode;
 use super::rule::RuleNode;
 use super::rule::application::RuleApplicationNode;
 use super::rule::exemption::RuleExemptionNode;
+use super::rule::version::RuleVersionNode;
 use super::saved_mapping::SavedMappingNode;
 use super::scan::ScanNode;
 use super::service_account::ServiceAccountNode;
@@ -49,6 +51,8 @@ pub enum Node {
     Rule(RuleNode),
     RuleApplication(RuleApplicationNode),
     RuleExemption(RuleExemptionNode),
+    RuleVersion(RuleVersionNode),
+    Approval(ApprovalNode),
     ImportJob(ImportJob),
     IntelLoadJob(IntelLoadJob),
     SweepJob(SweepJob),
@@ -113,6 +117,8 @@ impl NodeQuery {
                 Noun::RuleExemption => {
                     found(domain.rule_exemption(actor, id).await)?.map(Node::RuleExemption)
                 }
+                Noun::RuleVersion => found(domain.rule_version(actor, id).await)?.map(Node::RuleVersion),
+                Noun::Approval => found(domain.approval(actor, id).await)?.map(Node::Approval),
                 Noun::Job => found::<_, Job>(domain.job(actor, id).await)?.map(Node::from),
                 Noun::AuditEntry => None,
             },

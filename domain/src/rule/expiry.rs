@@ -27,7 +27,8 @@ impl Domain {
     pub async fn revert_expired(&self) -> Result<Vec<Uuid>> {
         let mut started = Vec::new();
         for (company, rule) in self.db().rules_to_revert(&Scope::System, self.clock().now()).await? {
-            let expires_at = rule.expires_at.ok_or_else(|| Error::internal("an expired rule has no end"))?;
+            let expires_at =
+                rule.content.expires_at.ok_or_else(|| Error::internal("an expired rule has no end"))?;
             started.extend(self.revert(company, &rule, expires_at).await?);
         }
         if !started.is_empty() {
@@ -56,7 +57,7 @@ impl Domain {
         tx.lock_ledger().await?;
         let revoke = Revoke {
             rule: rule.id,
-            version: rule.version,
+            version: rule.live_version(),
             content_hash: rule.content_hash.clone(),
             mode: RevokeMode::Safe,
             picks: Picks::Between { from: None, to: None },

@@ -28,7 +28,7 @@ pub struct RuleSet {
     pub vex: BTreeSet<Uuid>,
     /// Whether any of the company's findings is exempt from a rule.
     pub exempts: bool,
-    /// When the first of them expires.
+    /// When the first of them stops by itself.
     until: Option<Timestamp>,
 }
 
@@ -39,17 +39,18 @@ pub(crate) struct RuleSets(Mutex<HashMap<Uuid, Arc<RuleSet>>>);
 impl LiveRule {
     /// The rule as the pass evaluates it.
     pub fn of(rule: Rule) -> Self {
-        let criteria = Criteria::parse(&FINDING, &rule.criteria)
+        let version = rule.live_version();
+        let criteria = Criteria::parse(&FINDING, &rule.content.criteria)
             .map(|tree| Compiled::new(&tree))
             .map_err(|faults| faults.to_string());
         Self {
             id: rule.id,
-            name: rule.name,
-            version: rule.version,
+            name: rule.content.name,
+            version,
             content_hash: rule.content_hash,
             enforced: rule.mode == Mode::Enforce,
             criteria,
-            action: rule.action,
+            action: rule.content.action,
         }
     }
 }
@@ -68,7 +69,7 @@ impl Domain {
         }
         let rules = self.db().rules_that_may_hold(scope).await?;
         let rules: Vec<Rule> = rules.into_iter().filter(|rule| rule.idle(now).is_none()).collect();
-        let until = rules.iter().filter_map(|rule| rule.expires_at).min();
+        let until = rules.iter().filter_map(Rule::stops_at).min();
         let matcher = Matcher::new(rules.into_iter().map(LiveRule::of).collect());
         let informed = self.db().any_feed_loaded(scope).await?;
         let vex = self.db().vex_projects(scope).await?.into_iter().collect();

@@ -223,7 +223,7 @@ impl Domain {
             };
             let mut tx = self.db().begin(actor, &scope, now).await?;
             if request.turn_off {
-                tx.turn_off(&scope, &rule, actor.id).await?;
+                tx.turn_off(actor, &scope, &rule).await?;
             }
             let principal = Principal::of(actor);
             let Some(chunk) = chunk else {
@@ -283,7 +283,7 @@ impl Domain {
         let rule = self.rule(actor, rule).await.map_err(|error| error.at("rule").at("rule").at("of"))?;
         let revoke = Revoke {
             rule: rule.id,
-            version: rule.version,
+            version: rule.live_version(),
             content_hash: rule.content_hash.clone(),
             mode: request.mode,
             picks,
@@ -381,7 +381,7 @@ impl Domain {
         let others = self.db().rules_by_id(scope, &others).await?;
         rules.extend(others.into_iter().map(|other| RuleAt {
             id: other.id,
-            version: other.version,
+            version: other.live_version(),
             content_hash: other.content_hash,
         }));
         Ok(rules)
@@ -453,23 +453,15 @@ impl Counts {
 
 impl Tx {
     /// Turns a rule off for the company: its own, or by its mode for a global one.
-    async fn turn_off(&mut self, scope: &Scope, rule: &Rule, by: Uuid) -> Result<()> {
+    async fn turn_off(&mut self, actor: &Actor, scope: &Scope, rule: &Rule) -> Result<()> {
         use super::pass::Mode;
 
         if rule.is_global() {
-            return self.set_company_mode(rule, Some(Mode::Off), by).await;
+            return self.set_company_mode(rule, Some(Mode::Off), actor.id).await;
         }
-        let before = self.rule_to_change(scope, rule.id).await?.ok_or_else(|| Error::not_found("rule"))?;
-        if before.mode == Mode::Off {
-            return Ok(());
-        }
-        let after =
-            Rule { mode: Mode::Off, version: before.version + 1, updated_at: self.now(), ..before.clone() };
-        self.write_rule(&after, by).await?;
-        let entry = AuditEntry::new("rule.mode_set", rule.id);
-        self.audit(entry.before(before.snapshot()).after(after.snapshot()));
-        self.rules_changed();
-        Ok(())
+        let before = self.rule_to_edit(scope, rule.id, None).await?;
+        let after = Rule { mode: Mode::Off, ..before.clone() };
+        self.rewrite_rule(actor, "rule.mode_set", before, after).await.map(drop)
     }
 
     /// Makes the job of a revoke, and says what it is about.

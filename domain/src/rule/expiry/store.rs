@@ -28,7 +28,7 @@ impl Db {
         .bind(GLOBAL)
         .push(" WHERE r.on_expiry = ")
         .bind(write_term(OnExpiry::Revert))
-        .push(" AND r.archived_at IS NULL AND r.expires_at <= ")
+        .push(" AND r.archived_at IS NULL AND r.live_version IS NOT NULL AND r.expires_at <= ")
         .bind(now.0)
         .push(
             " AND NOT EXISTS (SELECT 1 FROM rule_expiry AS x WHERE x.company_id = c.id AND x.rule_id = r.id \
