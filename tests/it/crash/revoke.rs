@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
-use support::{Database, Engine, Wire, tell};
+use support::{Database, Engine, Socket, Wire, tell};
 
 use super::process::{Served, Site};
 use super::{Chance, Import, KILLS, PATIENCE, PER_DATABASE, READY, Seen, counts, report};
@@ -33,8 +33,17 @@ struct Watched {
 impl Watched {
     /// Goes on behind the last step that was seen, until the end of the job or of the server.
     async fn go_on(&mut self, wire: &Wire) {
+        let socket = self.open(wire).await;
+        self.listen(socket).await;
+    }
+
+    /// A socket on which the steps come behind the last one that was seen.
+    async fn open(&self, wire: &Wire) -> Socket {
         let after = self.steps.last().map(|step| step["cursor"].clone());
-        let mut socket = wire.subscribe(STEPS, json!({ "id": self.id, "after": after })).await;
+        wire.subscribe(STEPS, json!({ "id": self.id, "after": after })).await
+    }
+
+    async fn listen(&mut self, mut socket: Socket) {
         while let Ok(Some(item)) = socket.try_item().await {
             self.steps.push(item["jobProgress"].clone());
         }
@@ -164,12 +173,12 @@ async fn killed(
     seen: &mut Seen,
 ) -> Served {
     let mut watched = start(&server.wire, rule).await;
-    let client = tokio::spawn({
-        let wire = server.wire.clone();
-        async move {
-            watched.go_on(&wire).await;
-            watched
-        }
+    let mut socket = watched.open(&server.wire).await;
+    let opening = socket.item().await.expect("it opens with where the job stands");
+    watched.steps.push(opening["jobProgress"].clone());
+    let client = tokio::spawn(async move {
+        watched.listen(socket).await;
+        watched
     });
     // The moment is what is tried here: there is nothing to wait for.
     tokio::time::sleep(after).await;
@@ -194,10 +203,8 @@ async fn killed(
     // Whoever never went away sees the same steps.
     let opening = watched.steps.first().map(|step| step["cursor"].clone());
     let mut all = Watched { id: watched.id.clone(), steps: Vec::new() };
-    let mut socket = server.wire.subscribe(STEPS, json!({ "id": watched.id, "after": opening })).await;
-    while let Ok(Some(item)) = socket.try_item().await {
-        all.steps.push(item["jobProgress"].clone());
-    }
+    let socket = server.wire.subscribe(STEPS, json!({ "id": watched.id, "after": opening })).await;
+    all.listen(socket).await;
     let plain = |steps: &[Json]| -> Vec<(String, Json)> {
         steps.iter().map(|step| (step["cursor"].to_string(), step["done"].clone())).collect()
     };
