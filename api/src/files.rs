@@ -50,7 +50,7 @@ impl Files for DomainFiles {
 
     fn send(&self, actor: Actor, id: Uuid) -> BoxFuture<'_, Result<Download>> {
         async move {
-            let rows = self.0.export_rows(&actor, id).await?;
+            let (format, rows) = self.0.export_rows(&actor, id).await?;
             let body = rows.map(move |part| {
                 part.map(Bytes::from).map_err(|error| {
                     tracing::error!(%id, %error, "an export broke off");
@@ -58,8 +58,8 @@ impl Files for DomainFiles {
                 })
             });
             Ok(Download {
-                content_type: "text/csv; charset=utf-8".to_owned(),
-                file_name: format!("findings-{id}.csv"),
+                content_type: format.media_type().to_owned(),
+                file_name: format.file_name(id),
                 length: None,
                 body: body.boxed(),
             })

@@ -72,6 +72,7 @@ pub struct Query(
     intel::IntelQuery,
     vex::VexQuery,
     finding::query::FindingQuery,
+    finding::gate::GateQuery,
     rule::RuleQuery,
     rule::trial::TrialQuery,
     rule::preview::PreviewQuery,

@@ -6,10 +6,12 @@
 mod again;
 mod algebra;
 mod crash;
+mod decisions;
 mod edge;
 mod fairness;
 mod filters;
 mod graph;
+mod gate;
 mod ground;
 mod hostile;
 mod intel;

@@ -182,6 +182,8 @@ impl Filler<'_> {
         ];
         // Of a mapping and a saved one, only one is named.
         let either = path == "input.mapping" && ["importStart", "importPreview"].contains(&self.field);
+        // A table has no publisher.
+        let either = either || path == "publisher";
         if unsaid.contains(&name) || either || path == "filter" && self.field == "findingBulkUpdate" {
             return None;
         }
@@ -247,6 +249,7 @@ impl Filler<'_> {
             "company" => Noun::Company,
             "holder" => Noun::ServiceAccount,
             "rule" => Noun::Rule,
+            "view" => Noun::View,
             "savedMapping" => Noun::SavedMapping,
             "record" | "ids" => Noun::Finding,
             "id" if ["importCancel", "importProgress"].contains(&self.field) => Noun::Job,
