@@ -17,9 +17,13 @@ use crate::crash::process::countersign;
 use crate::tenancy::calls::global;
 use api::graphql::id::Noun;
 
-on_both!(what_stands_against_a_project, a_gate_that_is_asked_wrongly_does_not_pass, the_command_ends_as_the_gate_says);
+on_both!(
+    what_stands_against_a_project,
+    a_gate_that_is_asked_wrongly_does_not_pass,
+    the_command_ends_as_the_gate_says
+);
 
-const GATE: &str = "query($project: ID!, $view: ID, $filter: Criteria, $age: Duration, $first: Int) {
+const GATE: &str = "query($project: ID!, $view: ID, $filter: Criteria, $age: Duration, $first: Int = 10) {
     releaseGate(project: $project, view: $view, filter: $filter, maxScanAge: $age, first: $first) {
         pass lastScanAt view { name } reasons { kind message count severities { severity count } findings { title } } } }";
 
@@ -103,7 +107,10 @@ async fn what_stands_against_a_project(world: &World) {
     world.domain.project_archive(world.acme.admin(), world.acme.project, version, true).await.unwrap();
     assert_eq!(kinds(&ask(json!({ "age": "1s" })).await), ["PROJECT_ARCHIVED", "ACTIVE_FINDINGS"]);
     world.clock.advance(Span::DAY);
-    assert_eq!(kinds(&ask(json!({ "age": "1h" })).await), ["PROJECT_ARCHIVED", "SCAN_TOO_OLD", "ACTIVE_FINDINGS"]);
+    assert_eq!(
+        kinds(&ask(json!({ "age": "1h" })).await),
+        ["PROJECT_ARCHIVED", "SCAN_TOO_OLD", "ACTIVE_FINDINGS"]
+    );
 }
 
 async fn a_gate_that_is_asked_wrongly_does_not_pass(world: &World) {
@@ -112,7 +119,8 @@ async fn a_gate_that_is_asked_wrongly_does_not_pass(world: &World) {
     let assets = view(world, "Assets", json!({}), ViewNoun::Assets, true).await;
     let wire = Wire::of(world, world.acme.person(Role::Viewer)).await;
     let project = global(Noun::Project, world.acme.project);
-    let (other, foreign) = (global(Noun::Project, world.acme.other_project), global(Noun::Project, world.globex.project));
+    let (other, foreign) =
+        (global(Noun::Project, world.acme.other_project), global(Noun::Project, world.globex.project));
     let empty = json!({ "logic": "AND", "conditions": [] });
     for (said, code) in [
         (json!({ "project": foreign }), "NOT_FOUND"),
@@ -146,7 +154,8 @@ async fn the_command_ends_as_the_gate_says(world: &World) {
             command.env("COUNTERSIGN_TOKEN", token);
         }
         // The binary waits for this process to answer.
-        let output: Output = tokio::task::spawn_blocking(move || command.output().expect("the binary runs")).await.unwrap();
+        let output: Output =
+            tokio::task::spawn_blocking(move || command.output().expect("the binary runs")).await.unwrap();
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
     };
@@ -154,11 +163,25 @@ async fn the_command_ends_as_the_gate_says(world: &World) {
     let (code, said, _) = run(Some(&token), &shop).await;
     assert_eq!((code, said.contains("NEVER_SCANNED")), (1, true), "{said}");
     world.import_lines(&[line("a", "critical"), line("b", "high"), line("c", "low")]).await;
-    view(world, "Ship stoppers", json!({ "field": "severity", "operator": "gte_ord", "value": "high" }), ViewNoun::Findings, true).await;
+    view(
+        world,
+        "Ship stoppers",
+        json!({ "field": "severity", "operator": "gte_ord", "value": "high" }),
+        ViewNoun::Findings,
+        true,
+    )
+    .await;
     let stoppers = [&shop[..], &["--view", "Ship stoppers", "--findings", "1"]].concat();
     let (code, said, _) = run(Some(&token), &stoppers).await;
     assert_eq!(code, 1);
-    for words in ["FAIL Web shop, by the view Ship stoppers", "2 active findings", "1 critical, 1 high", "CRITICAL a", "[web-01]", "and 1 more"] {
+    for words in [
+        "FAIL Web shop, by the view Ship stoppers",
+        "2 active findings",
+        "1 critical, 1 high",
+        "CRITICAL a",
+        "[web-01]",
+        "and 1 more",
+    ] {
         assert!(said.contains(words), "{words} is not in {said}");
     }
     let (code, said, _) = run(Some(&token), &[&stoppers[..], &["--json"]].concat()).await;

@@ -116,8 +116,8 @@ pub async fn bound(world: &World, house: &House, project: Option<Uuid>, mark: &s
     let edit = Edit::Tag { add: vec![format!("{mark} by hand")], remove: vec![] };
     let bulk = domain.finding_bulk(admin, Selection::Matching(title(mark)), edit).await.unwrap().id;
     let selected = Selected { filter: Some(title(mark)), ..Selected::default() };
-    let request = ExportRequest { selected, ..ExportRequest::default() };
-    let export = domain.finding_export(admin, request).await.unwrap().id;
+    let asked = ExportRequest { selected, ..ExportRequest::default() };
+    let export = domain.finding_export(admin, asked).await.unwrap().id;
     let statement = json!({ "vulnerability": "CVE-2026-0001", "products": [mark], "status": "not_affected",
         "justification": mark, "impact_statement": mark });
     let vex =
