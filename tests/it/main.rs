@@ -5,6 +5,7 @@
 
 mod again;
 mod algebra;
+mod approvals;
 mod crash;
 mod decisions;
 mod edge;

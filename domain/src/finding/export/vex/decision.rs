@@ -47,7 +47,7 @@ impl Decision {
         };
         let rule = voices.rules.get(&verdict.source.by).filter(|_| verdict.source.layer == Layer::Rule);
         if let Some(rule) = rule {
-            let (justification, statement) = match &rule.action {
+            let (justification, statement) = match &rule.content.action {
                 Action::AcceptedRisk(risk) => read(&risk.reason),
                 _ => (None, None),
             };
@@ -55,7 +55,7 @@ impl Decision {
                 status,
                 justification,
                 statement,
-                by: Some(format!("rule '{}'", rule.name)),
+                by: Some(format!("rule '{}'", rule.content.name)),
             });
         }
         let said = &verdict.value;
