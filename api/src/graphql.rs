@@ -20,6 +20,7 @@ pub mod code;
 pub mod company;
 pub mod criteria;
 pub mod cursor;
+pub mod evidence;
 pub mod finding;
 pub mod id;
 pub mod import;
@@ -78,6 +79,7 @@ pub struct Query(
     rule::RuleQuery,
     rule::trial::TrialQuery,
     rule::preview::PreviewQuery,
+    rule::set::RuleSetQuery,
     rule::version::RuleVersionQuery,
     approval::ApprovalQuery,
     criteria::CriteriaQuery,
@@ -109,6 +111,8 @@ pub struct Mutation(
     finding::issue::IssueMutation,
     finding::bulk::BulkMutation,
     rule::mutation::RuleMutation,
+    rule::set::RuleSetMutation,
+    evidence::EvidenceMutation,
     approval::mutation::ApprovalMutation,
     absence::AbsenceMutation,
     job::JobMutation,

@@ -18,8 +18,8 @@ use serde_json::{Map, Value as Json, json};
 use crate::Domain;
 use crate::access::{Actor, Permission, Scope};
 use crate::error::{Error, Result};
-use crate::finding::export::csv::table;
-use crate::finding::export::{Writer, expires_at};
+use crate::finding::export::Writer;
+use crate::finding::export::csv::{cell, table};
 use crate::gateway::folder::signing_key;
 use crate::gateway::signing::SigningKey;
 use crate::job::{Job, JobKind, JobState, Principal};
@@ -41,6 +41,8 @@ pub mod verify;
 const FORMAT: &str = "countersign/evidence/1";
 /// How much of a file that was set aside is read at once.
 const BUFFER: usize = 64 << 10;
+
+pub const MEDIA_TYPE: &str = "application/zip";
 
 /// The name of the archive of an export.
 pub fn file_name(job: &Job) -> String {
@@ -68,11 +70,6 @@ impl Domain {
         tx.answer(id);
         tx.commit().await?;
         self.db().job(&scope, id).await?.ok_or_else(|| Error::not_found("export"))
-    }
-
-    /// When the link of an export ends.
-    pub fn evidence_expires_at(&self, job: &Job) -> Timestamp {
-        expires_at(job)
     }
 }
 
@@ -145,7 +142,9 @@ pub(crate) async fn writer(domain: &Domain, actor: &Actor, job: &Job) -> Result<
     let spool = domain.spool();
     std::fs::create_dir_all(spool).map_err(Error::internal)?;
     let mut aside = Vec::new();
-    for name in SECTIONS.iter().flat_map(|section| names(section.name)).chain(names("audit").into_iter().take(1)) {
+    for name in
+        SECTIONS.iter().flat_map(|section| names(section.name)).chain(names("audit").into_iter().take(1))
+    {
         let file = tempfile::tempfile_in(spool).map_err(Error::internal)?;
         aside.push(Aside { name, file, rows: 0 });
     }
@@ -221,7 +220,7 @@ impl Evidence {
             for (at, section) in SECTIONS.iter().enumerate().filter(|(_, section)| (section.holds)(link)) {
                 let row = section.row(link);
                 let [csv, json] = [2 * at, 2 * at + 1];
-                let cells = table([section.columns().iter().map(|column| crate::finding::export::csv::cell(&row[*column]))])?;
+                let cells = table([section.columns().iter().map(|column| cell(&row[*column]))])?;
                 self.put(csv, &cells, true)?;
                 self.put_json(json, &row)?;
             }
@@ -256,7 +255,7 @@ impl Evidence {
         loop {
             let period = (self.manifest.from, self.manifest.to);
             let (page, next) = self.domain.db().evidence_rows(&self.scope, of, period, after).await?;
-            let cells = page.iter().map(|row| columns.iter().map(|column| crate::finding::export::csv::cell(&row[*column])));
+            let cells = page.iter().map(|row| columns.iter().map(|column| cell(&row[*column])));
             self.packer.write(&table(cells)?, out)?;
             for row in &page {
                 let begin = if rows == 0 { "\n" } else { ",\n" };

@@ -28,6 +28,7 @@ pub mod live;
 pub mod matcher;
 pub mod pass;
 pub mod preview;
+pub mod set;
 pub mod store;
 pub mod sweep;
 pub mod test;

@@ -98,7 +98,6 @@ impl Way {
     ///
     /// # Errors
     /// Those of [`Self::ask`], and the first of what it refuses.
-    #[allow(dead_code)]
     pub async fn change(&self, query: &str, variables: Json) -> Result<Json> {
         let data = self.ask(query, variables).await?;
         let payload = data.as_object().and_then(|data| data.values().next()).cloned().unwrap_or_default();

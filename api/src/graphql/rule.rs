@@ -23,6 +23,7 @@ pub mod action;
 pub mod draft;
 pub mod mutation;
 pub mod preview;
+pub mod set;
 pub mod trial;
 pub mod version;
 

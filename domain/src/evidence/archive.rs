@@ -53,8 +53,13 @@ impl Packer {
     /// Begins a file: the one before has ended.
     pub fn begin(&mut self, name: &str, out: &mut Vec<u8>) {
         let header = local(name);
-        self.open =
-            Some(Open { name: name.to_owned(), at: self.at, bytes: 0, crc: Crc::new(), sha256: Sha256::new() });
+        self.open = Some(Open {
+            name: name.to_owned(),
+            at: self.at,
+            bytes: 0,
+            crc: Crc::new(),
+            sha256: Sha256::new(),
+        });
         self.at += header.len() as u64;
         out.extend_from_slice(&header);
     }
@@ -86,11 +91,6 @@ impl Packer {
         out.extend_from_slice(&descriptor);
         self.packed.push(packed);
         self.packed.last()
-    }
-
-    /// The files that were packed so far.
-    pub fn packed(&self) -> &[Packed] {
-        &self.packed
     }
 
     /// The directory of all files, which ends the archive.

@@ -9,18 +9,40 @@ use crate::ledger::verify::Link;
 use crate::vocabulary::time::Timestamp;
 
 /// The columns of the chain.
-pub const CHAIN: &[&str] = &[
-    "seq", "at", "action", "record_kind", "record", "actor", "before", "after", "cause", "digest", "hash",
-];
+pub const CHAIN: &[&str] =
+    &["seq", "at", "action", "record_kind", "record", "actor", "before", "after", "cause", "digest", "hash"];
 
 /// The columns that every section has.
 const COMMON: &[&str] = &[
-    "seq", "at", "action", "record", "actor_kind", "actor_id", "actor_name", "changed", "before", "after", "cause",
+    "seq",
+    "at",
+    "action",
+    "record",
+    "actor_kind",
+    "actor_id",
+    "actor_name",
+    "changed",
+    "before",
+    "after",
+    "cause",
 ];
 /// What an entry of a rule's turn on a finding says besides.
 const TURN: &[&str] = &[
-    "seq", "at", "action", "record", "actor_kind", "actor_id", "actor_name", "changed", "before", "after", "cause", "rule",
-    "version", "hash", "change",
+    "seq",
+    "at",
+    "action",
+    "record",
+    "actor_kind",
+    "actor_id",
+    "actor_name",
+    "changed",
+    "before",
+    "after",
+    "cause",
+    "rule",
+    "version",
+    "hash",
+    "change",
 ];
 
 /// Entries that tell of one kind of thing.
@@ -54,7 +76,9 @@ fn is_revoke(link: &Link) -> bool {
 
 /// Findings that somebody decided not to mend, and whatever is said of accepted risks themselves.
 fn is_exception(link: &Link) -> bool {
-    let says = |status: &str| link.after.as_deref().is_some_and(|after| after.contains(&format!("\"status\":\"{status}\"")));
+    let says = |status: &str| {
+        link.after.as_deref().is_some_and(|after| after.contains(&format!("\"status\":\"{status}\"")))
+    };
     link.record_kind.contains("risk")
         || link.action == "rule.exemptions_cleared"
         || (link.record_kind == "finding" && (says("ACCEPTED_RISK") || says("FALSE_POSITIVE")))

@@ -65,7 +65,8 @@ impl Manifest {
     pub fn is_signed(bytes: &[u8], signature: &[u8], key: &SigningKey) -> bool {
         let signed = std::str::from_utf8(signature).ok().and_then(unhex);
         // There is one way of writing it.
-        signed.filter(|signed| hex(signed).as_bytes() == signature)
+        signed
+            .filter(|signed| hex(signed).as_bytes() == signature)
             .is_some_and(|signed| key.is_signature(&[PURPOSE, bytes].concat(), &signed))
     }
 }

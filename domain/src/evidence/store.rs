@@ -68,7 +68,12 @@ impl Db {
         let window = Window { sort: table.order, limit: PAGE, backward: false, after, before: None };
         let columns: Vec<String> =
             table.columns.iter().map(|(name, column)| format!("{} AS {name}", column.of)).collect();
-        let head = format!("SELECT {}{} FROM {} WHERE 1 = 1", columns.join(", "), key_columns(&table.order), table.from);
+        let head = format!(
+            "SELECT {}{} FROM {} WHERE 1 = 1",
+            columns.join(", "),
+            key_columns(&table.order),
+            table.from
+        );
         let sql = Sql::new(self.dialect, &head).own(scope, table.alias);
         let sql = (table.holds)(sql, period).window(&window);
         let rows = sql.all(self.read()).await?;

@@ -102,7 +102,10 @@ fn check_manifest(
     key: &SigningKey,
 ) -> Result<Manifest, Fault> {
     if !Manifest::is_signed(manifest, signature, key) {
-        return Err(altered(MANIFEST, format!("it is not what this server signed, or {SIGNATURE} is not its signature")));
+        return Err(altered(
+            MANIFEST,
+            format!("it is not what this server signed, or {SIGNATURE} is not its signature"),
+        ));
     }
     let manifest: Manifest =
         serde_json::from_slice(manifest).map_err(|error| altered(MANIFEST, error.to_string()))?;
@@ -182,7 +185,8 @@ fn directory(archive: &mut (impl Read + Seek), length: u64) -> Result<Vec<Told>,
     while !rest.is_empty() {
         let fixed = rest.get(..ENTRY).filter(|fixed| fixed.starts_with(b"PK\x01\x02")).ok_or_else(broken)?;
         let name_to = ENTRY + usize::from(u16::from_le_bytes([fixed[28], fixed[29]]));
-        let name = rest.get(ENTRY..name_to).and_then(|name| std::str::from_utf8(name).ok()).ok_or_else(broken)?;
+        let name =
+            rest.get(ENTRY..name_to).and_then(|name| std::str::from_utf8(name).ok()).ok_or_else(broken)?;
         told.push(Told { name: name.to_owned(), bytes: u64::from(number(fixed, 24)) });
         rest = &rest[name_to..];
     }
@@ -264,7 +268,10 @@ mod tests {
         let key = key(1);
         let archive = packed(&two(), &key);
         let manifest = proved(&archive, &key).expect("it is whole");
-        assert_eq!(manifest.files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), ["rules.csv", "rules.json"]);
+        assert_eq!(
+            manifest.files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(),
+            ["rules.csv", "rules.json"]
+        );
         let content = archive.windows(8).position(|part| part == b"key,name").expect("it is stored");
         for at in 0..archive.len() {
             for mask in [0x01, 0x20, 0x80] {
@@ -280,7 +287,11 @@ mod tests {
             assert!(proved(&archive[..at], &key).is_err(), "cut off at {at}");
         }
         assert!(proved(&[archive.as_slice(), b"x"].concat(), &key).is_err());
-        assert!(proved(&archive, &super::tests::key(2)).expect_err("it is of another server").starts_with(MANIFEST));
+        assert!(
+            proved(&archive, &super::tests::key(2))
+                .expect_err("it is of another server")
+                .starts_with(MANIFEST)
+        );
     }
 
     #[test]
@@ -299,7 +310,9 @@ mod tests {
             packer.end(&mut out);
         }
         let text = serde_json::to_vec_pretty(&manifest).expect("it encodes");
-        for (name, content) in [(MANIFEST, text.clone()), (SIGNATURE, Manifest::signature(&text, &key).into_bytes())] {
+        for (name, content) in
+            [(MANIFEST, text.clone()), (SIGNATURE, Manifest::signature(&text, &key).into_bytes())]
+        {
             packer.begin(name, &mut out);
             packer.write(&content, &mut out).expect("there is room");
             packer.end(&mut out);

@@ -4,9 +4,9 @@
 //! same rights again. Rows are read in pages while they are sent, so it costs no disk and little
 //! memory; findings that change meanwhile appear as they are when their page is read.
 
-use futures_util::Stream;
+use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
-use futures_util::stream::try_unfold;
+use futures_util::stream::{BoxStream, try_unfold};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
@@ -16,6 +16,7 @@ use super::selection::Selected;
 use crate::Domain;
 use crate::access::{Actor, Permission};
 use crate::error::{Code, Error, Result};
+use crate::evidence;
 use crate::inventory::input;
 use crate::job::runner::Left;
 use crate::job::store::Step;
@@ -102,7 +103,6 @@ pub(crate) trait Writer: Send {
 }
 
 /// What a writer reads.
-#[derive(Clone)]
 pub(crate) struct Taken {
     pub domain: Domain,
     pub actor: Actor,
@@ -154,12 +154,8 @@ impl Domain {
         }
     }
 
-    /// The bytes of an export, and what they are. Only its requester may fetch it, once, while it lives.
-    pub async fn export_rows(
-        &self,
-        actor: &Actor,
-        id: Uuid,
-    ) -> Result<(ExportFormat, impl Stream<Item = Result<Vec<u8>>> + Send + use<>)> {
+    /// The file of an export. Only its requester may fetch it, once, while it lives.
+    pub async fn export_file(&self, actor: &Actor, id: Uuid) -> Result<Exported> {
         let scope = actor.allow(Permission::Export)?;
         let job = self.db().job(&scope, id).await?;
         let job = job.filter(|job| job.kind == JobKind::Export && job.principal.speaker.id == actor.id);
@@ -170,6 +166,10 @@ impl Domain {
                 Code::IllegalState,
                 "This export has been fetched, or its link has expired.",
             ));
+        }
+        if let Some(writer) = evidence::writer(self, actor, &job).await? {
+            let (name, media_type) = (evidence::file_name(&job), evidence::MEDIA_TYPE);
+            return Ok(self.exported(actor, job, writer, name, media_type));
         }
         let criteria = match job.params.get("filter").filter(|filter| !filter.is_null()) {
             Some(criteria) => Some(Compiled::new(&Criteria::parse(&FINDING, criteria).map_err(Error::from)?)),
@@ -183,20 +183,33 @@ impl Domain {
         let taken =
             Taken { domain: self.clone(), actor: actor.clone(), filter: FindingFilter::new(criteria, now) };
         let writer: Box<dyn Writer> = match format {
-            ExportFormat::Csv => Box::new(csv::Csv::new(taken.clone(), &job.params)),
-            _ => vex::writer(taken.clone(), format, &job).await?,
+            ExportFormat::Csv => Box::new(csv::Csv::new(taken, &job.params)),
+            _ => vex::writer(taken, format, &job).await?,
         };
-        let stream = try_unfold(Some((taken, job, writer)), |export| async {
-            let Some((taken, job, mut writer)) = export else { return Ok(None) };
+        let name = format.file_name(job.id);
+        Ok(self.exported(actor, job, writer, name, format.media_type()))
+    }
+
+    fn exported(
+        &self,
+        actor: &Actor,
+        job: Job,
+        writer: Box<dyn Writer>,
+        name: String,
+        media_type: &'static str,
+    ) -> Exported {
+        let fetched = Fetched { domain: self.clone(), actor: actor.clone(), job };
+        let bytes = try_unfold(Some((fetched, writer)), |export| async {
+            let Some((fetched, mut writer)) = export else { return Ok(None) };
             match writer.next().await? {
-                Some(piece) => Ok(Some((piece, Some((taken, job, writer))))),
+                Some(piece) => Ok(Some((piece, Some((fetched, writer))))),
                 None => {
-                    taken.finish(&job, writer.counts()).await?;
+                    fetched.finish(writer.counts()).await?;
                     Ok(None)
                 }
             }
         });
-        Ok((format, stream))
+        Exported { name, media_type, bytes: bytes.boxed() }
     }
 
     /// An export is written while it is fetched: there is nothing for a worker to do.
@@ -212,8 +225,22 @@ impl ExportFormat {
     }
 }
 
-impl Taken {
-    async fn finish(&self, job: &Job, counts: Map<String, Json>) -> Result<()> {
+/// The file of an export, on its way.
+pub struct Exported {
+    pub name: String,
+    pub media_type: &'static str,
+    pub bytes: BoxStream<'static, Result<Vec<u8>>>,
+}
+
+/// An export that is being fetched.
+struct Fetched {
+    domain: Domain,
+    actor: Actor,
+    job: Job,
+}
+
+impl Fetched {
+    async fn finish(&self, counts: Map<String, Json>) -> Result<()> {
         let scope = self.actor.allow(Permission::Export)?;
         let mut tx = self.domain.db().begin(&self.actor, &scope, self.domain.clock().now()).await?;
         let rows = counts.get("rows").and_then(Json::as_i64).unwrap_or_default();
@@ -226,8 +253,8 @@ impl Taken {
             counts,
             end: Some((JobState::Completed, None)),
         };
-        if tx.step_job(job, &step).await? {
-            tx.audit(AuditEntry::new("export.fetched", job.id).after(told));
+        if tx.step_job(&self.job, &step).await? {
+            tx.audit(AuditEntry::new("export.fetched", self.job.id).after(told));
             tx.commit().await?;
         }
         Ok(())

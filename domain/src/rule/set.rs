@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::draft::RuleDraft;
@@ -14,6 +15,7 @@ use super::{Rule, RuleFilter};
 use crate::Domain;
 use crate::access::{Actor, Permission, Scope};
 use crate::error::{Code, Error, Result};
+use crate::ledger::AuditEntry;
 use crate::page::PageArgs;
 use crate::vocabulary::criteria::Fault;
 use document::Notation;
@@ -51,15 +53,24 @@ pub(crate) struct Standing {
     pub written: RuleDraft,
 }
 
+/// All faults of a document as one refusal.
+fn refused(faults: Vec<Fault>) -> Error {
+    let all: Vec<Json> = faults
+        .iter()
+        .map(|fault| json!({ "pointer": fault.pointer, "code": fault.code.word(), "message": fault.message }))
+        .collect();
+    let message = faults.first().map_or_else(String::new, ToString::to_string);
+    let code = faults.first().map_or(Code::Invalid, |fault| fault.code);
+    Error::new(code, message).with("faults", all).at("document")
+}
+
 impl Domain {
     /// All rules of the actor's company as a document, with what their drafts say.
     pub async fn rule_set_export(&self, actor: &Actor, notation: Notation) -> Result<String> {
         let scope = actor.allow(Permission::Read)?;
         let standing = self.standing_rules(actor, &scope).await?;
         let kept = standing.into_iter().filter(|one| one.rule.archived_at.is_none());
-        let written: Vec<RuleDraft> = kept
-            .map(|one| RuleDraft { key: Some(one.rule.key), ..one.written })
-            .collect();
+        let written: Vec<RuleDraft> = kept.map(|one| one.written).collect();
         document::write(&written, notation)
     }
 
@@ -67,6 +78,11 @@ impl Domain {
     pub async fn rule_set_plan(&self, actor: &Actor, text: &str, options: SetOptions) -> Result<Read> {
         let scope = actor.allow(Permission::Read)?;
         Ok(self.planned(actor, &scope, text, options).await?.map(|(plan, _)| plan))
+    }
+
+    /// The plan of what is left to do of a document that is in order.
+    pub async fn rule_set_left(&self, actor: &Actor, text: &str, options: SetOptions) -> Result<SetPlan> {
+        self.rule_set_plan(actor, text, options).await?.map_err(refused)
     }
 
     /// Does what a plan says, in one transaction. `hash` is that of the plan that was seen.
@@ -82,21 +98,19 @@ impl Domain {
     ) -> Result<SetPlan> {
         let scope = actor.allow(Permission::WriteRules)?;
         let planned = self.planned(actor, &scope, text, options).await?;
-        let (plan, standing) = planned.map_err(|faults| {
-            let count = faults.len();
-            let first = faults.into_iter().next().map(Error::from);
-            first.unwrap_or_else(|| Error::new(Code::Invalid, "The document is faulty.")).with("faults", count).at("document")
-        })?;
+        let (plan, standing) = planned.map_err(refused)?;
         if plan.hash != hash {
-            let message = "The rules or the document are not what they were when the plan was made: plan again.";
+            let message =
+                "The rules or the document are not what they were when the plan was made: plan again.";
             return Err(Error::new(Code::Conflict, message).at("planHash"));
         }
         // What approvers are told is counted before the transaction, which holds the rules.
         let mut blasts = HashMap::new();
         if options.submit {
             for one in plan.planned.iter().filter(|one| matches!(one.step, Step::Create | Step::Change(_))) {
-                let content = one.content.clone().ok_or_else(|| Error::internal("a step has content"))?;
-                blasts.insert(one.key.clone(), self.blast_radius_of(&scope, &content.criteria).await?);
+                let Some(draft) = &one.draft else { continue };
+                let blast = self.blast_radius_of(scope.company()?, &draft.criteria).await?;
+                blasts.insert(one.key.clone(), blast);
             }
         }
         let mut tx = self.db().begin(actor, &scope, self.clock().now()).await?;
@@ -131,6 +145,10 @@ impl Domain {
             }
         }
         if plan.planned.iter().any(|one| one.step.writes()) {
+            let told = AuditEntry::new("rule_set.applied", self.clock().id());
+            tx.audit(
+                told.after(json!({ "hash": plan.hash, "prune": options.prune, "submit": options.submit })),
+            );
             tx.commit().await?;
         }
         Ok(plan)
@@ -199,6 +217,7 @@ impl Domain {
                 Some(content) => RuleDraft::of(&rule.clone().saying(content)),
                 None => RuleDraft::of(&rule),
             };
+            let written = RuleDraft { key: Some(rule.key.clone()), ..written };
             Standing { rule, written }
         });
         Ok(standing.collect())

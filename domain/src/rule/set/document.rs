@@ -17,16 +17,15 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json, json};
 
 use crate::error::{Code, Error, Result};
+use crate::rule::OnExpiry;
+use crate::rule::draft::{RuleDraft, check_key};
 use crate::rule::pass::Mode;
-use crate::rule::{OnExpiry, RuleDraft};
 use crate::vocabulary::criteria::Fault;
 use crate::vocabulary::terms::{Term, terms};
 
 /// The most bytes of a document, and the most rules in it.
 pub const BYTES: usize = 1 << 20;
 pub const RULES: usize = 5_000;
-/// The most bytes of a key.
-pub const KEY: usize = 100;
 
 const FORMAT: &str = "countersign/rules/1";
 /// How deep the criteria of a rule lie inside of a document, with some to spare.
@@ -35,14 +34,6 @@ const DEPTH: usize = 100;
 terms! {
     /// How a document is written.
     Notation { Yaml = "YAML", Json = "JSON" }
-}
-
-/// A rule of a document.
-#[derive(Clone, Debug)]
-pub struct Listed {
-    /// By what it is known again, in its company.
-    pub key: String,
-    pub draft: RuleDraft,
 }
 
 /// The members of a rule, in the order in which they are written.
@@ -63,7 +54,7 @@ const MEMBERS: [&str; 10] = [
 ///
 /// # Errors
 /// All of its faults, each with its place; of one that is no YAML the line and the column.
-pub fn read(text: &str) -> Result<Vec<Listed>, Vec<Fault>> {
+pub fn read(text: &str) -> Result<Vec<RuleDraft>, Vec<Fault>> {
     let mut faults = Vec::new();
     let root = parse(text).map_err(|error| vec![Fault::from(error)])?;
     let Json::Object(root) = root else {
@@ -96,7 +87,7 @@ pub fn read(text: &str) -> Result<Vec<Listed>, Vec<Fault>> {
         };
         let mut reader = Reader { rule, place: &place, faults: &mut faults };
         let Some(one) = reader.rule() else { continue };
-        if let Some(first) = places.insert(one.key.clone(), at) {
+        if let Some(first) = one.key.clone().and_then(|key| places.insert(key, at)) {
             let message = format!("Rule {first} of the list has this key already.");
             faults.push(invalid(&format!("{place}/key"), message));
         }
@@ -121,12 +112,13 @@ fn parse(text: &str) -> Result<Json> {
         max_merge_keys: 0,
     };
     let options = serde_saphyr::options! {
-        budget: Some(budget),
+        budget: budget,
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::Error,
         strict_booleans: true,
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-        let place = error.location().map(|place| format!("line {}, column {}: ", place.line(), place.column()));
+        let place =
+            error.location().map(|place| format!("line {}, column {}: ", place.line(), place.column()));
         let message = error.without_snippet().to_string();
         let first = message.lines().next().unwrap_or_default().to_owned();
         Error::new(Code::Invalid, format!("{}{first}", place.unwrap_or_default()))
@@ -141,12 +133,6 @@ fn escaped(part: &str) -> String {
     part.replace('~', "~0").replace('/', "~1")
 }
 
-/// Whether it can be the key of a rule.
-pub fn is_key(text: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
-    (1..=KEY).contains(&text.len()) && text.bytes().all(plain)
-}
-
 struct Reader<'r> {
     rule: &'r Map<String, Json>,
     place: &'r str,
@@ -155,22 +141,21 @@ struct Reader<'r> {
 
 impl Reader<'_> {
     /// `None`: it has faults that are told.
-    fn rule(&mut self) -> Option<Listed> {
+    fn rule(&mut self) -> Option<RuleDraft> {
         let known = self.faults.len();
         for member in self.rule.keys().filter(|member| !MEMBERS.contains(&member.as_str())) {
-            self.faults.push(invalid(&format!("{}/{}", self.place, escaped(member)), "There is no such member."));
+            self.faults
+                .push(invalid(&format!("{}/{}", self.place, escaped(member)), "There is no such member."));
         }
         let key: Option<String> = self.required("key", "a text");
-        let key = key.filter(|key| {
-            is_key(key) || {
-                self.fault("key", format!("A key has 1 to {KEY} of the characters a-z 0-9 - _ ."));
-                false
-            }
-        });
+        if let Some(wrong) = key.as_deref().and_then(|key| check_key(key).err()) {
+            self.fault("key", wrong.message);
+        }
         let name = self.required("name", "a text");
         let criteria = self.required("criteria", "a tree");
         let action = self.required("action", "an action");
         let draft = RuleDraft {
+            key,
             name: name.unwrap_or_default(),
             description: self.optional("description", "a text"),
             order: self.optional("order", "a whole number").unwrap_or(100),
@@ -183,8 +168,7 @@ impl Reader<'_> {
             criteria: criteria.unwrap_or_default(),
             action: action.unwrap_or_default(),
         };
-        let listed = Listed { key: key?, draft };
-        (self.faults.len() == known).then_some(listed)
+        (self.faults.len() == known).then_some(draft)
     }
 
     fn fault(&mut self, member: &str, message: impl Into<String>) {
@@ -212,10 +196,10 @@ impl Reader<'_> {
 }
 
 /// A rule as the members of a document, but for what is left out because it goes without saying.
-pub fn members(key: &str, draft: &RuleDraft) -> Map<String, Json> {
+pub fn members(draft: &RuleDraft) -> Map<String, Json> {
     let mut members = Map::new();
     let mut put = |member: &str, value: Json| drop(members.insert(member.to_owned(), value));
-    put("key", json!(key));
+    put("key", json!(draft.key));
     put("name", json!(draft.name));
     if let Some(description) = &draft.description {
         put("description", json!(description));
@@ -238,12 +222,16 @@ pub fn members(key: &str, draft: &RuleDraft) -> Map<String, Json> {
 ///
 /// # Errors
 /// Those of a writer of YAML.
-pub fn write(rules: &[Listed], notation: Notation) -> Result<String> {
-    let rules: Vec<Json> = rules.iter().map(|rule| members(&rule.key, &rule.draft).into()).collect();
+pub fn write(rules: &[RuleDraft], notation: Notation) -> Result<String> {
+    let rules: Vec<Json> = rules.iter().map(|rule| members(rule).into()).collect();
     let document = json!({ "format": FORMAT, "rules": rules });
     match notation {
-        Notation::Json => serde_json::to_string_pretty(&document).map(|text| text + "\n").map_err(Error::internal),
-        Notation::Yaml => serde_saphyr::to_string(&document).map_err(|error| Error::internal(error.to_string())),
+        Notation::Json => {
+            serde_json::to_string_pretty(&document).map(|text| text + "\n").map_err(Error::internal)
+        }
+        Notation::Yaml => {
+            serde_saphyr::to_string(&document).map_err(|error| Error::internal(error.to_string()))
+        }
     }
 }
 
@@ -279,13 +267,11 @@ rules:
     fn a_document_reads_the_same_however_it_is_written() {
         let rules = read(WHOLE).expect("it is in order");
         assert_eq!(rules.len(), 2);
-        assert_eq!((rules[1].key.as_str(), rules[1].draft.order, rules[1].draft.mode), ("no", 100, Mode::Off));
+        assert_eq!((rules[1].key.as_deref(), rules[1].order, rules[1].mode), (Some("no"), 100, Mode::Off));
         for notation in [Notation::Yaml, Notation::Json] {
             let text = write(&rules, notation).expect("it can be written");
             let again = read(&text).unwrap_or_else(|faults| panic!("{faults:?} in {text}"));
-            let of = |rules: &[Listed]| -> Vec<Map<String, Json>> {
-                rules.iter().map(|rule| members(&rule.key, &rule.draft)).collect()
-            };
+            let of = |rules: &[RuleDraft]| -> Vec<Map<String, Json>> { rules.iter().map(members).collect() };
             assert_eq!(of(&again), of(&rules), "{text}");
         }
     }
@@ -294,13 +280,13 @@ rules:
         #[test]
         fn texts_of_any_kind_come_back(name in "\\PC{1,20}", text in "[ -~\n\t:#'\"&*!|>%@`{}\\[\\],?-]{0,40}", number in any::<i32>()) {
             let mut rules = read(WHOLE).expect("it is in order");
-            rules[0].draft.name = name;
-            rules[0].draft.description = Some(text.clone());
-            rules[0].draft.order = number;
-            rules[0].draft.criteria = json!({ "field": "title", "operator": "in", "value": [text, "true", "1e3", "~", "null", "2026-11-21"] });
+            rules[0].name = name;
+            rules[0].description = Some(text.clone());
+            rules[0].order = number;
+            rules[0].criteria = json!({ "field": "title", "operator": "in", "value": [text, "true", "1e3", "~", "null", "2026-11-21"] });
             let written = write(&rules, Notation::Yaml).expect("it can be written");
             let again = read(&written).unwrap_or_else(|faults| panic!("{faults:?} in {written}"));
-            prop_assert_eq!(members("x", &again[0].draft), members("x", &rules[0].draft), "{}", written);
+            prop_assert_eq!(members(&again[0]), members(&rules[0]), "{}", written);
         }
 
         #[test]
@@ -329,8 +315,17 @@ rules:
         assert_eq!(
             pointers(text),
             [
-                "/more", "/format", "/rules/0", "/rules/1/nam~1e", "/rules/1/key", "/rules/1/name", "/rules/1/criteria",
-                "/rules/1/order", "/rules/1/mode", "/rules/1/expires_at", "/rules/3/key"
+                "/more",
+                "/format",
+                "/rules/0",
+                "/rules/1/nam~1e",
+                "/rules/1/key",
+                "/rules/1/name",
+                "/rules/1/criteria",
+                "/rules/1/order",
+                "/rules/1/mode",
+                "/rules/1/expires_at",
+                "/rules/3/key"
             ]
         );
         assert_eq!(pointers("[]"), [""]);

@@ -49,7 +49,6 @@ pub struct Planned {
     pub step: Step,
     /// What the document says, where it has the rule.
     pub draft: Option<RuleDraft>,
-    pub content: Option<Content>,
 }
 
 /// The plan of a document whose rules are in order each by itself.
@@ -83,13 +82,13 @@ pub(super) fn plan(
         }
         let step = match found {
             None => Step::Create,
-            Some(one) => match differences(&key, &one.written, &draft) {
+            Some(one) => match differences(&one.written, &draft) {
                 none if none.is_empty() => Step::Unchanged,
                 some => Step::Change(some),
             },
         };
         let (name, rule) = (content.name.clone(), found.map(|one| one.rule.id));
-        planned.push(Planned { key, name, rule, step, draft: Some(draft), content: Some(content) });
+        planned.push(Planned { key, name, rule, step, draft: Some(draft) });
     }
     if !faults.is_empty() {
         return Err(faults);
@@ -105,13 +104,12 @@ pub(super) fn plan(
         rule: Some(one.rule.id),
         step: if options.prune { Step::Archive } else { Step::Left },
         draft: None,
-        content: None,
     }));
     Ok(SetPlan { hash: hash(&planned, standing, options), planned })
 }
 
-fn differences(key: &str, before: &RuleDraft, after: &RuleDraft) -> Vec<Difference> {
-    let [mut before, mut after] = [before, after].map(|draft| members(key, draft));
+fn differences(before: &RuleDraft, after: &RuleDraft) -> Vec<Difference> {
+    let [mut before, mut after] = [before, after].map(members);
     let fields: Vec<String> =
         before.keys().chain(after.keys().filter(|field| !before.contains_key(*field))).cloned().collect();
     let take = |from: &mut serde_json::Map<String, Json>, field: &str| from.remove(field).unwrap_or_default();
@@ -131,7 +129,7 @@ fn hash(planned: &[Planned], standing: &[Standing], options: SetOptions) -> Stri
     };
     add(json!([options.prune, options.submit]).to_string());
     for one in planned {
-        let said = one.draft.as_ref().map(|draft| members(&one.key, draft));
+        let said = one.draft.as_ref().map(members);
         add(json!([one.key, said]).to_string());
     }
     let mut stands: Vec<(Uuid, i64)> = standing.iter().map(|one| (one.rule.id, one.rule.version)).collect();
