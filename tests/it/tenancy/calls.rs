@@ -210,6 +210,8 @@ impl Filler<'_> {
             "Float" => json!(1.0),
             "Boolean" => json!(false),
             "DateTime" if name == "until" => json!("2026-12-20T00:00:00Z"),
+            // A period ends after it begins.
+            "DateTime" if name == "to" => json!("2026-11-20T12:00:00Z"),
             "DateTime" => json!("2026-11-20T00:00:00Z"),
             "Duration" => json!("P7D"),
             "Criteria" => self.criteria(path),
@@ -296,6 +298,7 @@ impl Filler<'_> {
             "cvssVector" => "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H".to_owned(),
             "action" => "finding.created".to_owned(),
             "code" => "WALK".to_owned(),
+            "document" => json!({ "format": "countersign/rules/1", "rules": [] }).to_string(),
             "key" => format!("walked-{}", self.filling.nonce),
             _ => format!("walked by {field} {path} {}", self.filling.nonce),
         }
