@@ -20,6 +20,7 @@ pub mod code;
 pub mod company;
 pub mod criteria;
 pub mod cursor;
+pub mod evidence;
 pub mod finding;
 pub mod id;
 pub mod import;
@@ -74,12 +75,14 @@ pub struct Query(
     intel::IntelQuery,
     vex::VexQuery,
     finding::query::FindingQuery,
+    finding::gate::GateQuery,
     rule::RuleQuery,
     rule::trial::TrialQuery,
     rule::preview::PreviewQuery,
     rule::application::ApplicationQuery,
     rule::exemption::ExemptionQuery,
     rule::revoke::RevokeQuery,
+    rule::set::RuleSetQuery,
     rule::version::RuleVersionQuery,
     approval::ApprovalQuery,
     criteria::CriteriaQuery,
@@ -113,6 +116,8 @@ pub struct Mutation(
     rule::mutation::RuleMutation,
     rule::exemption::ExemptionMutation,
     rule::revoke::RevokeMutation,
+    rule::set::RuleSetMutation,
+    evidence::EvidenceMutation,
     approval::mutation::ApprovalMutation,
     absence::AbsenceMutation,
     job::JobMutation,

@@ -33,6 +33,7 @@ pub mod matcher;
 pub mod pass;
 pub mod preview;
 pub mod revoke;
+pub mod set;
 pub mod store;
 pub mod sweep;
 pub mod test;

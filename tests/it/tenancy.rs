@@ -6,7 +6,7 @@
 //! after the records out of sight came into being. Their texts are marked, and the marks appear
 //! in no answer.
 
-mod calls;
+pub mod calls;
 mod seed;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -36,6 +36,7 @@ use layers::FieldLayers;
 use words::{FindingClass, FindingStatus, Severity};
 
 pub mod bulk;
+pub mod gate;
 pub mod issue;
 pub mod layers;
 pub mod mutation;

@@ -31,6 +31,7 @@ pub mod exemption;
 pub mod mutation;
 pub mod preview;
 pub mod revoke;
+pub mod set;
 pub mod trial;
 pub mod version;
 

@@ -187,6 +187,8 @@ impl Filler<'_> {
         ];
         // Of a mapping and a saved one, only one is named.
         let either = path == "input.mapping" && ["importStart", "importPreview"].contains(&self.field);
+        // A table has no publisher.
+        let either = either || path == "publisher";
         // Nobody stands in for themselves.
         let own = path == "input.user" && self.field == "absenceSet";
         let whole = path == "filter" && self.field == "findingBulkUpdate";
@@ -213,6 +215,8 @@ impl Filler<'_> {
             "Float" => json!(1.0),
             "Boolean" => json!(false),
             "DateTime" if name == "until" => json!("2026-12-20T00:00:00Z"),
+            // A period ends after it begins.
+            "DateTime" if name == "to" => json!("2026-11-20T12:00:00Z"),
             "DateTime" => json!("2026-11-20T00:00:00Z"),
             "Duration" => json!("P7D"),
             "Criteria" => self.criteria(path),
@@ -268,6 +272,7 @@ impl Filler<'_> {
             "exemptions" => Noun::RuleExemption,
             "finding" => Noun::Finding,
             "job" => Noun::Job,
+            "view" => Noun::View,
             "savedMapping" => Noun::SavedMapping,
             "record" | "ids" => Noun::Finding,
             "id" if ["importCancel", "importProgress"].contains(&self.field) => Noun::Job,
@@ -302,6 +307,7 @@ impl Filler<'_> {
             "cvssVector" => "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H".to_owned(),
             "action" => "finding.created".to_owned(),
             "code" => "WALK".to_owned(),
+            "document" => json!({ "format": "countersign/rules/1", "rules": [] }).to_string(),
             "key" => format!("walked-{}", self.filling.nonce),
             _ => format!("walked by {field} {path} {}", self.filling.nonce),
         }

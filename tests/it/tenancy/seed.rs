@@ -2,7 +2,9 @@
 
 use domain::access::{Actor, Portfolio, Role};
 use domain::finding::edit::{Edit, Selection};
+use domain::finding::export::ExportRequest;
 use domain::finding::layers::RevokeMode;
+use domain::finding::selection::Selected;
 use domain::intake::format::Format;
 use domain::intake::import::ImportRequest;
 use domain::intake::saved::NewSavedMapping;
@@ -51,12 +53,7 @@ pub async fn wide(world: &World, house: &House, mark: &str) -> Ids {
         life: None,
     };
     let token = domain.token_create(admin, new).await.unwrap().0.id;
-    let new = NewView {
-        name: named("view"),
-        noun: ViewNoun::Findings,
-        filter: json!({ "is": mark }),
-        shared: true,
-    };
+    let new = NewView { name: named("view"), noun: ViewNoun::Findings, filter: title(mark), shared: true };
     let view = domain.view_create(admin, new).await.unwrap().id;
     let new = NewSavedMapping { name: named("mapping"), format: Format::Jsonl, mapping: mapping() };
     let saved = domain.saved_mapping_create(admin, new).await.unwrap().id;
@@ -137,7 +134,9 @@ pub async fn bound(world: &World, house: &House, project: Option<Uuid>, mark: &s
     let comment = domain.finding_comment(admin, finding, &format!("{mark} comment")).await.unwrap().id;
     let edit = Edit::Tag { add: vec![format!("{mark} by hand")], remove: vec![] };
     let bulk = domain.finding_bulk(admin, Selection::Matching(title(mark)), edit).await.unwrap().id;
-    let export = domain.finding_export(admin, Some(&title(mark)), &[]).await.unwrap().id;
+    let selected = Selected { filter: Some(title(mark)), ..Selected::default() };
+    let asked = ExportRequest { selected, ..ExportRequest::default() };
+    let export = domain.finding_export(admin, asked).await.unwrap().id;
     let statement = json!({ "vulnerability": "CVE-2026-0001", "products": [mark], "status": "not_affected",
         "justification": mark, "impact_statement": mark });
     let vex =
