@@ -24,6 +24,7 @@ mod observability;
 mod paging;
 mod people;
 mod preview;
+mod revoke;
 mod rule_sets;
 mod schema;
 mod signin;
