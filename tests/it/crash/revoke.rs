@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
-use support::{Database, Engine, Wire, tell};
+use support::{Database, Engine, Socket, Wire, tell};
 
 use super::process::{Served, Site};
 use super::{Chance, Import, KILLS, PATIENCE, PER_DATABASE, READY, Seen, counts, report};
@@ -33,52 +33,76 @@ struct Watched {
 impl Watched {
     /// Goes on behind the last step that was seen, until the end of the job or of the server.
     async fn go_on(&mut self, wire: &Wire) {
+        let socket = self.open(wire).await;
+        self.listen(socket).await;
+    }
+
+    /// A socket on which the steps come behind the last one that was seen.
+    async fn open(&self, wire: &Wire) -> Socket {
         let after = self.steps.last().map(|step| step["cursor"].clone());
-        let mut socket = wire.subscribe(STEPS, json!({ "id": self.id, "after": after })).await;
+        wire.subscribe(STEPS, json!({ "id": self.id, "after": after })).await
+    }
+
+    async fn listen(&mut self, mut socket: Socket) {
         while let Ok(Some(item)) = socket.try_item().await {
             self.steps.push(item["jobProgress"].clone());
         }
     }
 }
 
-async fn rule(wire: &Wire) -> Json {
-    let criteria = json!({ "field": "title", "operator": "neq", "value": "nothing" });
-    let action = json!({ "type": "append_tag", "config": { "tags": ["x"] } });
-    let input = json!({ "name": "Tagged", "mode": "ENFORCE", "criteria": criteria, "action": action });
-    let create = "mutation($input: RuleDraftInput!) {
-        ruleCreate(input: $input) { rule { id } userErrors { code message } } }";
-    wire.done(create, json!({ "input": input })).await["rule"]["id"].clone()
+/// A rule that spoke of every finding, and the tag that it appends.
+struct Spoken {
+    rule: Json,
+    tag: String,
 }
 
-async fn start(wire: &Wire, rule: &Json) -> Watched {
-    let revoke = "mutation($rule: ID!) { ruleRevoke(input: { of: { rule: { rule: $rule } } }) {
-        job { id state } userErrors { code message } } }";
-    let job = wire.done(revoke, json!({ "rule": rule })).await["job"].clone();
-    Watched { id: job["id"].clone(), steps: Vec::new() }
-}
+impl Spoken {
+    /// Writes a rule and lets it speak; of some findings a person says the same.
+    async fn of(wire: &Wire, round: usize) -> Self {
+        let tag = format!("x{round}");
+        let criteria = json!({ "field": "title", "operator": "neq", "value": "nothing" });
+        let action = json!({ "type": "append_tag", "config": { "tags": [tag] } });
+        let input = json!({ "name": tag, "mode": "ENFORCE", "criteria": criteria, "action": action });
+        let create = "mutation($input: RuleDraftInput!) {
+            ruleCreate(input: $input) { rule { id } userErrors { code message } } }";
+        let rule = wire.done(create, json!({ "input": input })).await["rule"]["id"].clone();
+        let sweep = "mutation { ruleSweep { job { id } userErrors { code } } }";
+        let id = wire.done(sweep, json!({})).await["job"]["id"].clone();
+        let mut swept = Watched { id, steps: Vec::new() };
+        swept.go_on(wire).await;
+        assert_eq!(swept.steps.last().expect("it has steps")["state"], "COMPLETED");
+        let spoken = Self { rule, tag };
+        assert_eq!(spoken.shown(wire).await, FINDINGS as u64);
+        let some = "query($first: Int!) { findings(first: $first) { nodes { id } } }";
+        let some = wire.ask(some, json!({ "first": SETTLED })).await;
+        for finding in some["findings"]["nodes"].as_array().expect("findings are listed") {
+            let add = "mutation($id: ID!, $tag: String!) {
+                findingTag(id: $id, input: { add: [$tag] }) { userErrors { code message } } }";
+            wire.done(add, json!({ "id": finding["id"], "tag": spoken.tag })).await;
+        }
+        spoken
+    }
 
-/// Lets the rule speak of all findings again.
-async fn speak_again(wire: &Wire, rule: &Json) {
-    let clear = "mutation($rule: ID!) {
-        ruleExemptionClear(input: { rule: $rule }) { cleared userErrors { code } } }";
-    assert_eq!(wire.done(clear, json!({ "rule": rule })).await["cleared"], FINDINGS - SETTLED);
-    let sweep = "mutation { ruleSweep { job { id } userErrors { code } } }";
-    let id = wire.done(sweep, json!({})).await["job"]["id"].clone();
-    let mut swept = Watched { id, steps: Vec::new() };
-    swept.go_on(wire).await;
-    assert_eq!(swept.steps.last().expect("it has steps")["state"], "COMPLETED");
-    assert_eq!(tagged(wire).await, FINDINGS as u64);
-}
+    /// How many findings show its tag.
+    async fn shown(&self, wire: &Wire) -> u64 {
+        let filter = json!({ "field": "tags", "operator": "eq", "value": self.tag });
+        let query = "query($filter: Criteria) { findings(filter: $filter, first: 1) { totalCount } }";
+        let told = wire.ask(query, json!({ "filter": filter })).await;
+        told["findings"]["totalCount"].as_u64().expect("it is counted")
+    }
 
-async fn tagged(wire: &Wire) -> u64 {
-    let filter = json!({ "field": "tags", "operator": "eq", "value": "x" });
-    let query = "query($filter: Criteria) { findings(filter: $filter, first: 1) { totalCount } }";
-    let told = wire.ask(query, json!({ "filter": filter })).await;
-    told["findings"]["totalCount"].as_u64().expect("it is counted")
+    /// Takes back what it did, and turns it off.
+    async fn take_back(&self, wire: &Wire) -> Watched {
+        let revoke =
+            "mutation($rule: ID!) { ruleRevoke(input: { of: { rule: { rule: $rule } }, turnOff: true }) {
+            job { id state } userErrors { code message } } }";
+        let job = wire.done(revoke, json!({ "rule": self.rule })).await["job"].clone();
+        Watched { id: job["id"].clone(), steps: Vec::new() }
+    }
 }
 
 /// The ways in which findings came out, and how many turns of the rule took anything back.
-async fn check(wire: &Wire, rule: &Json, watched: &Watched, round: usize) {
+async fn check(wire: &Wire, spoken: &Spoken, watched: &Watched) {
     let last = watched.steps.last().expect("it has steps");
     assert_eq!(
         (&last["state"], &last["done"], &last["total"]),
@@ -107,10 +131,10 @@ async fn check(wire: &Wire, rule: &Json, watched: &Watched, round: usize) {
     assert_eq!(findings.len(), FINDINGS, "every finding came out");
     assert_eq!(ways.iter().filter(|way| **way == "CONFLICT").count(), SETTLED);
     let withdrawn = "query($rule: ID!) { ruleApplications(filter: { rule: $rule, change: WITHDRAWN }, first: 1) { totalCount } }";
-    let withdrawn = wire.ask(withdrawn, json!({ "rule": rule })).await;
-    let once = json!((FINDINGS - SETTLED) * round);
-    assert_eq!(withdrawn["ruleApplications"]["totalCount"], once, "each was taken back once a revoke");
-    assert_eq!(tagged(wire).await, SETTLED as u64);
+    let withdrawn = wire.ask(withdrawn, json!({ "rule": spoken.rule })).await;
+    let once = &withdrawn["ruleApplications"]["totalCount"];
+    assert_eq!(once, &json!(FINDINGS - SETTLED), "each was taken back once");
+    assert_eq!(spoken.shown(wire).await, SETTLED as u64);
 }
 
 async fn a_killed_revoke_goes_on(engine: Engine) {
@@ -121,27 +145,20 @@ async fn a_killed_revoke_goes_on(engine: Engine) {
         let Some(database) = Database::fresh(engine) else { return };
         let mut site = Site::of(&database);
         let mut server = site.serve(READY).await;
-        let rule = rule(&server.wire).await;
         let import = Import::start(&server.wire, &site.project).await;
         server.wire.put(&import.url, report(0..FINDINGS)).await;
         import.watch(&server.wire, |_| false).await;
-        let some = "query($first: Int!) { findings(first: $first) { nodes { id } } }";
-        let some = server.wire.ask(some, json!({ "first": SETTLED })).await;
-        for finding in some["findings"]["nodes"].as_array().expect("findings are listed") {
-            let add = "mutation($id: ID!) { findingTag(id: $id, input: { add: [\"x\"] }) { userErrors { code message } } }";
-            server.wire.done(add, json!({ "id": finding["id"] })).await;
-        }
 
         // Undisturbed once.
+        let spoken = Spoken::of(&server.wire, 1).await;
         let began = Instant::now();
-        let mut usual = start(&server.wire, &rule).await;
+        let mut usual = spoken.take_back(&server.wire).await;
         usual.go_on(&server.wire).await;
         let took = began.elapsed();
-        check(&server.wire, &rule, &usual, 1).await;
-        let rounds = PER_DATABASE.min(kills - seen.kills);
-        for round in 2..2 + rounds {
-            speak_again(&server.wire, &rule).await;
-            server = killed(&mut site, server, &rule, round, took.mul_f64(chance.next()), &mut seen).await;
+        check(&server.wire, &spoken, &usual).await;
+        for round in 2..2 + PER_DATABASE.min(kills - seen.kills) {
+            let spoken = Spoken::of(&server.wire, round).await;
+            server = killed(&mut site, server, &spoken, took.mul_f64(chance.next()), &mut seen).await;
         }
         server.kill();
         site.assert_audit_whole();
@@ -158,18 +175,17 @@ async fn a_killed_revoke_goes_on(engine: Engine) {
 async fn killed(
     site: &mut Site<'_>,
     server: Served,
-    rule: &Json,
-    round: usize,
+    spoken: &Spoken,
     after: Duration,
     seen: &mut Seen,
 ) -> Served {
-    let mut watched = start(&server.wire, rule).await;
-    let client = tokio::spawn({
-        let wire = server.wire.clone();
-        async move {
-            watched.go_on(&wire).await;
-            watched
-        }
+    let mut watched = spoken.take_back(&server.wire).await;
+    let mut socket = watched.open(&server.wire).await;
+    let opening = socket.item().await.expect("it opens with where the job stands");
+    watched.steps.push(opening["jobProgress"].clone());
+    let client = tokio::spawn(async move {
+        watched.listen(socket).await;
+        watched
     });
     // The moment is what is tried here: there is nothing to wait for.
     tokio::time::sleep(after).await;
@@ -194,14 +210,12 @@ async fn killed(
     // Whoever never went away sees the same steps.
     let opening = watched.steps.first().map(|step| step["cursor"].clone());
     let mut all = Watched { id: watched.id.clone(), steps: Vec::new() };
-    let mut socket = server.wire.subscribe(STEPS, json!({ "id": watched.id, "after": opening })).await;
-    while let Ok(Some(item)) = socket.try_item().await {
-        all.steps.push(item["jobProgress"].clone());
-    }
+    let socket = server.wire.subscribe(STEPS, json!({ "id": watched.id, "after": opening })).await;
+    all.listen(socket).await;
     let plain = |steps: &[Json]| -> Vec<(String, Json)> {
         steps.iter().map(|step| (step["cursor"].to_string(), step["done"].clone())).collect()
     };
     assert_eq!(plain(&all.steps), plain(&watched.steps[1..]), "each step was seen once");
-    check(&server.wire, rule, &watched, round).await;
+    check(&server.wire, spoken, &watched).await;
     server
 }
