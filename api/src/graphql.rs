@@ -83,6 +83,7 @@ pub struct Query(
     rule::exemption::ExemptionQuery,
     rule::revoke::RevokeQuery,
     rule::set::RuleSetQuery,
+    rule::conformance::ConformanceQuery,
     rule::version::RuleVersionQuery,
     approval::ApprovalQuery,
     criteria::CriteriaQuery,

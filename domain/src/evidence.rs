@@ -25,6 +25,7 @@ use crate::gateway::signing::SigningKey;
 use crate::job::{Job, JobKind, JobState, Principal};
 use crate::ledger::AuditEntry;
 use crate::ledger::audit::hex;
+use crate::rule::conformance::{Conformance, HELD};
 use crate::vocabulary::time::Timestamp;
 use archive::Packer;
 use entries::{SECTIONS, Section};
@@ -93,6 +94,8 @@ enum Stage {
     Chain(i64),
     /// What stood, table by table.
     Tables(usize),
+    /// How each rule held.
+    Conformance,
     /// What was set aside, file by file, from this byte on.
     Aside(usize, u64),
     Manifest,
@@ -173,8 +176,12 @@ impl Evidence {
                     self.table(table, &mut out).await?;
                     Stage::Tables(at + 1)
                 }
-                None => Stage::Aside(0, 0),
+                None => Stage::Conformance,
             },
+            Stage::Conformance => {
+                self.conformance(&mut out).await?;
+                Stage::Aside(0, 0)
+            }
             Stage::Aside(at, from) => self.set_aside(at, from, &mut out)?,
             Stage::Manifest => {
                 self.sign(&mut out)?;
@@ -270,6 +277,23 @@ impl Evidence {
         self.end(rows, out);
         list.write_all(b"\n]\n").map_err(Error::internal)?;
         self.aside.push(Aside { name: json, file: list, rows });
+        Ok(())
+    }
+
+    /// How each rule held over the period.
+    async fn conformance(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        let period = (self.manifest.from, self.manifest.to);
+        let held = self.domain.db().conformance(&self.scope, None, period).await?;
+        let rows: Vec<Json> = held.iter().map(Conformance::json).collect();
+        let cells = rows.iter().map(|row| HELD.iter().map(|column| cell(&row[*column])).collect::<Vec<_>>());
+        let header = HELD.iter().map(|column| (*column).to_owned()).collect();
+        let [csv, json] = names("conformance");
+        let list = serde_json::to_vec_pretty(&rows).map_err(Error::internal)?;
+        for (name, content) in [(csv, table(std::iter::once(header).chain(cells))?), (json, list)] {
+            self.packer.begin(&name, out);
+            self.packer.write(&content, out)?;
+            self.end(rows.len() as u64, out);
+        }
         Ok(())
     }
 

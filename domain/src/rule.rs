@@ -23,6 +23,7 @@ use pass::Mode;
 pub mod action;
 pub mod application;
 pub mod company_mode;
+pub mod conformance;
 pub mod draft;
 pub mod edit;
 pub mod exemption;

@@ -6,17 +6,29 @@ use std::io::{Cursor, Read};
 use domain::access::Role;
 use domain::evidence::verify::{Fault, verify};
 use domain::finding::edit::Edit;
+use domain::finding::layers::RevokeMode;
 use domain::gateway::folder::signing_key;
 use domain::gateway::signing::SigningKey;
-use domain::vocabulary::terms::Status;
-use domain::vocabulary::time::Span;
+use domain::rule::RuleDraft;
+use domain::rule::pass::Mode;
+use domain::rule::revoke::{RevokeOf, RevokeRequest};
+use domain::vocabulary::terms::{Severity, Status};
+use domain::vocabulary::time::{Span, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
-use support::{NOW, Wire, World, on_both};
+use support::{NOW, Wire, World, draft, on_both};
+use uuid::Uuid;
+
+use api::graphql::id::Noun;
 
 use crate::crash::process::countersign;
+use crate::tenancy::calls::global;
 
-on_both!(an_archive_holds_what_happened_and_proves_itself, who_may_not_read_the_audit_gets_no_evidence);
+on_both!(
+    an_archive_holds_what_happened_and_proves_itself,
+    who_may_not_read_the_audit_gets_no_evidence,
+    a_rule_held_as_the_audit_tells,
+);
 
 const EXPORT: &str = "mutation($from: DateTime!, $to: DateTime!) { evidenceExport(from: $from, to: $to) {
     url job { id } userErrors { code field } } }";
@@ -115,6 +127,9 @@ async fn an_archive_holds_what_happened_and_proves_itself(world: &World) {
         "exceptions",
         "accepted_risks",
         "members",
+        "exemptions",
+        "revoke_outcomes",
+        "conformance",
         "member_changes",
     ] {
         rows(&files, name);
@@ -219,4 +234,78 @@ async fn who_may_not_read_the_audit_gets_no_evidence(world: &World) {
     let manifest = verify(Cursor::new(&archive), &key(world)).unwrap_or_else(|fault| panic!("{fault:?}"));
     assert_eq!(manifest.audit.after, manifest.audit.last);
     assert_eq!(auditor.get(url).await.0, 409);
+}
+
+const CONFORMANCE: &str = "query($rule: ID!, $from: DateTime!, $to: DateTime!) { ruleConformance(rule: $rule, from: $from, to: $to) {
+    rule { name } heldBefore heldAfter matched applied changed withdrawn observed exempted overridden { name findings } } }";
+
+async fn a_rule_held_as_the_audit_tells(world: &World) {
+    let severity = |of: &str| json!({ "type": "override_severity", "config": { "severity": of } });
+    let critical = json!({ "field": "severity", "operator": "eq", "value": "critical" });
+    let rule = world.rule("Calm", 1, critical.clone(), severity("high")).await;
+    let watched = RuleDraft { mode: Mode::Observe, ..draft("Watched", 2, critical, severity("medium")) };
+    let watched = world.domain.rule_create(world.acme.author(), watched).await.unwrap();
+    let as_is = |title: &str, of: &str| {
+        let mut line = line(title);
+        line["severity"] = json!(of);
+        line
+    };
+    world.import_lines(&[as_is("a", "critical"), as_is("b", "critical")]).await;
+    world.clock.advance(Span::HOUR);
+    let from = world.clock.now();
+    // Within the period: one holds no more, one begins to, and somebody says otherwise of that one's severity and another's tags.
+    world.import_lines(&[as_is("a", "low"), as_is("b", "critical"), as_is("c", "critical")]).await;
+    let c = world.finding("c").await;
+    world.edit(c.id, Edit::SetSeverity { severity: Severity::Low, reason: None }).await;
+    let b = world.finding("b").await;
+    world.edit(b.id, Edit::Tag { add: vec!["seen".into()], remove: vec![] }).await;
+    world.clock.advance(Span::HOUR);
+    let to = world.clock.now();
+
+    let wire = Wire::of(world, world.acme.person(Role::Auditor)).await;
+    let asked = async |rule: Uuid, from: Timestamp, to: Timestamp| {
+        let variables =
+            json!({ "rule": global(Noun::Rule, rule), "from": from.to_string(), "to": to.to_string() });
+        wire.ask(CONFORMANCE, variables).await["ruleConformance"].clone()
+    };
+    let held = json!({ "rule": { "name": "Calm" }, "heldBefore": 2, "heldAfter": 2, "matched": 3, "applied": 1, "changed": 0,
+        "withdrawn": 1, "observed": 0, "exempted": 0, "overridden": [{ "name": "Acme ANALYST", "findings": 1 }] });
+    assert_eq!(asked(rule.id, from, to).await, held);
+    // The hour before: two began to hold.
+    let before = asked(rule.id, NOW, from).await;
+    assert_eq!(
+        [&before["heldBefore"], &before["applied"], &before["heldAfter"]],
+        [&json!(0), &json!(2), &json!(2)]
+    );
+    assert_eq!(before["overridden"], json!([]));
+    // What is only observed held nowhere: the first rule leaves nothing critical for it.
+    let seen = asked(watched.id, NOW, to).await;
+    assert_eq!((&seen["matched"], &seen["applied"]), (&json!(0), &json!(0)));
+    // What is taken back later does not change what is said of the period; of the next it is.
+    let of = RevokeOf::Rule { rule: rule.id, from: None, to: None };
+    let request = RevokeRequest { of, mode: RevokeMode::Safe, turn_off: false, sweep: false, reason: None };
+    world.domain.rule_revoke(world.acme.author(), request).await.unwrap();
+    world.clock.advance(Span::HOUR);
+    let now = world.clock.now();
+    assert_eq!(asked(rule.id, from, to).await, held);
+    let after = asked(rule.id, to, now).await;
+    assert_eq!(
+        [&after["withdrawn"], &after["heldAfter"], &after["exempted"]],
+        [&json!(1), &json!(1), &json!(1)],
+        "{after}"
+    );
+    // The archive says the same.
+    let archive = fetched(&wire, &from.to_string(), &to.to_string()).await;
+    let told = rows(&files(&archive), "conformance");
+    let told = told.iter().find(|row| row["rule"] == json!(rule.id)).unwrap();
+    assert_eq!((&told["matched"], &told["overridden"][0]["findings"]), (&json!(3), &json!(1)));
+    // A period that does not end is refused, and so is a rule of others.
+    let backwards =
+        json!({ "rule": global(Noun::Rule, rule.id), "from": to.to_string(), "to": from.to_string() });
+    assert_eq!(wire.answer(CONFORMANCE, backwards).await["errors"][0]["extensions"]["code"], "INVALID");
+    let globex = wire.with(&world.globex.person(Role::Auditor).token);
+    let variables =
+        json!({ "rule": global(Noun::Rule, rule.id), "from": from.to_string(), "to": to.to_string() });
+    assert_eq!(globex.answer(CONFORMANCE, variables).await["errors"][0]["extensions"]["code"], "NOT_FOUND");
+    world.assert_ledger_whole().await;
 }

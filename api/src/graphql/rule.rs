@@ -26,6 +26,7 @@ use uuid::Uuid;
 
 pub mod action;
 pub mod application;
+pub mod conformance;
 pub mod draft;
 pub mod exemption;
 pub mod mutation;

@@ -4,6 +4,7 @@ use crate::access::Role;
 use crate::approval::{Stage, SubjectKind};
 use crate::page::{Key, KeyKind, Sort};
 use crate::rule::pass::Mode;
+use crate::rule::revoke::RevokeOutcome;
 use crate::store::sql::Sql;
 use crate::vocabulary::terms::{Status, Term};
 use crate::vocabulary::time::Timestamp;
@@ -71,6 +72,10 @@ fn approval_in(sql: Sql, (from, to): (Timestamp, Timestamp)) -> Sql {
 
 fn voted_in(sql: Sql, (from, to): (Timestamp, Timestamp)) -> Sql {
     sql.push(" AND v.at >= ").bind(from.0).push(" AND v.at < ").bind(to.0)
+}
+
+fn revoked_in(sql: Sql, (from, to): (Timestamp, Timestamp)) -> Sql {
+    sql.push(" AND j.created_at >= ").bind(from.0).push(" AND j.created_at < ").bind(to.0)
 }
 
 /// Whatever stands when the archive is made.
@@ -175,6 +180,42 @@ pub const TABLES: &[Table] = &[
         alias: "f",
         order: Sort::new("finding", &[Key::new("f.id", KeyKind::Uuid)]),
         holds: is_accepted,
+    },
+    // Findings of which rules do not speak when the archive is made.
+    Table {
+        name: "exemptions",
+        columns: &[
+            cell("exemption", "x.id", Kind::Id),
+            cell("rule", "x.rule_id", Kind::Id),
+            cell("finding", "x.finding_id", Kind::Id),
+            cell("content_hash", "x.content_hash", Kind::Text),
+            cell("revoke", "x.job_id", Kind::Id),
+            cell("author", "x.author_id", Kind::Id),
+            cell("made_at", "x.created_at", Kind::Time),
+        ],
+        from: "rule_exemption AS x",
+        alias: "x",
+        order: Sort::new("exemption", &[Key::new("x.id", KeyKind::Uuid)]),
+        holds: now,
+    },
+    Table {
+        name: "revoke_outcomes",
+        columns: &[
+            cell("revoke", "o.job_id", Kind::Id),
+            cell("place", "o.place", Kind::Number),
+            cell("finding", "o.finding_id", Kind::Id),
+            cell("application", "o.application", Kind::Number),
+            cell("outcome", "o.outcome", Kind::Word(RevokeOutcome::WORDS)),
+            cell("restored", "o.restored", Kind::Json),
+            cell("conflicts", "o.conflicts", Kind::Json),
+        ],
+        from: "revoke_outcome AS o JOIN job AS j ON j.id = o.job_id",
+        alias: "o",
+        order: Sort::new(
+            "outcome",
+            &[Key::new("o.job_id", KeyKind::Uuid), Key::new("o.place", KeyKind::Int)],
+        ),
+        holds: revoked_in,
     },
     // Members and their roles when the archive is made; how they came to them is among the entries.
     Table {

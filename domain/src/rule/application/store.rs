@@ -22,7 +22,7 @@ use crate::vocabulary::time::Timestamp;
 
 pub(super) const NEWEST: Sort = Sort::new("applications", &[Key::new("e.seq", KeyKind::Int).descending()]);
 
-const OBSERVED: &str = "finding.rule_observed";
+pub(crate) const OBSERVED: &str = "finding.rule_observed";
 /// What is said of an entry of a rule that is enforced.
 pub(crate) const APPLIED: &str = "finding.rule_applied";
 
