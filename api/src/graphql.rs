@@ -75,6 +75,9 @@ pub struct Query(
     rule::RuleQuery,
     rule::trial::TrialQuery,
     rule::preview::PreviewQuery,
+    rule::backtest::BacktestQuery,
+    rule::warning::WarningQuery,
+    rule::library::LibraryQuery,
     criteria::CriteriaQuery,
     builder::BuilderQuery,
     job::JobQuery,
@@ -104,6 +107,7 @@ pub struct Mutation(
     finding::issue::IssueMutation,
     finding::bulk::BulkMutation,
     rule::mutation::RuleMutation,
+    rule::library::LibraryMutation,
     job::JobMutation,
 );
 

@@ -21,6 +21,10 @@ use action::Action;
 use pass::Mode;
 
 pub mod action;
+pub mod analysis;
+pub mod backtest;
+pub mod library;
+pub mod limits;
 pub mod live;
 pub mod matcher;
 pub mod pass;
@@ -29,6 +33,7 @@ pub mod store;
 pub mod sweep;
 pub mod test;
 pub mod title;
+pub mod warnings;
 
 terms! {
     /// What becomes of a rule's entries when it expires.
@@ -168,12 +173,12 @@ impl RuleDraft {
 
     fn check_words(&mut self) -> Result<()> {
         self.name = self.name.trim().to_owned();
-        if self.name.is_empty() || self.name.len() > 200 {
+        if self.name.is_empty() || self.name.len() > limits::NAME_BYTES {
             return Err(Error::invalid("name", "A name has 1 to 200 bytes."));
         }
         self.description =
             self.description.take().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
-        if self.description.as_ref().is_some_and(|text| text.len() > 8 * 1_024) {
+        if self.description.as_ref().is_some_and(|text| text.len() > limits::DESCRIPTION_BYTES) {
             return Err(Error::invalid("description", "A description has at most 8 KiB."));
         }
         Ok(())
@@ -266,7 +271,10 @@ impl Domain {
         }
         match draft.check_action(scope.company()?) {
             Ok(action) => faults.extend(self.strangers(actor, &action).await?.into_iter().map(Fault::from)),
-            Err(error) => faults.push(error.into()),
+            Err(error) => match Action::faults(&draft.action) {
+                faulty if faulty.is_empty() => faults.push(error.into()),
+                faulty => faults.extend(faulty.iter().map(|fault| fault_of("action", fault))),
+            },
         }
         Ok(faults)
     }

@@ -5,6 +5,7 @@
 
 mod again;
 mod algebra;
+mod backtest;
 mod crash;
 mod edge;
 mod fairness;
@@ -15,11 +16,13 @@ mod hostile;
 mod intel;
 mod inventory;
 mod issues;
+mod library;
 mod mappings;
 mod observability;
 mod paging;
 mod people;
 mod preview;
+mod registry;
 mod schema;
 mod signin;
 mod sockets;
@@ -30,4 +33,5 @@ mod triage;
 mod vex;
 mod waiting;
 mod walk;
+mod warnings;
 mod wire;

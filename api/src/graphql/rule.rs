@@ -15,12 +15,16 @@ use super::scalars::DateTime;
 use super::words::Allowed;
 use super::{actor, domain, found};
 use action::RuleAction;
+use warning::RuleWarning;
 use record::{record, root};
 
 pub mod action;
+pub mod backtest;
+pub mod library;
 pub mod mutation;
 pub mod preview;
 pub mod trial;
+pub mod warning;
 
 /// Whether a rule is evaluated, and whether what it says is shown.
 #[record]
@@ -158,6 +162,15 @@ impl RuleNode {
     /// Counts its changes: an update names the one that it saw.
     fn version(&self) -> i64 {
         self.0.version
+    }
+
+    /// What is odd about it among the rules that hold, as if it, and whatever other rules are asked about
+    /// beside it, were enforced.
+    async fn warnings(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Vec<RuleWarning>>> {
+        let asked: Vec<Rule> = rows.iter().map(|row| row.0.clone()).collect();
+        let mut found = domain(ctx).rule_warnings(actor(ctx)?, &asked).await?;
+        let warnings = |row: &&Self| found.remove(&row.0.id).unwrap_or_default();
+        Ok(rows.iter().map(warnings).map(|all| all.into_iter().map(Into::into).collect()).collect())
     }
 
     /// What the caller can do with it now.

@@ -28,7 +28,7 @@ const WALK: Sort = Sort::new(
     ],
 );
 
-fn read(row: rule::Model) -> Result<Rule> {
+pub(super) fn read(row: rule::Model) -> Result<Rule> {
     Ok(Rule {
         id: row.id,
         company: row.company_id,
@@ -51,7 +51,7 @@ fn read(row: rule::Model) -> Result<Rule> {
 }
 
 /// The company's own rules and the global ones.
-fn readable(scope: &Scope) -> Result<Condition> {
+pub(super) fn readable(scope: &Scope) -> Result<Condition> {
     let company = scope.company()?;
     Ok(Condition::any().add(rule::Column::CompanyId.eq(company)).add(rule::Column::CompanyId.eq(GLOBAL)))
 }

@@ -182,7 +182,8 @@ impl Filler<'_> {
         ];
         // Of a mapping and a saved one, only one is named.
         let either = path == "input.mapping" && ["importStart", "importPreview"].contains(&self.field);
-        if unsaid.contains(&name) || either || path == "filter" && self.field == "findingBulkUpdate" {
+        let period = self.field == "ruleBacktest" && ["input.from", "input.to"].contains(&path);
+        if unsaid.contains(&name) && !period || either || path == "filter" && self.field == "findingBulkUpdate" {
             return None;
         }
         let kind = text(&of["name"]);
@@ -195,6 +196,8 @@ impl Filler<'_> {
             "Int" => json!(if name == "first" { ROWS } else { 1 }),
             "Float" => json!(1.0),
             "Boolean" => json!(false),
+            // What has an end begins before it.
+            "DateTime" if name == "from" => json!("2026-11-19T00:00:00Z"),
             "DateTime" => json!("2026-11-20T00:00:00Z"),
             "Duration" => json!("P7D"),
             "Criteria" => self.criteria(path),
@@ -281,6 +284,8 @@ impl Filler<'_> {
             "cvssVector" => "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H".to_owned(),
             "action" => "finding.created".to_owned(),
             "code" => "WALK".to_owned(),
+            "source" => "team".to_owned(),
+            "key" if field == "suggestedRuleEnable" => "route-secrets".to_owned(),
             _ => format!("walked by {field} {path} {}", self.filling.nonce),
         }
     }
@@ -302,6 +307,7 @@ impl Filler<'_> {
                 let config = json!({ "users": [self.id(Noun::User)], "teams": [self.id(Noun::Team)] });
                 json!({ "type": "assign", "config": config })
             }
+            Some("slots") => json!({ "team": self.id(Noun::Team) }),
             _ => json!({ "title": "walked" }),
         }
     }
