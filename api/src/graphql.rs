@@ -11,6 +11,8 @@ use domain::error::{Code, Error, Result};
 use crate::server::documents::Validation;
 use crate::server::reply::write_value;
 
+pub mod absence;
+pub mod approval;
 pub mod asset;
 pub mod audit;
 pub mod builder;
@@ -78,6 +80,8 @@ pub struct Query(
     rule::backtest::BacktestQuery,
     rule::warning::WarningQuery,
     rule::library::LibraryQuery,
+    rule::version::RuleVersionQuery,
+    approval::ApprovalQuery,
     criteria::CriteriaQuery,
     builder::BuilderQuery,
     job::JobQuery,
@@ -108,13 +112,19 @@ pub struct Mutation(
     finding::bulk::BulkMutation,
     rule::mutation::RuleMutation,
     rule::library::LibraryMutation,
+    approval::mutation::ApprovalMutation,
+    absence::AbsenceMutation,
     job::JobMutation,
 );
 
 /// What can be watched. Every item has a cursor: whoever comes back with the last one goes on behind
 /// it.
 #[derive(Default, MergedSubscription)]
-pub struct Subscription(finding::subscription::FindingSubscription, job::JobSubscription);
+pub struct Subscription(
+    finding::subscription::FindingSubscription,
+    job::JobSubscription,
+    approval::subscription::ApprovalSubscription,
+);
 
 pub type Schema = async_graphql::Schema<Root<Query>, Root<Mutation>, Subscription>;
 

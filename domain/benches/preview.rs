@@ -163,6 +163,7 @@ fn standing(n: usize) -> RuleDraft {
 
 fn rule(name: &str, order: i32, criteria: Json, action: Json) -> RuleDraft {
     RuleDraft {
+        key: None,
         name: name.to_owned(),
         description: None,
         order,

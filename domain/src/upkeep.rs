@@ -34,6 +34,10 @@ impl Domain {
         for job in self.end_overdue().await? {
             tracing::info!(%job, "a job ended that had waited for too long");
         }
+        let (reminded, ended) = self.approvals_keep().await?;
+        if reminded + ended > 0 {
+            tracing::info!(reminded, ended, "approvals were reminded of, or ended undecided");
+        }
         let pruned = self.idempotency_prune().await?;
         if pruned > 0 {
             tracing::debug!(pruned, "idempotency keys were forgotten");

@@ -1,6 +1,9 @@
 //! The rows of the tables, one table a file. No behaviour: that is the domain's.
 
+pub mod absence;
 pub mod api_token;
+pub mod approval;
+pub mod approval_vote;
 pub mod asset;
 pub mod audit_entry;
 pub mod code;
@@ -22,6 +25,7 @@ pub mod oidc_login;
 pub mod one_time_link;
 pub mod project;
 pub mod rule;
+pub mod rule_draft;
 pub mod rule_version;
 pub mod saved_mapping;
 pub mod saved_view;

@@ -5,6 +5,7 @@
 
 mod again;
 mod algebra;
+mod approvals;
 mod backtest;
 mod crash;
 mod edge;

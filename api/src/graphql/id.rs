@@ -49,6 +49,8 @@ nouns! {
     Finding = "Finding", "finding";
     Comment = "Comment", "comment";
     Rule = "Rule", "rule";
+    RuleVersion = "RuleVersion", "rule version";
+    Approval = "Approval", "approval";
     Job = "Job", "job";
     AuditEntry = "AuditEntry", "audit entry";
 }

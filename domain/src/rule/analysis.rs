@@ -138,7 +138,7 @@ fn never_matches(part: &Part<'_>, asking: &mut Asking) -> Warning {
         kind: WarningKind::NeverMatches,
         message: format!(
             "'{}' never matches: no active finding can meet its conditions, or these of them together.",
-            part.rule.name
+            part.rule.content.name
         ),
         rules: vec![part.rule.id],
         places: leaves.into_iter().map(place).collect(),

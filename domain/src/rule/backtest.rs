@@ -159,7 +159,7 @@ impl Domain {
         }
         let now = self.clock().now();
         let rule = self.rule_to_try(actor, &scope, tried, now).await?;
-        let name = rule.name.clone();
+        let name = rule.content.name.clone();
         let mut entries = self.db().imported(&scope, from, to, MOST + 1).await?;
         let truncated = entries.len() > MOST;
         entries.truncate(MOST);

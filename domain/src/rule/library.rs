@@ -165,6 +165,7 @@ impl Suggestion {
 
     fn filled(&self, values: &BTreeMap<&str, &Json>) -> RuleDraft {
         RuleDraft {
+            key: None,
             name: self.name.clone(),
             description: Some(self.description.clone()),
             order: self.order,

@@ -23,7 +23,8 @@ impl Domain {
         analysed(self.holding(&scope).await?, None).await
     }
 
-    /// What is odd about each of these rules, among those that hold, as if they were all enforced.
+    /// What is odd about each of these rules, as its draft has it, among those that hold, as if they
+    /// were all enforced.
     ///
     /// # Errors
     ///
@@ -33,8 +34,15 @@ impl Domain {
         let about: BTreeSet<Uuid> = rules.iter().map(|rule| rule.id).collect();
         let mut all = self.holding(&scope).await?;
         all.retain(|rule| !about.contains(&rule.id));
-        let asked = rules.iter().filter(|rule| rule.archived_at.is_none()).cloned();
-        all.extend(asked.map(|rule| Rule { mode: Mode::Enforce, ..rule }));
+        let ids: Vec<Uuid> = about.iter().copied().collect();
+        let mut drafts = self.rule_drafts(actor, &ids).await?;
+        for rule in rules.iter().filter(|rule| rule.archived_at.is_none()).cloned() {
+            let rule = Rule { mode: Mode::Enforce, ..rule };
+            all.push(match drafts.remove(&rule.id) {
+                Some(draft) => rule.saying(draft.content),
+                None => rule,
+            });
+        }
         all.sort_by_key(walk_key);
         let analysis = analysed(all, Some(about.clone())).await?;
         let mut found: HashMap<Uuid, Vec<Warning>> = HashMap::new();
@@ -60,15 +68,13 @@ impl Domain {
     ) -> Result<Vec<Warning>> {
         let scope = actor.allow(Permission::Read)?;
         let company = scope.company()?;
-        let Ok((draft, action)) = draft.clone().check(company) else { return Ok(Vec::new()) };
+        let Ok((content, _)) = draft.clone().check(company) else { return Ok(Vec::new()) };
         let kept = match of {
             Some(id) => self.db().rule(&scope, id).await?,
             None => None,
         };
         let now = self.clock().now();
-        let expires_at = draft.expires_at;
-        let rule = drafted(kept, draft, action, company, actor.id, now, Uuid::nil());
-        let rule = Rule { expires_at, ..rule };
+        let rule = Rule { mode: Mode::Enforce, ..drafted(kept, content, company, now, Uuid::nil()) };
         let mut all = self.holding(&scope).await?;
         all.retain(|other| other.id != rule.id);
         let about = BTreeSet::from([rule.id]);

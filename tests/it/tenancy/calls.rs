@@ -163,7 +163,7 @@ impl Filler<'_> {
     fn value(&mut self, of: &Json, path: &str) -> Option<Json> {
         let name = path.rsplit('.').next().unwrap_or(path);
         match of["kind"].as_str() {
-            Some("NON_NULL") => return self.value(&of["ofType"], path),
+            Some("NON_NULL") => return self.said(&of["ofType"], path),
             Some("LIST") => return self.value(&of["ofType"], path).map(|value| json!([value])),
             _ => {}
         }
@@ -182,9 +182,20 @@ impl Filler<'_> {
         ];
         // Of a mapping and a saved one, only one is named.
         let either = path == "input.mapping" && ["importStart", "importPreview"].contains(&self.field);
-        let period = self.field == "ruleBacktest" && ["input.from", "input.to"].contains(&path);
-        if unsaid.contains(&name) && !period || either || path == "filter" && self.field == "findingBulkUpdate" {
+        // Nobody stands in for themselves.
+        let own = path == "input.user" && self.field == "absenceSet";
+        let whole = path == "filter" && self.field == "findingBulkUpdate";
+        if unsaid.contains(&name) || either || own || whole {
             return None;
+        }
+        self.said(of, path)
+    }
+
+    /// The same where it has to be said.
+    fn said(&mut self, of: &Json, path: &str) -> Option<Json> {
+        let name = path.rsplit('.').next().unwrap_or(path);
+        if of["kind"] == "LIST" {
+            return self.value(&of["ofType"], path).map(|value| json!([value]));
         }
         let kind = text(&of["name"]);
         Some(match kind.as_str() {
@@ -198,6 +209,7 @@ impl Filler<'_> {
             "Boolean" => json!(false),
             // What has an end begins before it.
             "DateTime" if name == "from" => json!("2026-11-19T00:00:00Z"),
+            "DateTime" if name == "until" => json!("2026-12-20T00:00:00Z"),
             "DateTime" => json!("2026-11-20T00:00:00Z"),
             "Duration" => json!("P7D"),
             "Criteria" => self.criteria(path),
@@ -244,9 +256,8 @@ impl Filler<'_> {
             "project" | "projects" => Noun::Project,
             "asset" => Noun::Asset,
             "ownerTeam" | "team" | "teams" | "addTeams" | "removeTeams" => Noun::Team,
-            "user" | "member" | "members" | "add" | "remove" | "addUsers" | "removeUsers" | "actor" => {
-                Noun::User
-            }
+            "user" | "deputy" | "member" | "members" | "add" | "remove" | "addUsers" | "removeUsers"
+            | "actor" => Noun::User,
             "company" => Noun::Company,
             "holder" => Noun::ServiceAccount,
             "rule" => Noun::Rule,
@@ -286,6 +297,7 @@ impl Filler<'_> {
             "code" => "WALK".to_owned(),
             "source" => "team".to_owned(),
             "key" if field == "suggestedRuleEnable" => "route-secrets".to_owned(),
+            "key" => format!("walked-{}", self.filling.nonce),
             _ => format!("walked by {field} {path} {}", self.filling.nonce),
         }
     }

@@ -25,14 +25,14 @@ pub(super) fn compare(parts: &[Part<'_>], earlier: usize, later: usize, asking: 
         if repeats(first, between, second, asking) {
             let message = format!(
                 "'{}' never says anything: whatever it matches, '{}' has said the same before.",
-                second.rule.name, first.rule.name
+                second.rule.content.name, first.rule.content.name
             );
             return asking.warn(shadowed(second, first, message));
         }
         if overrides(first, between, second, asking) {
             let message = format!(
                 "What '{}' says never shows: whatever it matches, '{}' says otherwise later.",
-                first.rule.name, second.rule.name
+                first.rule.content.name, second.rule.content.name
             );
             return asking.warn(shadowed(first, second, message));
         }
@@ -107,10 +107,10 @@ fn contradiction(first: &Part<'_>, second: &Part<'_>, asking: &mut Asking) {
     }
     let message = format!(
         "'{}' sets {} to {}, '{}' to {}, and both can match: then the later one shows.",
-        first.rule.name,
+        first.rule.content.name,
         own.field.replace('_', " "),
         value(own),
-        second.rule.name,
+        second.rule.content.name,
         value(other)
     );
     let places = differing.iter().flat_map(|(own, other)| [place(first, own.pointer), place(second, other.pointer)]);
@@ -156,8 +156,8 @@ fn order(first: &Part<'_>, second: &Part<'_>, asking: &mut Asking) {
     fields.dedup();
     let message = format!(
         "The order of '{}' and '{}' matters: one writes {}, which the other asks about.",
-        first.rule.name,
-        second.rule.name,
+        first.rule.content.name,
+        second.rule.content.name,
         fields.join(" and ")
     );
     let rules = vec![first.rule.id, second.rule.id];

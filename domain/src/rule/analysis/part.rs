@@ -52,8 +52,8 @@ enum Demand {
 impl<'a> Part<'a> {
     /// `None` for a rule whose criteria a later release no longer reads.
     pub fn of(rule: &'a Rule) -> Option<Self> {
-        let tree = Compiled::new(&Criteria::parse(&FINDING, &rule.criteria).ok()?);
-        let writes = writes(&rule.action);
+        let tree = Compiled::new(&Criteria::parse(&FINDING, &rule.content.criteria).ok()?);
+        let writes = writes(&rule.content.action);
         let reads = tree.fields_read().iter().fold(0, |fields, field| fields | 1 << field);
         let written = writes.iter().fold(0, |fields, write| fields | write.bit());
         let mut demands = Vec::new();
@@ -76,7 +76,7 @@ impl<'a> Part<'a> {
 
     /// Whether it speaks for as long as the other does.
     pub fn outlives(&self, other: &Self) -> bool {
-        match (self.rule.expires_at, other.rule.expires_at) {
+        match (self.rule.stops_at(), other.rule.stops_at()) {
             (None, _) => true,
             (Some(own), Some(other)) => own >= other,
             (Some(_), None) => false,

@@ -14,7 +14,7 @@ use crate::rule::action::Action;
 use crate::rule::pass::{LiveRule, Mode, badges, pass};
 use crate::rule::preview::drafted;
 use crate::rule::test::supplied;
-use crate::rule::{OnExpiry, Rule, RuleDraft};
+use crate::rule::{Content, OnExpiry, Rule};
 use crate::vocabulary::terms::{Severity, Status, Term};
 use crate::vocabulary::time::Timestamp;
 
@@ -24,20 +24,17 @@ const SEVERITIES: &[&str] = Severity::WORDS;
 
 /// The rule at this place in the walk.
 fn rule(at: usize, mode: Mode, criteria: &Json, action: &Json) -> Rule {
-    let draft = RuleDraft {
+    let content = Content {
         name: format!("R{at}"),
         description: None,
         order: i32::try_from(at).unwrap_or(i32::MAX),
-        mode,
+        criteria: criteria.clone(),
+        action: Action::parse(action).unwrap_or_else(|error| panic!("{error}")),
         expires_at: None,
         on_expiry: OnExpiry::Keep,
-        criteria: criteria.clone(),
-        action: action.clone(),
         requires_approval: false,
     };
-    let action = Action::parse(action).unwrap_or_else(|error| panic!("{error}"));
-    let id = Uuid::from_u128(100 + at as u128);
-    Rule { mode, ..drafted(None, draft, action, COMPANY, COMPANY, NOW, id) }
+    Rule { mode, ..drafted(None, content, COMPANY, NOW, Uuid::from_u128(100 + at as u128)) }
 }
 
 fn leaf() -> BoxedStrategy<Json> {
@@ -178,7 +175,7 @@ proptest! {
             prop_assert!(!warning.places.is_empty());
             for place in &warning.places {
                 let rule = rules.iter().find(|rule| rule.id == place.rule).expect("it is one of them");
-                let whole = json!({ "criteria": rule.criteria, "action": rule.action });
+                let whole = json!({ "criteria": rule.content.criteria, "action": rule.content.action });
                 prop_assert!(whole.pointer(&place.pointer).is_some(), "{place:?} {whole}");
                 prop_assert!(warning.rules.contains(&place.rule));
             }

@@ -7,9 +7,9 @@ use uuid::Uuid;
 use crate::access::{GLOBAL, Scope};
 use crate::error::{Error, Result};
 use crate::finding::store::within;
-use crate::rule::action::Action;
+use crate::rule::pass::Mode;
 use crate::rule::preview::drafted;
-use crate::rule::{OnExpiry, Rule, RuleDraft};
+use crate::rule::{Content, Live, Rule};
 use crate::store::Db;
 use crate::store::sql::Sql;
 use crate::vocabulary::terms::Term;
@@ -121,12 +121,13 @@ impl Db {
         rows.iter().map(Entry::read).collect()
     }
 
-    /// Every version before a moment of the rules that the company may read, oldest first of each rule.
+    /// Every version before a moment of the rules that the company may read, oldest first of each rule,
+    /// as the rule stood from then on.
     pub(super) async fn rules_until(&self, scope: &Scope, to: Timestamp) -> Result<Vec<Stood>> {
         let rows = Sql::new(
             self.dialect,
-            "SELECT v.rule_id, v.version, v.content, v.content_hash, v.created_at AS since, r.company_id, \
-             r.author_id, r.created_at FROM rule_version AS v JOIN rule AS r ON r.id = v.rule_id \
+            "SELECT v.rule_id, v.version, v.content, v.content_hash, v.live, v.created_at AS since, \
+             r.company_id, r.created_at FROM rule_version AS v JOIN rule AS r ON r.id = v.rule_id \
              WHERE r.company_id IN (",
         )
         .bind(scope.company()?)
@@ -137,41 +138,40 @@ impl Db {
         .push(" ORDER BY v.rule_id, v.version")
         .all(self.read())
         .await?;
-        let stood = rows.iter().map(stood).collect::<Result<Vec<_>>>()?;
-        Ok(stood.into_iter().flatten().collect())
+        let mut stood: Vec<Stood> = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let id: Uuid = row.try_get("", "rule_id")?;
+            let before = stood.last().map(|stood| &stood.rule).filter(|rule| rule.id == id);
+            if let Some(rule) = version(row, before)? {
+                stood.push(Stood { since: Timestamp(row.try_get("", "since")?), rule });
+            }
+        }
+        Ok(stood)
     }
 }
 
-/// A version as a rule. `None` for what this release no longer reads.
-fn stood(row: &QueryResult) -> Result<Option<Stood>> {
-    let content: String = row.try_get("", "content")?;
-    let content: Json = serde_json::from_str(&content).map_err(Error::internal)?;
-    let Ok(action) = serde_json::from_value::<Action>(content["action"].clone()) else { return Ok(None) };
-    let time = |value: &Json| value.as_str().and_then(Timestamp::parse);
-    let draft = RuleDraft {
-        name: content["name"].as_str().unwrap_or_default().to_owned(),
-        description: None,
-        order: content["order"].as_i64().and_then(|order| i32::try_from(order).ok()).unwrap_or_default(),
-        mode: Term::parse(content["mode"].as_str().unwrap_or_default()).unwrap_or(super::Mode::Off),
-        expires_at: time(&content["expires_at"]),
-        on_expiry: OnExpiry::Keep,
-        criteria: content["criteria"].clone(),
-        action: content["action"].clone(),
-        requires_approval: content["requires_approval"] == true,
-    };
+/// The rule from a version on. A version of which the content is not live is a change of its mode, or
+/// of its draft alone. `None`: it is not live yet, or this release no longer reads it.
+fn version(row: &QueryResult, before: Option<&Rule>) -> Result<Option<Rule>> {
+    let written: String = row.try_get("", "content")?;
+    let written: Json = serde_json::from_str(&written).map_err(Error::internal)?;
     let since = Timestamp(row.try_get("", "since")?);
-    let (mode, expires_at, requires_approval) = (draft.mode, draft.expires_at, draft.requires_approval);
-    let (company, author) = (row.try_get("", "company_id")?, row.try_get("", "author_id")?);
-    let rule = drafted(None, draft, action, company, author, since, row.try_get("", "rule_id")?);
-    let rule = Rule {
-        mode,
-        expires_at,
-        requires_approval,
-        version: row.try_get("", "version")?,
-        content_hash: row.try_get("", "content_hash")?,
-        created_at: Timestamp(row.try_get("", "created_at")?),
-        archived_at: (content["archived"] == true).then_some(since),
-        ..rule
+    let hash: String = row.try_get("", "content_hash")?;
+    let number: i64 = row.try_get("", "version")?;
+    let live: bool = row.try_get("", "live")?;
+    let mode = Mode::parse(written["mode"].as_str().unwrap_or_default()).unwrap_or(Mode::Off);
+    let archived_at = (written["archived"] == true).then_some(since);
+    if let Some(before) = before.filter(|before| !live && before.content_hash != hash) {
+        return Ok(Some(Rule { mode, archived_at, ..before.clone() }));
+    }
+    let Ok(content) = serde_json::from_value::<Content>(written) else { return Ok(None) };
+    let since_live = match before {
+        None if !live => return Ok(None),
+        Some(before) if !live => before.live,
+        _ => Some(Live { version: number, since, emergency_until: None }),
     };
-    Ok(Some(Stood { since, rule }))
+    let (company, id) = (row.try_get("", "company_id")?, row.try_get("", "rule_id")?);
+    let created_at = Timestamp(row.try_get("", "created_at")?);
+    let rule = drafted(None, content, company, created_at, id);
+    Ok(Some(Rule { mode, archived_at, live: since_live, content_hash: hash, version: number, ..rule }))
 }

@@ -77,7 +77,7 @@ impl Domain {
     pub async fn suggested_effects(&self, actor: &Actor, keys: &[&str]) -> Result<Effects> {
         let scope = actor.allow(Permission::Read)?.of_tenant()?;
         let now = self.clock().now();
-        let candidates = self.candidates(actor, &scope, keys, now)?;
+        let candidates = self.candidates(&scope, keys, now)?;
         let rules = self.db().rules_that_may_hold(&scope).await?;
         let rules: Vec<Rule> = rules.into_iter().filter(|rule| rule.idle(now).is_none()).collect();
         let (findings, truncated) = self.findings_to_try(&scope, Reach::Affected).await?;
@@ -90,19 +90,13 @@ impl Domain {
         Ok(Effects { as_of: now, evaluated, truncated, of })
     }
 
-    fn candidates(
-        &self,
-        actor: &Actor,
-        scope: &Scope,
-        keys: &[&str],
-        now: Timestamp,
-    ) -> Result<Vec<Candidate>> {
+    fn candidates(&self, scope: &Scope, keys: &[&str], now: Timestamp) -> Result<Vec<Candidate>> {
         let company = scope.company()?;
         let wanted = LIBRARY.iter().filter(|suggestion| keys.contains(&suggestion.key.as_str()));
         let outlines = wanted.filter_map(|suggestion| Some((suggestion, suggestion.outline()?)));
         let candidate = |(suggestion, outline): (&'static Suggestion, RuleDraft)| {
-            let (draft, action) = outline.check(company)?;
-            let rule = drafted(None, draft, action, company, actor.id, now, self.clock().id());
+            let (content, _) = outline.check(company)?;
+            let rule = drafted(None, content, company, now, self.clock().id());
             Ok(Candidate { key: &suggestion.key, rule: Rule { mode: Mode::Observe, ..rule } })
         };
         outlines.map(candidate).collect()
@@ -117,7 +111,8 @@ impl Domain {
     pub async fn rules_of_library(&self, actor: &Actor) -> Result<HashMap<String, Vec<Rule>>> {
         let scope = actor.allow(Permission::Read)?;
         let mut found: HashMap<String, Vec<Rule>> = HashMap::new();
-        for (key, rule) in self.db().rules_of_library(&scope).await? {
+        for rule in self.db().rules_of_library(&scope).await? {
+            let Some(key) = rule.library_key.clone() else { continue };
             found.entry(key).or_default().push(rule);
         }
         Ok(found)
@@ -129,13 +124,18 @@ impl Domain {
     ///
     /// `NOT_FOUND` for a key of none; what its slots are refused for; those of making a rule.
     pub async fn suggested_rule_enable(&self, actor: &Actor, key: &str, wish: Wish) -> Result<Rule> {
+        let scope = actor.allow(Permission::WriteRules)?;
         let suggestion = suggestion(key)?;
         let mut draft = suggestion.draft(&wish.slots)?;
         draft.name = wish.name.unwrap_or(draft.name);
         draft.order = wish.order.unwrap_or(draft.order);
         draft.mode = wish.mode.unwrap_or(draft.mode);
         draft.requires_approval = wish.requires_approval;
-        self.rule_create(actor, draft).await.map_err(|error| of_slots(suggestion, error))
+        let mut tx = self.db().begin(actor, &scope, self.clock().now()).await?;
+        let made = self.create_rule(&mut tx, actor, &scope, draft, Some(key.to_owned())).await;
+        let rule = made.map_err(|error| of_slots(suggestion, error))?;
+        tx.commit().await?;
+        Ok(rule)
     }
 }
 

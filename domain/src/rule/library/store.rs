@@ -3,7 +3,6 @@
 use entity::rule;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
-use super::LIBRARY;
 use crate::access::Scope;
 use crate::error::Result;
 use crate::rule::Rule;
@@ -11,23 +10,17 @@ use crate::rule::store::{read, readable};
 use crate::store::Db;
 
 impl Db {
-    /// The rules of the scope that are not archived and were made of suggested ones, with their keys.
-    pub(crate) async fn rules_of_library(&self, scope: &Scope) -> Result<Vec<(String, Rule)>> {
+    /// The rules of the scope that are not archived and were made of suggested ones.
+    pub(crate) async fn rules_of_library(&self, scope: &Scope) -> Result<Vec<Rule>> {
         let rows = rule::Entity::find()
             .filter(readable(scope)?)
             .filter(rule::Column::ArchivedAt.is_null())
-            .filter(rule::Column::Name.is_in(LIBRARY.iter().map(|suggestion| suggestion.name.as_str())))
+            .filter(rule::Column::LibraryKey.is_not_null())
             .order_by_asc(rule::Column::Position)
             .order_by_asc(rule::Column::CreatedAt)
             .order_by_asc(rule::Column::Id)
             .all(self.read())
             .await?;
-        rows.into_iter().map(|row| Ok((key_of(&row), read(row)?))).collect()
+        rows.into_iter().map(read).collect()
     }
-}
-
-/// The key of the suggested rule that a rule was made of.
-fn key_of(row: &rule::Model) -> String {
-    let suggestion = LIBRARY.iter().find(|suggestion| suggestion.name == row.name);
-    suggestion.map_or_else(String::new, |suggestion| suggestion.key.clone())
 }
