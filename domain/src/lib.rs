@@ -37,8 +37,8 @@ use uuid::Uuid;
 
 use gateway::clock::Clock;
 use intake::limits::Limits;
-use rule::live::RuleSets;
 use rule::backtest::Backtest;
+use rule::live::RuleSets;
 use rule::preview::Preview;
 use rule::preview::kept::Kept;
 use signin::{Doors, SignInSettings};

@@ -7,10 +7,10 @@ use domain::error::Code;
 use domain::finding::edit::Edit;
 use domain::inventory::asset::AssetChange;
 use domain::page::PageArgs;
+use domain::rule::RuleDraft;
 use domain::rule::backtest::{Backtest, Missing, Row};
 use domain::rule::pass::Mode;
 use domain::rule::preview::Tried;
-use domain::rule::RuleDraft;
 use domain::vocabulary::terms::{Criticality, Severity};
 use domain::vocabulary::time::{Span, Timestamp};
 use serde_json::{Value as Json, json};
@@ -75,7 +75,10 @@ async fn the_past_is_replayed_under_the_rules_of_then(world: &World) {
     // On the first day no rule held.
     let first = replay(world, urgent(20), NOW, day(1)).await;
     assert_eq!((first.totals.evaluated, first.totals.matched, first.truncated), (2, 1, false));
-    assert_eq!(told(&first), BTreeMap::from([("a".to_owned(), vec![r#"severity: "critical" -> "urgent""#.to_owned()])]));
+    assert_eq!(
+        told(&first),
+        BTreeMap::from([("a".to_owned(), vec![r#"severity: "critical" -> "urgent""#.to_owned()])])
+    );
     let row = &rows(&first)[0];
     assert!(row.new && row.happened.is_empty() && row.missing.is_empty() && row.scan.is_some());
     assert_eq!((row.at, row.finding.shown.severity), (NOW, Severity::Critical));
@@ -86,7 +89,10 @@ async fn the_past_is_replayed_under_the_rules_of_then(world: &World) {
     assert_eq!((behind.totals.evaluated, behind.totals.matched), (2, 0));
     let ahead = replay(world, urgent(5), day(1), day(3)).await;
     let expected = vec![r#"severity: "high" -> "urgent""#.to_owned()];
-    assert_eq!(told(&ahead), BTreeMap::from([("a".to_owned(), expected.clone()), ("c".to_owned(), expected)]));
+    assert_eq!(
+        told(&ahead),
+        BTreeMap::from([("a".to_owned(), expected.clone()), ("c".to_owned(), expected)])
+    );
     for row in rows(&ahead) {
         // What the replay makes of it without the rule is what happened.
         let happened = &row.happened[0];
@@ -118,7 +124,8 @@ async fn what_was_told_later_is_undone(world: &World) {
     second["tags"] = json!("new");
     world.import_lines(&[second]).await;
     assert_eq!(world.finding("gone").await.shown.status.to_string(), "FIXED");
-    let assets = world.domain.assets_by_id(world.acme.admin(), &[world.finding("a").await.asset]).await.unwrap();
+    let assets =
+        world.domain.assets_by_id(world.acme.admin(), &[world.finding("a").await.asset]).await.unwrap();
     let asset = assets.into_values().next().unwrap();
     world.clock.advance(Span::DAY);
     let change = AssetChange { criticality: Some(Some(Criticality::Critical)), ..AssetChange::default() };
@@ -150,7 +157,11 @@ async fn what_cannot_be_told_is_said(world: &World) {
     world.edit(a.id, Edit::SetSeverity { severity: Severity::Low, reason: None }).await;
     let urgent = draft("Urgent", 20, is("critical"), make("urgent"));
     let replayed = replay(world, urgent.clone(), NOW, day(1)).await;
-    assert_eq!((replayed.incomplete, replayed.totals.changed), (1, 2), "what a person said later does not count then");
+    assert_eq!(
+        (replayed.incomplete, replayed.totals.changed),
+        (1, 2),
+        "what a person said later does not count then"
+    );
     let missing: BTreeMap<String, Vec<Missing>> =
         rows(&replayed).into_iter().map(|row| (row.finding.shown.title.clone(), row.missing)).collect();
     assert_eq!(missing["a"], [Missing::People]);
@@ -187,7 +198,10 @@ async fn a_backtest_is_read_over_the_wire(world: &World) {
     let draft = json!({ "name": "Urgent", "order": 5, "criteria": is("critical"), "action": make("urgent") });
     let input = json!({ "draft": draft, "from": NOW.to_string(), "to": day(1).to_string() });
     let told = wire.ask(query, json!({ "input": input })).await["ruleBacktest"].clone();
-    assert_eq!((&told["evaluated"], &told["changed"], &told["incomplete"]), (&json!(2), &json!(2), &json!(0)));
+    assert_eq!(
+        (&told["evaluated"], &told["changed"], &told["incomplete"]),
+        (&json!(2), &json!(2), &json!(0))
+    );
     assert_eq!(told["severities"][0], json!({ "severity": "HIGH", "before": 2, "after": 0 }));
     let row = &told["rows"]["edges"][0];
     assert_eq!(row["changes"], json!([{ "field": "severity", "before": "high", "after": "urgent" }]));

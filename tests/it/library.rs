@@ -37,8 +37,11 @@ fn lines() -> Vec<Json> {
     vec![
         line("secret in config", json!({ "vulnerability_type": "secret", "severity": "medium" })),
         line("open source licence", json!({ "vulnerability_type": "license" })),
-        line("CVE-2026-0001", json!({ "severity": "critical", "component_name": "zlib", "fix_available": true,
-            "vulnerability_type": "vulnerable_package" })),
+        line(
+            "CVE-2026-0001",
+            json!({ "severity": "critical", "component_name": "zlib", "fix_available": true,
+            "vulnerability_type": "vulnerable_package" }),
+        ),
         line("CVE-2026-0002", json!({ "severity": "critical", "known_exploit": true })),
         line("CVE-2026-0003", json!({ "severity": "low", "fix_available": false })),
         line("PHP is end of life", json!({ "severity": "medium" })),
@@ -102,7 +105,10 @@ async fn one_call_makes_a_rule(world: &World) {
     world.sweep().await;
     assert_eq!(world.finding("secret in config").await.shown.severity.to_string(), "critical");
     let told = of(&author.ask(SUGGESTED, json!({})).await, "secret-found");
-    assert_eq!(told["rules"], json!([{ "id": made["rule"]["id"], "name": secrets["name"], "mode": "ENFORCE" }]));
+    assert_eq!(
+        told["rules"],
+        json!([{ "id": made["rule"]["id"], "name": secrets["name"], "mode": "ENFORCE" }])
+    );
     assert_eq!(told["effect"]["findings"], 0, "what a rule does already is no effect");
 
     // With slots, another mode and another name.
@@ -112,7 +118,8 @@ async fn one_call_makes_a_rule(world: &World) {
     assert_eq!((&routed["mode"], &routed["order"]), (&json!("OBSERVE"), &json!(7)));
     assert_eq!(routed["criteria"]["conditions"][0]["value"], json!(["payments"]));
     assert_eq!(routed["action"]["json"]["config"]["teams"], json!([world.acme.team]));
-    let rules = world.domain.rules(world.acme.author(), &Default::default(), &PageArgs::first(10)).await.unwrap();
+    let rules =
+        world.domain.rules(world.acme.author(), &Default::default(), &PageArgs::first(10)).await.unwrap();
     assert!(rules.nodes().any(|rule| rule.mode == Mode::Observe));
     // What is archived is enabled no more.
     let archive = "mutation($id: ID!) { ruleArchive(id: $id) { userErrors { code } } }";
@@ -126,8 +133,16 @@ async fn what_is_missing_or_not_theirs_is_refused(world: &World) {
     let cases = [
         (json!({ "key": "nothing" }), "NOT_FOUND", vec!["input", "key"]),
         (json!({ "key": "route-secrets" }), "REQUIRED", vec!["input", "slots", "team"]),
-        (json!({ "key": "route-secrets", "slots": { "team": "Blue" } }), "INVALID", vec!["input", "slots", "team"]),
-        (json!({ "key": "route-secrets", "slots": { "team": world.globex.team } }), "NOT_FOUND", vec!["input", "slots", "team"]),
+        (
+            json!({ "key": "route-secrets", "slots": { "team": "Blue" } }),
+            "INVALID",
+            vec!["input", "slots", "team"],
+        ),
+        (
+            json!({ "key": "route-secrets", "slots": { "team": world.globex.team } }),
+            "NOT_FOUND",
+            vec!["input", "slots", "team"],
+        ),
         (json!({ "key": "secret-found", "slots": { "x": 1 } }), "INVALID", vec!["input", "slots", "x"]),
         (json!({ "key": "secret-found", "slots": [1] }), "INVALID", vec!["input", "slots"]),
         (json!({ "key": "secret-found", "name": " " }), "INVALID", vec!["input", "name"]),
@@ -145,9 +160,11 @@ async fn what_is_missing_or_not_theirs_is_refused(world: &World) {
     let input = json!({ "key": "route-secrets", "slots": { "team": world.acme.team } });
     let refused = root.ask(ENABLE, json!({ "input": input })).await["suggestedRuleEnable"].clone();
     assert_eq!(refused["userErrors"][0]["code"], "INVALID");
-    let global = root.ask(ENABLE, json!({ "input": { "key": "pci-scope" } })).await["suggestedRuleEnable"].clone();
+    let global =
+        root.ask(ENABLE, json!({ "input": { "key": "pci-scope" } })).await["suggestedRuleEnable"].clone();
     assert_eq!(global["userErrors"], json!([]));
     let told = author.ask("{ suggestedRules(category: TAG) { key rules { global } } }", json!({})).await;
-    let pci = told["suggestedRules"].as_array().unwrap().iter().find(|one| one["key"] == "pci-scope").unwrap();
+    let pci =
+        told["suggestedRules"].as_array().unwrap().iter().find(|one| one["key"] == "pci-scope").unwrap();
     assert_eq!(pci["rules"], json!([{ "global": true }]));
 }

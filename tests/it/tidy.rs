@@ -141,7 +141,11 @@ fn pure_code_is_pure() {
                 .any(|pure| path == format!("domain/src/{pure}"))
     };
     let impure = strays(EFFECTS, |path| !is_pure(path));
-    only("vocabulary, layers, lifecycle, titles, the pass, the matcher and the analysis are pure", impure, &[]);
+    only(
+        "vocabulary, layers, lifecycle, titles, the pass, the matcher and the analysis are pure",
+        impure,
+        &[],
+    );
     assert!(product().filter(|source| is_pure(&source.path)).count() > 10, "they are where they were");
 }
 

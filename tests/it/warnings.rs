@@ -43,7 +43,10 @@ async fn what_is_odd_is_told_on_save_and_for_the_whole_set(world: &World) {
     let pci = json!({ "field": "tags", "operator": "contains", "value": "pci" });
     let odd = write("PCI", 30, pci.clone(), make("critical")).await;
     assert_eq!(odd["warnings"][0]["kind"], "CONTRADICTS");
-    assert_eq!(odd["warnings"][0]["places"][0], json!({ "rule": { "name": "Exploited" }, "pointer": "/action/config/severity" }));
+    assert_eq!(
+        odd["warnings"][0]["places"][0],
+        json!({ "rule": { "name": "Exploited" }, "pointer": "/action/config/severity" })
+    );
 
     // A draft is told of before it is kept, at its own place or at another rule's.
     let validate = format!(
@@ -56,7 +59,8 @@ async fn what_is_odd_is_told_on_save_and_for_the_whole_set(world: &World) {
     let shadowed = &told["warnings"][0];
     assert_eq!((&shadowed["kind"], &shadowed["rules"]), (&json!("SHADOWED"), &json!([{ "name": "PCI" }])));
     assert_eq!(shadowed["places"][0], json!({ "rule": null, "pointer": "/action/config/severity" }));
-    let instead = author.ask(&validate, json!({ "draft": draft, "rule": odd["id"] })).await["ruleValidate"].clone();
+    let instead =
+        author.ask(&validate, json!({ "draft": draft, "rule": odd["id"] })).await["ruleValidate"].clone();
     assert!(instead["warnings"].as_array().unwrap().iter().all(|warning| warning["kind"] != "SHADOWED"));
 
     // An update is told of the same way.

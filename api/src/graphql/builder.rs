@@ -20,9 +20,9 @@ use domain::vocabulary::terms::Term;
 use domain::vocabulary::time::Span;
 use record::{record, root};
 
-use super::{actor, domain};
 use super::import::ReportFormat;
 use super::scalars::Json;
+use super::{actor, domain};
 
 /// What kind of value a field has.
 #[record]
@@ -208,12 +208,7 @@ pub struct FieldOption {
 
 impl From<OptionEntry> for FieldOption {
     fn from(entry: OptionEntry) -> Self {
-        Self {
-            value: entry.value,
-            label: entry.label,
-            rank: entry.rank.into(),
-            colour: entry.colour.into(),
-        }
+        Self { value: entry.value, label: entry.label, rank: entry.rank.into(), colour: entry.colour.into() }
     }
 }
 
@@ -530,8 +525,7 @@ impl BuilderQuery {
         #[graphql(desc = "A part of the label, ignoring the case of ASCII letters.")] query: Option<String>,
         #[graphql(desc = "How many values: at most 500.", default = 20)] first: i32,
     ) -> async_graphql::Result<Vec<SourceValue>> {
-        let found =
-            domain(ctx).source_values(actor(ctx)?, &source, query.as_deref(), first.into()).await?;
+        let found = domain(ctx).source_values(actor(ctx)?, &source, query.as_deref(), first.into()).await?;
         Ok(found.into_iter().map(Into::into).collect())
     }
 

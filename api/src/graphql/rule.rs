@@ -17,8 +17,8 @@ use super::scalars::DateTime;
 use super::words::Allowed;
 use super::{actor, domain, found};
 use action::RuleAction;
-use warning::RuleWarning;
 use record::{record, root};
+use warning::RuleWarning;
 
 pub mod action;
 pub mod backtest;

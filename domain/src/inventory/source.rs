@@ -64,7 +64,8 @@ impl Domain {
                 let wanted = |text: &str| text.to_ascii_lowercase().contains(&query);
                 let found = self.codes(actor, list).await?.into_iter();
                 let found = found.filter(|entry| wanted(&entry.code) || wanted(&entry.label));
-                found.take(args.first.map_or(0, |first| usize::try_from(first).unwrap_or(0)))
+                found
+                    .take(args.first.map_or(0, |first| usize::try_from(first).unwrap_or(0)))
                     .map(|entry| value(entry.code, entry.label))
                     .collect()
             }

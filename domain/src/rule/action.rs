@@ -228,7 +228,8 @@ impl Action {
         if !faults.is_empty() {
             return Err(Faults::of(faults).into());
         }
-        let config = json.get("config").filter(|config| !config.is_null()).cloned().unwrap_or_else(|| json!({}));
+        let config =
+            json.get("config").filter(|config| !config.is_null()).cloned().unwrap_or_else(|| json!({}));
         let action = match json["type"].as_str().unwrap_or_default() {
             "auto_assign" => json!({ "type": "assign", "config": { "users": [config["user"]] } }),
             "auto_assign_team" => json!({ "type": "assign", "config": { "teams": [config["team"]] } }),

@@ -122,7 +122,12 @@ pub(super) struct Compared {
 /// Passes the findings with the rule at `at` speaking, and those that it holds for once more with it
 /// silent, and compares. Pure. The criteria are asked of findings alone that are active when the
 /// rule's turn comes; of any other, silence makes no difference.
-pub(super) fn compare(matcher: &Matcher, at: usize, findings: &[(&Finding, &Asset)], now: Timestamp) -> Compared {
+pub(super) fn compare(
+    matcher: &Matcher,
+    at: usize,
+    findings: &[(&Finding, &Asset)],
+    now: Timestamp,
+) -> Compared {
     let mut watch = Watch::of(at);
     let spoken = matcher.pass_watching(findings, now, &mut watch);
     let met = |place: &usize| watch.outcomes()[*place] != Outcome::False;
@@ -345,7 +350,13 @@ impl Domain {
     }
 
     /// The rule as it is tried, whatever its mode.
-    pub(super) async fn rule_to_try(&self, actor: &Actor, scope: &Scope, tried: Tried, now: Timestamp) -> Result<Rule> {
+    pub(super) async fn rule_to_try(
+        &self,
+        actor: &Actor,
+        scope: &Scope,
+        tried: Tried,
+        now: Timestamp,
+    ) -> Result<Rule> {
         let (of, draft) = match tried {
             Tried::Kept(id) => return self.rule_as_drafted(actor, id).await,
             Tried::Draft { of, draft } => (of, draft),

@@ -91,8 +91,7 @@ impl ValueKind {
 
 impl Colour {
     /// From calm to alarming: what the words of an ordered list are shown in, up to its worst.
-    const RAMP: [Colour; 6] =
-        [Self::Grey, Self::Blue, Self::Yellow, Self::Orange, Self::Red, Self::Purple];
+    const RAMP: [Colour; 6] = [Self::Grey, Self::Blue, Self::Yellow, Self::Orange, Self::Red, Self::Purple];
 
     /// The colour of the word at `rank` of an ordered list of `count`: the shorter the list, the nearer
     /// to red it begins.
@@ -224,7 +223,11 @@ impl Kind {
             Self::Ordinal(words) => Colour::of_rank(rank, words.len()),
             _ => Colour::of_word(value),
         };
-        self.words().iter().zip(0_u8..).map(move |(value, rank)| Choice { value, rank, colour: colour(value, rank) })
+        self.words().iter().zip(0_u8..).map(move |(value, rank)| Choice {
+            value,
+            rank,
+            colour: colour(value, rank),
+        })
     }
 
     /// The noun or code list that the values are taken from, for a builder's search.

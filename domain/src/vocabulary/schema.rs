@@ -62,7 +62,8 @@ impl Reader {
                 None if closed => self.within(name, |reader| {
                     let known: Vec<&str> =
                         properties.into_iter().flat_map(|all| all.keys()).map(String::as_str).collect();
-                    reader.invalid(format!("There is no member `{name}` here: known are {}.", listed(&known)));
+                    reader
+                        .invalid(format!("There is no member `{name}` here: known are {}.", listed(&known)));
                 }),
                 None => {}
             }

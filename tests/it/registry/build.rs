@@ -46,11 +46,27 @@ pub struct Registry {
 
 /// The ways in which a rule leaves the registry's words.
 pub const WAYS: &[&str] = &[
-    "a field that is none", "an operator of another field", "an operator that is none", "a value of another type",
-    "a word that is no option", "an empty list", "an empty group", "too deep", "too many conditions",
-    "too many values", "a text too long", "a pattern too long", "a logic that is none", "a key that is none",
-    "an action that is none", "a member that is none", "a member too few", "a member of another type",
-    "a member too long", "a name too long", "no name",
+    "a field that is none",
+    "an operator of another field",
+    "an operator that is none",
+    "a value of another type",
+    "a word that is no option",
+    "an empty list",
+    "an empty group",
+    "too deep",
+    "too many conditions",
+    "too many values",
+    "a text too long",
+    "a pattern too long",
+    "a logic that is none",
+    "a key that is none",
+    "an action that is none",
+    "a member that is none",
+    "a member too few",
+    "a member of another type",
+    "a member too long",
+    "a name too long",
+    "no name",
 ];
 
 impl Registry {
@@ -89,7 +105,8 @@ impl Registry {
         let second = match dice.below(20) {
             0 => nested(self.leaf(dice), self.limit("depth") - 1),
             1 => {
-                let plain = |operator: &Json| operator["arity"] == "ONE" && operator["valueKind"] != "PATTERN";
+                let plain =
+                    |operator: &Json| operator["arity"] == "ONE" && operator["valueKind"] != "PATTERN";
                 let leaf = self.leaf_where(dice, |_, operator| plain(operator));
                 json!({ "logic": "OR", "conditions": vec![leaf; self.limit("conditions") - 1] })
             }
@@ -139,7 +156,8 @@ impl Registry {
         match text(&schema["type"]) {
             "object" => self.object(dice, schema),
             "array" => {
-                let (least, most) = (schema["minItems"].as_u64().unwrap_or(0), schema["maxItems"].as_u64().unwrap());
+                let (least, most) =
+                    (schema["minItems"].as_u64().unwrap_or(0), schema["maxItems"].as_u64().unwrap());
                 let count = usize::try_from(least.max(1).min(most)).unwrap() + dice.below(4);
                 (0..count).map(|_| self.value(dice, &schema["items"], kind, field)).collect()
             }
@@ -148,8 +166,12 @@ impl Registry {
             _ => match (kind, schema["format"].as_str()) {
                 (_, Some("uuid")) if !self.known(field).is_empty() => dice.one(self.known(field)).clone(),
                 (_, Some("uuid")) => json!("01938e2a-7c00-7000-8000-000000000009"),
-                (_, Some("date-time")) | ("TIME", _) => json!(format!("20{:02}-11-21T08:00:00Z", 10 + dice.below(80))),
-                ("SPAN", _) => json!(format!("{}{}", dice.below(1_000), dice.one(&["s", "m", "h", "d", "w"]))),
+                (_, Some("date-time")) | ("TIME", _) => {
+                    json!(format!("20{:02}-11-21T08:00:00Z", 10 + dice.below(80)))
+                }
+                ("SPAN", _) => {
+                    json!(format!("{}{}", dice.below(1_000), dice.one(&["s", "m", "h", "d", "w"])))
+                }
                 ("PATTERN", _) => json!(dice.word(30).replace('\\', "z")),
                 _ => {
                     let most = usize::try_from(schema["maxLength"].as_u64().unwrap()).unwrap();
@@ -206,7 +228,8 @@ impl Registry {
             }
             single => one(single),
         };
-        let (before, after) = text(&operator["sentence"]).split_once("{value}").unwrap_or((text(&operator["sentence"]), ""));
+        let (before, after) =
+            text(&operator["sentence"]).split_once("{value}").unwrap_or((text(&operator["sentence"]), ""));
         let before = before.replace("{field}", text(&field["phrase"]));
         if leaf["value"].is_null() { before } else { format!("{before}{value}{after}") }
     }
@@ -220,8 +243,12 @@ impl Registry {
             "a word that is no option" => self.leaf_where(dice, |field, operator| {
                 !field["options"].as_array().unwrap().is_empty() && operator["arity"] == "ONE"
             }),
-            "an empty list" | "too many values" => self.leaf_where(dice, |_, operator| operator["arity"] == "MANY"),
-            "a text too long" => self.leaf_where(dice, |_, operator| operator["valueKind"] == "TEXT" && operator["arity"] == "ONE"),
+            "an empty list" | "too many values" => {
+                self.leaf_where(dice, |_, operator| operator["arity"] == "MANY")
+            }
+            "a text too long" => self.leaf_where(dice, |_, operator| {
+                operator["valueKind"] == "TEXT" && operator["arity"] == "ONE"
+            }),
             "a pattern too long" => self.leaf_where(dice, |_, operator| operator["valueKind"] == "PATTERN"),
             _ => self.leaf(dice),
         };
@@ -240,7 +267,10 @@ impl Registry {
             "a word that is no option" => (with(leaf, "value", json!("no option")), below("value")),
             "an empty list" => (with(leaf, "value", json!([])), below("value")),
             "an empty group" => (json!({ "logic": "OR", "conditions": [] }), at.to_owned()),
-            "too deep" => (nested(leaf, self.limit("depth")), format!("{at}{}", "/conditions/0".repeat(self.limit("depth") - 1))),
+            "too deep" => (
+                nested(leaf, self.limit("depth")),
+                format!("{at}{}", "/conditions/0".repeat(self.limit("depth") - 1)),
+            ),
             "too many conditions" => {
                 let many = vec![leaf; self.limit("conditions")];
                 (json!({ "logic": "OR", "conditions": many }), "/criteria".to_owned())
@@ -249,7 +279,9 @@ impl Registry {
                 let one = leaf["value"][0].clone();
                 (with(leaf, "value", json!(vec![one; self.limit("values") + 1])), below("value"))
             }
-            "a text too long" => (with(leaf, "value", json!("a".repeat(self.limit("textBytes") + 1))), below("value")),
+            "a text too long" => {
+                (with(leaf, "value", json!("a".repeat(self.limit("textBytes") + 1))), below("value"))
+            }
             "a pattern too long" => {
                 (with(leaf, "value", json!("a".repeat(self.limit("patternCharacters") + 1))), below("value"))
             }

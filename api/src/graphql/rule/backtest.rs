@@ -16,7 +16,6 @@ use super::mutation::RuleDraftInput;
 use super::preview::{RulePreviewChange, RulePreviewField, RulePreviewSeverity, RulePreviewStatus, tried_of};
 use super::trial::ConditionOutcome;
 use crate::graphql::finding::FindingNode;
-use crate::graphql::id::Noun;
 use crate::graphql::loaders::one;
 use crate::graphql::page::{PageInfo, args, info};
 use crate::graphql::scalars::{DateTime, Json};

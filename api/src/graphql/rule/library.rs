@@ -211,7 +211,10 @@ impl SuggestedRule {
 
     /// What it would do here and now, with the defaults of its slots; null where its criteria need one
     /// that has none. All that are asked for are tried together.
-    async fn effect(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Option<SuggestedRuleEffect>>> {
+    async fn effect(
+        rows: &[&Self],
+        ctx: &Context<'_>,
+    ) -> async_graphql::Result<Vec<Option<SuggestedRuleEffect>>> {
         let keys: Vec<&str> = rows.iter().map(|row| row.0.key.as_str()).collect();
         let effects = domain(ctx).suggested_effects(actor(ctx)?, &keys).await?;
         let effect = |row: &&Self| effects.of(row.0).map(|effect| SuggestedRuleEffect::of(&effects, effect));

@@ -110,13 +110,20 @@ impl WarningQuery {
         #[graphql(desc = "How many warnings: at most 1,000.", default = 100)] first: i32,
     ) -> async_graphql::Result<RuleSetWarnings> {
         let most = usize::try_from(first).ok().filter(|most| *most <= analysis::MOST);
-        let most = most.ok_or_else(|| Error::invalid("first", format!("Between 0 and {}.", analysis::MOST)))?;
+        let most =
+            most.ok_or_else(|| Error::invalid("first", format!("Between 0 and {}.", analysis::MOST)))?;
         let analysis = domain(ctx).rule_set_warnings(actor(ctx)?).await?;
-        let wanted = |warning: &Warning| kinds.as_ref().is_none_or(|kinds| kinds.contains(&warning.kind.into()));
+        let wanted =
+            |warning: &Warning| kinds.as_ref().is_none_or(|kinds| kinds.contains(&warning.kind.into()));
         let mut warnings: Vec<Warning> = analysis.warnings.into_iter().filter(wanted).collect();
         let total_count = warnings.len();
         warnings.truncate(most);
         let warnings = warnings.into_iter().map(Into::into).collect();
-        Ok(RuleSetWarnings { warnings, total_count, compared: analysis.compared, complete: analysis.complete })
+        Ok(RuleSetWarnings {
+            warnings,
+            total_count,
+            compared: analysis.compared,
+            complete: analysis.complete,
+        })
     }
 }

@@ -113,7 +113,8 @@ fn contradiction(first: &Part<'_>, second: &Part<'_>, asking: &mut Asking) {
         second.rule.content.name,
         value(other)
     );
-    let places = differing.iter().flat_map(|(own, other)| [place(first, own.pointer), place(second, other.pointer)]);
+    let places =
+        differing.iter().flat_map(|(own, other)| [place(first, own.pointer), place(second, other.pointer)]);
     let warning = Warning {
         kind: WarningKind::Contradicts,
         message,

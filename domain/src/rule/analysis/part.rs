@@ -91,10 +91,14 @@ impl<'a> Part<'a> {
                 field == of && ignored & (1 << field) == 0 && own & other == 0
             }
             (Demand::Texts(field, own), Demand::Texts(of, other)) => {
-                field == of && ignored & (1 << field) == 0 && own.iter().all(|text| other.binary_search(text).is_err())
+                field == of
+                    && ignored & (1 << field) == 0
+                    && own.iter().all(|text| other.binary_search(text).is_err())
             }
             (Demand::Ids(field, own), Demand::Ids(of, other)) => {
-                field == of && ignored & (1 << field) == 0 && own.iter().all(|id| other.binary_search(id).is_err())
+                field == of
+                    && ignored & (1 << field) == 0
+                    && own.iter().all(|id| other.binary_search(id).is_err())
             }
             _ => false,
         })

@@ -88,7 +88,10 @@ fn action() -> BoxedStrategy<Json> {
 fn rules() -> impl Strategy<Value = Vec<Rule>> {
     let mode = prop_oneof![4 => Just(Mode::Enforce), 1 => Just(Mode::Observe)];
     // Few trees, so that one implies another by chance.
-    let parts = (prop::collection::vec(tree(), 1..4), prop::collection::vec((any::<prop::sample::Index>(), action(), mode), 1..6));
+    let parts = (
+        prop::collection::vec(tree(), 1..4),
+        prop::collection::vec((any::<prop::sample::Index>(), action(), mode), 1..6),
+    );
     parts.prop_map(|(trees, rules)| {
         let rule = |(at, (tree, action, mode)): (usize, (prop::sample::Index, Json, Mode))| {
             rule(at, mode, tree.get(&trees), &action)
@@ -206,7 +209,8 @@ fn told(rules: &[(Json, Json)]) -> Vec<(WarningKind, Vec<usize>, Vec<String>)> {
     let analysis = analyse(&rules, None);
     assert!(analysis.complete);
     let told = |warning: Warning| {
-        let places = warning.places.iter().map(|place| format!("{}{}", at(place.rule), place.pointer)).collect();
+        let places =
+            warning.places.iter().map(|place| format!("{}{}", at(place.rule), place.pointer)).collect();
         (warning.kind, warning.rules.iter().map(|id| at(*id)).collect(), places)
     };
     analysis.warnings.into_iter().map(told).collect()
@@ -217,14 +221,23 @@ fn what_cannot_hold_together_is_named() {
     let leaf = |field: &str, operator: &str, value: Json| json!({ "field": field, "operator": operator, "value": value });
     let tag = || json!({ "type": "append_tag", "config": { "tags": ["x"] } });
     let never = |criteria: Json| told(&[(criteria, tag())]).into_iter().map(|(_, _, places)| places).next();
-    let mixed = all(&[leaf("tags", "eq", json!("pci")), is("high"), leaf("title", "contains", json!("x")), is("low")]);
+    let mixed = all(&[
+        leaf("tags", "eq", json!("pci")),
+        is("high"),
+        leaf("title", "contains", json!("x")),
+        is("low"),
+    ]);
     assert_eq!(never(mixed).unwrap(), ["0/criteria/conditions/1", "0/criteria/conditions/3"]);
     let closed = never(leaf("status", "in", json!(["FIXED", "CLOSED"])));
     assert_eq!(closed.unwrap(), ["0/criteria"], "rules look at active findings alone");
     let beyond = all(&[is("high"), leaf("cvss_score", "gt", json!(10))]);
     assert_eq!(never(beyond).unwrap(), ["0/criteria/conditions/1"]);
     let either = json!({ "logic": "OR", "conditions": [all(&[is("high"), is("low")]), leaf("severity", "lt", json!("info"))] });
-    let expected = ["0/criteria/conditions/0/conditions/0", "0/criteria/conditions/0/conditions/1", "0/criteria/conditions/1"];
+    let expected = [
+        "0/criteria/conditions/0/conditions/0",
+        "0/criteria/conditions/0/conditions/1",
+        "0/criteria/conditions/1",
+    ];
     assert_eq!(never(either).unwrap(), expected);
     let possible = [
         all(&[leaf("title", "contains", json!("a")), leaf("title", "starts_with", json!("b"))]),
@@ -248,19 +261,32 @@ fn what_people_would_call_odd_is_found() {
     };
     let both = all(&[exploited.clone(), exposed.clone()]);
     // The narrow one says nothing that the wide one has not said.
-    assert_eq!(kinds(&[(exploited.clone(), make("urgent")), (both.clone(), make("urgent"))]), [(Shadowed, vec![1, 0])]);
+    assert_eq!(
+        kinds(&[(exploited.clone(), make("urgent")), (both.clone(), make("urgent"))]),
+        [(Shadowed, vec![1, 0])]
+    );
     // The wide one lies over all of the narrow one.
-    assert_eq!(kinds(&[(both.clone(), make("low")), (exploited.clone(), make("urgent"))]), [(Shadowed, vec![0, 1])]);
+    assert_eq!(
+        kinds(&[(both.clone(), make("low")), (exploited.clone(), make("urgent"))]),
+        [(Shadowed, vec![0, 1])]
+    );
     // The other way round the narrow one is an exception, and the two differ where both match.
-    assert_eq!(kinds(&[(exploited.clone(), make("low")), (both.clone(), make("urgent"))]), [(Contradicts, vec![0, 1])]);
-    assert_eq!(kinds(&[(exploited.clone(), make("low")), (exposed.clone(), make("high"))]), [(Contradicts, vec![0, 1])]);
+    assert_eq!(
+        kinds(&[(exploited.clone(), make("low")), (both.clone(), make("urgent"))]),
+        [(Contradicts, vec![0, 1])]
+    );
+    assert_eq!(
+        kinds(&[(exploited.clone(), make("low")), (exposed.clone(), make("high"))]),
+        [(Contradicts, vec![0, 1])]
+    );
     // What never meets does not contradict.
     let unexploited = json!({ "field": "known_exploit", "operator": "eq", "value": false });
     assert_eq!(kinds(&[(exploited.clone(), make("low")), (unexploited, make("high"))]), []);
     // One writes what the other asks about.
     let tag = |tag: &str| json!({ "type": "append_tag", "config": { "tags": [tag] } });
     let tagged = json!({ "field": "tags", "operator": "contains", "value": "pci" });
-    let ordered = told(&[(exposed.clone(), tag("pci")), (all(&[exploited.clone(), tagged.clone()]), make("urgent"))]);
+    let ordered =
+        told(&[(exposed.clone(), tag("pci")), (all(&[exploited.clone(), tagged.clone()]), make("urgent"))]);
     let places = vec!["0/action/config/tags".to_owned(), "1/criteria/conditions/1".to_owned()];
     assert_eq!(ordered, [(OrderMatters, vec![0, 1], places)]);
     assert_eq!(kinds(&[(exposed.clone(), tag("web")), (tagged, make("urgent"))]), []);
@@ -270,7 +296,8 @@ fn what_people_would_call_odd_is_found() {
         [(OrderMatters, vec![0, 1])]
     );
     // A rule between them may bring about what the first did not see.
-    let between = [(is("high"), make("low")), (exploited, make("high")), (all(&[is("high"), exposed]), make("low"))];
+    let between =
+        [(is("high"), make("low")), (exploited, make("high")), (all(&[is("high"), exposed]), make("low"))];
     assert!(kinds(&between).iter().all(|(kind, _)| *kind != Shadowed));
 }
 
@@ -292,4 +319,24 @@ fn rules_that_never_meet_are_not_compared() {
         .collect();
     let analysis = analyse(&rules, None);
     assert_eq!((analysis.warnings.len(), analysis.complete), (super::MOST, false));
+}
+
+#[test]
+fn random_rules_are_odd_often_enough() {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+
+    let mut runner = TestRunner::deterministic();
+    let mut kinds = std::collections::BTreeMap::new();
+    for _ in 0..300 {
+        let rules = rules().new_tree(&mut runner).expect("nothing is rejected").current();
+        for warning in analyse(&rules, None).warnings {
+            *kinds.entry(warning.kind).or_insert(0) += 1;
+        }
+    }
+    // Else the properties would show little.
+    assert!(
+        WarningKind::ALL.iter().all(|kind| kinds.get(kind).is_some_and(|count| *count > 20)),
+        "{kinds:?}"
+    );
 }

@@ -33,7 +33,9 @@ pub(super) fn finding_at<'a>(
     for entry in later.rev() {
         for (field, before) in &entry.before {
             match entry.action.as_str() {
-                "finding.refreshed" if Evidence::FIELDS.contains(&field.as_str()) => put(&mut evidence, field, before),
+                "finding.refreshed" if Evidence::FIELDS.contains(&field.as_str()) => {
+                    put(&mut evidence, field, before)
+                }
                 "finding.refreshed" => put(&mut scanner, field, before),
                 "finding.informed" => put(&mut intel, field, before),
                 "finding.status_changed" => status = before.as_str().and_then(Status::parse),
@@ -138,7 +140,10 @@ fn words(list: Option<&Json>) -> Vec<String> {
 }
 
 /// The asset before everything that the audit tells of it later; `None` where that cannot be undone.
-pub(super) fn asset_at<'a>(asset: &Asset, later: impl DoubleEndedIterator<Item = &'a Entry>) -> Option<Asset> {
+pub(super) fn asset_at<'a>(
+    asset: &Asset,
+    later: impl DoubleEndedIterator<Item = &'a Entry>,
+) -> Option<Asset> {
     let mut past = asset.clone();
     for entry in later.rev() {
         for (field, before) in &entry.before {

@@ -162,7 +162,7 @@ fn version(row: &QueryResult, before: Option<&Rule>) -> Result<Option<Rule>> {
     let mode = Mode::parse(written["mode"].as_str().unwrap_or_default()).unwrap_or(Mode::Off);
     let archived_at = (written["archived"] == true).then_some(since);
     if let Some(before) = before.filter(|before| !live && before.content_hash != hash) {
-        return Ok(Some(Rule { mode, archived_at, ..before.clone() }));
+        return Ok(Some(Rule { mode, archived_at, version: number, ..before.clone() }));
     }
     let Ok(content) = serde_json::from_value::<Content>(written) else { return Ok(None) };
     let since_live = match before {

@@ -29,7 +29,8 @@ fn there_are_at_least_twenty_of_every_category_with_their_own_keys_and_names() {
     for category in Category::ALL {
         assert!(LIBRARY.iter().any(|suggestion| suggestion.category == *category), "{category}");
     }
-    let used: BTreeSet<&str> = LIBRARY.iter().filter_map(|suggestion| suggestion.action["type"].as_str()).collect();
+    let used: BTreeSet<&str> =
+        LIBRARY.iter().filter_map(|suggestion| suggestion.action["type"].as_str()).collect();
     assert_eq!(used, ACTIONS.iter().map(|action| action.key).collect());
 }
 
@@ -49,7 +50,10 @@ fn each_is_explained_and_each_slot_is_used() {
         let left = |draft: RuleDraft| {
             [draft.criteria, draft.action].iter().any(|json| json.to_string().contains("\"slot\""))
         };
-        assert!(!suggestion.outline().is_some_and(left), "{key}: what is written as a slot is declared as one");
+        assert!(
+            !suggestion.outline().is_some_and(left),
+            "{key}: what is written as a slot is declared as one"
+        );
     }
 }
 
@@ -58,10 +62,14 @@ fn examples_come_out_as_they_say() {
     for suggestion in LIBRARY.iter() {
         let key = &suggestion.key;
         let matched = suggestion.examples.iter().filter(|example| example.after.is_some()).count();
-        assert!(matched > 0 && matched < suggestion.examples.len(), "{key} shows what it holds for, and what not");
+        assert!(
+            matched > 0 && matched < suggestion.examples.len(),
+            "{key} shows what it holds for, and what not"
+        );
         for example in &suggestion.examples {
             let place = format!("{key}: {}", example.tells);
-            let draft = suggestion.draft(&slots(suggestion, example)).unwrap_or_else(|e| panic!("{place}: {e}"));
+            let draft =
+                suggestion.draft(&slots(suggestion, example)).unwrap_or_else(|e| panic!("{place}: {e}"));
             let tree = check_criteria(&draft.criteria).unwrap_or_else(|e| panic!("{place}: {e}"));
             let action = Action::parse(&draft.action).unwrap_or_else(|e| panic!("{place}: {e}"));
             let tested = tried(uuid::Uuid::nil(), &draft.name, &tree, action, &example.finding, NOW);
@@ -76,7 +84,8 @@ fn examples_come_out_as_they_say() {
 fn slots_are_asked_for_and_checked() {
     let refused = |key: &str, slots: Json| {
         let slots = slots.as_object().cloned().unwrap_or_default();
-        let error = suggestion(key).and_then(|suggestion| suggestion.draft(&slots)).expect_err("it is refused");
+        let error =
+            suggestion(key).and_then(|suggestion| suggestion.draft(&slots)).expect_err("it is refused");
         (error.code, error.field.join("."))
     };
     let team = "01938e2a-7c00-7000-8000-000000000001";

@@ -46,7 +46,8 @@ pub(crate) fn possible(
     let mut alive = Vec::with_capacity(leaves.len());
     for (slot, (field, leaves)) in leaves.into_iter().enumerate() {
         let mut samples = samples(&catalogue.fields[field], &leaves);
-        if let (Some(samples), Some((_, codes))) = (&mut samples, within.iter().find(|(of, _)| *of == field)) {
+        if let (Some(samples), Some((_, codes))) = (&mut samples, within.iter().find(|(of, _)| *of == field))
+        {
             samples.retain(|sample| !matches!(sample.value, Owned::Code(code) if bit(code) & codes == 0));
         }
         let count = samples.as_ref().map_or(0, Vec::len);
