@@ -22,9 +22,13 @@ use pass::Mode;
 
 pub mod action;
 pub mod analysis;
+pub mod application;
 pub mod backtest;
+pub mod company_mode;
 pub mod draft;
 pub mod edit;
+pub mod exemption;
+pub mod expiry;
 pub mod gate;
 pub mod library;
 pub mod limits;
@@ -32,6 +36,7 @@ pub mod live;
 pub mod matcher;
 pub mod pass;
 pub mod preview;
+pub mod revoke;
 pub mod store;
 pub mod sweep;
 pub mod test;
@@ -178,6 +183,11 @@ impl Rule {
         } else {
             None
         }
+    }
+
+    /// The version that is evaluated; of a rule that never was live, its newest.
+    pub fn live_version(&self) -> i64 {
+        self.live.map_or(self.version, |live| live.version)
     }
 
     /// When the rule stops by itself.

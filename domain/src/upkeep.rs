@@ -34,6 +34,9 @@ impl Domain {
         for job in self.end_overdue().await? {
             tracing::info!(%job, "a job ended that had waited for too long");
         }
+        for job in self.revert_expired().await? {
+            tracing::info!(%job, "what a rule said that ended is taken back");
+        }
         let (reminded, ended) = self.approvals_keep().await?;
         if reminded + ended > 0 {
             tracing::info!(reminded, ended, "approvals were reminded of, or ended undecided");

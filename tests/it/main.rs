@@ -24,6 +24,7 @@ mod paging;
 mod people;
 mod preview;
 mod registry;
+mod revoke;
 mod schema;
 mod signin;
 mod sockets;

@@ -49,6 +49,8 @@ nouns! {
     Finding = "Finding", "finding";
     Comment = "Comment", "comment";
     Rule = "Rule", "rule";
+    RuleApplication = "RuleApplication", "rule application";
+    RuleExemption = "RuleExemption", "rule exemption";
     RuleVersion = "RuleVersion", "rule version";
     Approval = "Approval", "approval";
     Job = "Job", "job";

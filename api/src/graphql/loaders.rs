@@ -11,6 +11,7 @@ use domain::approval::Approval;
 use domain::approval::absence::Absence;
 use domain::error::Result;
 use domain::finding::edit::Comment;
+use domain::finding::facts::Finding;
 use domain::finding::issue::Issue;
 use domain::intel::start::References;
 use domain::intel::vex::query::Newest;
@@ -23,7 +24,9 @@ use domain::inventory::team::Team;
 use domain::inventory::user::User;
 use domain::job::Job;
 use domain::rule::Rule;
+use domain::rule::application::RuleApplication;
 use domain::rule::gate::Drafted;
+use domain::rule::pass::Mode;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
@@ -62,6 +65,9 @@ loaded! {
     Scan = scans_by_id;
     Newest = newest_scans;
     Rule = rules_by_id;
+    RuleApplication = rule_applications_by_id;
+    Mode = rule_company_modes;
+    Finding = findings_by_id;
     Drafted = rule_drafts;
     Approval = approvals_by_id;
     Absence = absences_of;

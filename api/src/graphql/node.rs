@@ -10,10 +10,12 @@ use super::company::CompanyNode;
 use super::finding::{CommentNode, FindingNode};
 use super::id::{Key, Noun, key};
 use super::invitation::InvitationNode;
-use super::job::{BulkChangeJob, ExportJob, ImportJob, IntelLoadJob, Job, SweepJob};
+use super::job::{BulkChangeJob, ExportJob, ImportJob, IntelLoadJob, Job, RevokeJob, SweepJob};
 use super::membership::MembershipNode;
 use super::project::ProjectNode;
 use super::rule::RuleNode;
+use super::rule::application::RuleApplicationNode;
+use super::rule::exemption::RuleExemptionNode;
 use super::rule::version::RuleVersionNode;
 use super::saved_mapping::SavedMappingNode;
 use super::scan::ScanNode;
@@ -47,6 +49,8 @@ pub enum Node {
     Finding(FindingNode),
     Comment(CommentNode),
     Rule(RuleNode),
+    RuleApplication(RuleApplicationNode),
+    RuleExemption(RuleExemptionNode),
     RuleVersion(RuleVersionNode),
     Approval(ApprovalNode),
     ImportJob(ImportJob),
@@ -54,6 +58,7 @@ pub enum Node {
     SweepJob(SweepJob),
     BulkChangeJob(BulkChangeJob),
     ExportJob(ExportJob),
+    RevokeJob(RevokeJob),
 }
 
 impl From<Job> for Node {
@@ -64,6 +69,7 @@ impl From<Job> for Node {
             Job::Sweep(job) => Self::SweepJob(job),
             Job::BulkChange(job) => Self::BulkChangeJob(job),
             Job::Export(job) => Self::ExportJob(job),
+            Job::Revoke(job) => Self::RevokeJob(job),
         }
     }
 }
@@ -105,6 +111,12 @@ impl NodeQuery {
                 Noun::Finding => found(domain.finding(actor, id).await)?.map(Node::Finding),
                 Noun::Comment => found(domain.comment(actor, id).await)?.map(Node::Comment),
                 Noun::Rule => found(domain.rule(actor, id).await)?.map(Node::Rule),
+                Noun::RuleApplication => {
+                    found(domain.rule_application(actor, id).await)?.map(Node::RuleApplication)
+                }
+                Noun::RuleExemption => {
+                    found(domain.rule_exemption(actor, id).await)?.map(Node::RuleExemption)
+                }
                 Noun::RuleVersion => found(domain.rule_version(actor, id).await)?.map(Node::RuleVersion),
                 Noun::Approval => found(domain.approval(actor, id).await)?.map(Node::Approval),
                 Noun::Job => found::<_, Job>(domain.job(actor, id).await)?.map(Node::from),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::change::{Change, Told};
+use super::change::{Change, RuleTurn, Told};
 use super::facts::{Finding, Shown};
 use crate::error::Result;
 use crate::finding::store::Written;
@@ -17,7 +17,7 @@ use crate::inventory::asset::Asset;
 use crate::ledger::AuditEntry;
 use crate::ledger::store::Pending;
 use crate::rule::matcher::Matcher;
-use crate::rule::pass::Passed;
+use crate::rule::pass::{Exempt, Passed};
 use crate::store::Tx;
 use crate::vocabulary::time::Timestamp;
 
@@ -43,6 +43,8 @@ struct Item<'a> {
     names: Vec<String>,
     /// What was done to it.
     entries: Vec<AuditEntry>,
+    /// How what rules say of it turned by that.
+    turns: Vec<RuleTurn>,
 }
 
 /// What a batch came to, with all that is to be told of it.
@@ -86,8 +88,8 @@ impl<'a> Batch<'a> {
             let informed = Change::Informed { known: Arc::clone(known), asset: asset.reported() };
             entries.append(&mut finding.change(informed, self.cause)?);
         }
-        let item = Item { finding, asset, new: true, before: None, issue, names: Vec::new(), entries };
-        self.items.push(item);
+        let (names, turns) = (Vec::new(), Vec::new());
+        self.items.push(Item { finding, asset, new: true, before: None, issue, names, entries, turns });
         Ok(())
     }
 
@@ -99,30 +101,41 @@ impl<'a> Batch<'a> {
     pub fn change(&mut self, mut finding: Finding, asset: &'a Asset, changes: Vec<Change>) -> Result<()> {
         let names = finding.vulnerabilities();
         let (before, issue) = ((!changes.is_empty()).then(|| finding.shown.clone()), finding.issue);
-        let mut entries = Vec::new();
+        let (mut entries, mut turns) = (Vec::new(), Vec::new());
         for change in changes {
+            let revoked = match &change {
+                Change::Revoked { rules, .. } => {
+                    Some((Arc::clone(rules), finding.layers.clone(), finding.shown.clone()))
+                }
+                _ => None,
+            };
             entries.append(&mut finding.change(change, self.cause)?);
+            if let Some((rules, layers, shown)) = revoked {
+                turns.append(&mut finding.rule_turns(&layers, &shown, &rules));
+            }
         }
-        self.items.push(Item { finding, asset, new: false, before, issue, names, entries });
+        self.items.push(Item { finding, asset, new: false, before, issue, names, entries, turns });
         Ok(())
     }
 
-    /// Lets the rules, where there are any, have their say on every finding.
-    pub fn pass(self, rules: Option<&Matcher>) -> Outcome {
+    /// Lets the rules, where there are any, have their say on every finding that they are not exempt
+    /// from.
+    pub fn pass(self, rules: Option<(&Matcher, &Exempt)>) -> Outcome {
         let passed: Vec<Option<Passed>> = match rules {
-            Some(rules) => {
+            Some((rules, exempt)) => {
                 let findings: Vec<(&Finding, &Asset)> =
                     self.items.iter().map(|item| (&item.finding, item.asset)).collect();
-                rules.pass(&findings, self.now)
+                rules.pass(&findings, exempt, self.now)
             }
             None => self.items.iter().map(|_| None).collect(),
         };
-        let rules = rules.map_or(&[][..], Matcher::rules);
+        let rules = rules.map_or(&[][..], |(rules, _)| rules.rules());
         let mut outcome = Outcome::new(self.now, self.sighted, Told::new(self.cause.clone()));
         for (item, passed) in self.items.into_iter().zip(passed) {
-            let Item { mut finding, new, mut before, issue, names, mut entries, .. } = item;
-            let mut differs = new || !entries.is_empty();
+            let Item { mut finding, new, mut before, issue, names, mut entries, turns, .. } = item;
+            let mut differs = new || !entries.is_empty() || !turns.is_empty();
             outcome.told.entries.append(&mut entries);
+            turns.iter().for_each(|turn| outcome.told.turned(finding.id, turn));
             if let Some(passed) = passed {
                 differs |= passed.layers != finding.layers;
                 let shown = finding.take(passed, rules, &mut outcome.told);

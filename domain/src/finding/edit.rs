@@ -26,6 +26,7 @@ use crate::job::runner::Left;
 use crate::job::store::Step;
 use crate::job::{Job, JobKind, JobState, Principal};
 use crate::ledger::{AuditEntry, Speaker};
+use crate::rule::pass::Exempt;
 use crate::store::{Tx, is_transient};
 use crate::vocabulary::criteria::{Compiled, Criteria};
 use crate::vocabulary::field::finding::FINDING;
@@ -478,7 +479,8 @@ impl Domain {
             let known = self.known(&scope, &rules, named).await?;
             let mut batch = Batch::new(now, &Json::Null);
             batch.create(finding, &asset, known.as_ref())?;
-            let outcome = batch.pass(Some(&rules.matcher));
+            // What is new is exempt from nothing.
+            let outcome = batch.pass(Some((&rules.matcher, &Exempt::default())));
             let mut tx = self.db().begin(actor, &scope, now).await?;
             if !outcome.write(&mut tx).await? {
                 return Err(Error::new(Code::Taken, "There is already a finding with this identity."));

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::Rule;
 use super::matcher::Matcher;
-use super::pass::{LiveRule, Mode};
+use super::pass::{Exempt, LiveRule, Mode};
 use super::preview::kept::Snapshot;
 use super::preview::{FieldChange, Totals, Tried, compare, page_of, walk_key};
 use crate::Domain;
@@ -26,7 +26,7 @@ use crate::vocabulary::criteria::Outcome;
 use crate::vocabulary::terms::terms;
 use crate::vocabulary::time::Timestamp;
 use past::{asset_at, finding_at};
-use store::{Entry, Stood};
+use store::{CompanyMode, Entry, Stood};
 
 mod past;
 pub mod store;
@@ -39,7 +39,7 @@ const CHUNK: usize = 500;
 terms! {
     /// What of the past cannot be told for certain.
     Missing {
-        Asset = "ASSET", People = "PEOPLE",
+        Asset = "ASSET", People = "PEOPLE", Exemption = "EXEMPTION",
     }
 }
 
@@ -164,11 +164,12 @@ impl Domain {
         let truncated = entries.len() > MOST;
         entries.truncate(MOST);
         let stood = self.db().rules_until(&scope, to).await?;
+        let modes = self.db().company_modes_until(&scope, to).await?;
         let mut replayed = Vec::with_capacity(entries.len());
         for chunk in entries.chunks(CHUNK) {
             replayed.extend(self.put_back(&scope, chunk).await?);
         }
-        let tested = tokio::task::spawn_blocking(move || replay(rule, &stood, replayed));
+        let tested = tokio::task::spawn_blocking(move || replay(rule, &stood, &modes, replayed));
         let (rows, totals, incomplete) = tested.await.map_err(Error::internal)?;
         let backtest = Arc::new(Backtest {
             id: self.clock().id(),
@@ -208,6 +209,7 @@ impl Domain {
         let findings = self.db().findings_by_id(scope, &ids).await?;
         let assets = self.db().assets_on(scope, &findings).await?;
         let of_assets: Vec<Uuid> = assets.keys().copied().collect();
+        let exempt = self.exempt_now(scope, ids.iter().copied()).await?;
         let told = by_record(self.db().entries_since(scope, &ids, since).await?);
         let told_of_assets = by_record(self.db().entries_since(scope, &of_assets, since).await?);
         let findings: HashMap<Uuid, Finding> = findings.into_iter().map(|one| (one.id, one)).collect();
@@ -217,7 +219,11 @@ impl Domain {
             let asset = assets.get(&finding.asset)?;
             let told = told.get(&finding.id).unwrap_or(&none);
             let of_asset = told_of_assets.get(&asset.id).unwrap_or(&none);
-            Some(replayed(entry, finding, asset, told, of_asset))
+            let mut replayed = replayed(entry, finding, asset, told, of_asset);
+            if !exempt.of(finding.id).is_empty() {
+                replayed.missing.push(Missing::Exemption);
+            }
+            Some(replayed)
         };
         Ok(entries.iter().filter_map(put_back).collect())
     }
@@ -271,7 +277,12 @@ fn happened(entry: &Entry) -> Option<Happened> {
 }
 
 /// Passes what was put back, moment by moment, under the rules that held then. Pure.
-fn replay(rule: Rule, stood: &[Stood], replayed: Vec<Replayed>) -> (Vec<Row>, Totals, i64) {
+fn replay(
+    rule: Rule,
+    stood: &[Stood],
+    modes: &[CompanyMode],
+    replayed: Vec<Replayed>,
+) -> (Vec<Row>, Totals, i64) {
     let incomplete = replayed.iter().filter(|one| !one.missing.is_empty()).count();
     let mut moments: BTreeMap<Timestamp, Vec<usize>> = BTreeMap::new();
     for (place, one) in replayed.iter().enumerate() {
@@ -280,10 +291,11 @@ fn replay(rule: Rule, stood: &[Stood], replayed: Vec<Replayed>) -> (Vec<Row>, To
     let mut totals = Totals::default();
     let mut rows = Vec::new();
     // The rules change seldom: those of a moment are most often those of the one before.
-    let mut last: Option<(Vec<(Uuid, i64)>, Matcher, usize)> = None;
+    let mut last: Option<(Vec<(Uuid, i64, Mode)>, Matcher, usize)> = None;
     for (at, places) in moments {
-        let holding = holding(stood, &rule, at);
-        let versions: Vec<(Uuid, i64)> = holding.iter().map(|rule| (rule.id, rule.version)).collect();
+        let holding = holding(stood, modes, &rule, at);
+        let versions: Vec<(Uuid, i64, Mode)> =
+            holding.iter().map(|rule| (rule.id, rule.version, rule.mode)).collect();
         if last.as_ref().is_none_or(|(known, ..)| *known != versions) {
             let (matcher, place) = with(holding, &rule);
             last = Some((versions, matcher, place));
@@ -291,7 +303,7 @@ fn replay(rule: Rule, stood: &[Stood], replayed: Vec<Replayed>) -> (Vec<Row>, To
         let Some((_, matcher, place)) = &last else { continue };
         let pairs: Vec<(&Finding, &Asset)> =
             places.iter().map(|place| (&replayed[*place].finding, &*replayed[*place].asset)).collect();
-        let compared = compare(matcher, *place, &pairs, at);
+        let compared = compare(matcher, *place, &pairs, &Exempt::default(), at);
         totals.add(&compared.totals);
         for row in compared.rows {
             let place = places[row.finding];
@@ -314,13 +326,24 @@ fn replay(rule: Rule, stood: &[Stood], replayed: Vec<Replayed>) -> (Vec<Row>, To
     (rows, totals, i64::try_from(incomplete).unwrap_or(i64::MAX))
 }
 
-/// The rules that held at a moment, but for the one that is tried: of each its last version by then.
-fn holding(stood: &[Stood], tried: &Rule, at: Timestamp) -> Vec<Rule> {
+/// The rules that held at a moment, but for the one that is tried: of each its last version by then, in
+/// the mode that the company had set for it, if it had.
+fn holding(stood: &[Stood], modes: &[CompanyMode], tried: &Rule, at: Timestamp) -> Vec<Rule> {
     let mut last: BTreeMap<Uuid, &Stood> = BTreeMap::new();
     for version in stood.iter().filter(|version| version.since <= at && version.rule.id != tried.id) {
         last.insert(version.rule.id, version);
     }
-    let mut rules: Vec<Rule> = last.into_values().map(|version| version.rule.clone()).collect();
+    let mode = |rule: &Rule| {
+        let set = modes.iter().rev().find(|set| set.rule == rule.id && set.since <= at);
+        set.and_then(|set| set.mode)
+    };
+    let own = last.into_values().map(|version| version.rule.clone());
+    let mut rules: Vec<Rule> = own
+        .map(|rule| {
+            let mode = mode(&rule);
+            rule.under(mode)
+        })
+        .collect();
     rules.retain(|rule| rule.idle(at).is_none());
     rules.sort_by_key(walk_key);
     rules

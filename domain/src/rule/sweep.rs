@@ -113,13 +113,14 @@ impl Domain {
         let now = self.clock().now();
         let rules = self.live_rules(scope, now).await?;
         let assets = self.db().assets_on(scope, &chunk).await?;
+        let exempt = self.exempt(scope, &rules, chunk.iter().map(|finding| finding.id)).await?;
         let mut batch = Batch::new(now, cause);
         for finding in chunk {
             if let Some(asset) = assets.get(&finding.asset) {
                 batch.change(finding, asset, Vec::new())?;
             }
         }
-        Ok((rules.version, batch.pass(Some(&rules.matcher))))
+        Ok((rules.version, batch.pass(Some((&rules.matcher, &exempt)))))
     }
 
     async fn keep_sweep(

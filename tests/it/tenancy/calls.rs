@@ -77,7 +77,12 @@ impl Schema {
     /// How many members the widest input of a field has of which only one may be given; 1 for none.
     pub fn members(&self, root: &str, field: &str) -> usize {
         let inputs = list(&self.field(root, field)["args"]).iter().map(|arg| named(&arg["type"]));
-        let widest = inputs.filter(|name| self.0[name]["isOneOf"] == true);
+        // Such an input may be a member of another.
+        let inside = |name: String| {
+            let members = list(&self.0[&name]["inputFields"]).iter().map(|member| named(&member["type"]));
+            members.chain([name.clone()]).collect::<Vec<_>>()
+        };
+        let widest = inputs.flat_map(inside).filter(|name| self.0[name]["isOneOf"] == true);
         widest.map(|name| list(&self.0[&name]["inputFields"]).len()).max().unwrap_or(1)
     }
 
@@ -261,6 +266,10 @@ impl Filler<'_> {
             "company" => Noun::Company,
             "holder" => Noun::ServiceAccount,
             "rule" => Noun::Rule,
+            "application" | "applications" => Noun::RuleApplication,
+            "exemptions" => Noun::RuleExemption,
+            "finding" => Noun::Finding,
+            "job" => Noun::Job,
             "savedMapping" => Noun::SavedMapping,
             "record" | "ids" => Noun::Finding,
             "id" if ["importCancel", "importProgress"].contains(&self.field) => Noun::Job,

@@ -31,6 +31,9 @@ pub enum Missing {
     Asset,
     /// People changed the finding later: it is taken as if they had said nothing on those fields.
     People,
+    /// Revokes made the finding exempt from rules, and since when is not told: it is taken as exempt from
+    /// none.
+    Exemption,
 }
 
 /// A rule to replay, and the period.

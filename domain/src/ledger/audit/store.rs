@@ -56,6 +56,7 @@ fn read_link(row: &QueryResult) -> Result<Link> {
         cause: row.cause,
         digest: hash(row.digest),
         hash: hash(row.hash),
+        rule: row.rule_id,
     })
 }
 

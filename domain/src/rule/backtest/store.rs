@@ -35,6 +35,14 @@ pub(super) struct Stood {
     pub rule: Rule,
 }
 
+/// The mode that the company set for a global rule; none, to follow the rule's own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CompanyMode {
+    pub since: Timestamp,
+    pub rule: Uuid,
+    pub mode: Option<Mode>,
+}
+
 impl Entry {
     fn read(row: &QueryResult) -> Result<Self> {
         let json = |column: &str| -> Result<Json> {
@@ -119,6 +127,24 @@ impl Db {
             .all(self.read())
             .await?;
         rows.iter().map(Entry::read).collect()
+    }
+
+    /// The modes that the company set for global rules before a moment, oldest first.
+    pub(super) async fn company_modes_until(&self, scope: &Scope, to: Timestamp) -> Result<Vec<CompanyMode>> {
+        let sql = Sql::new(self.dialect, "SELECT ").push(COLUMNS);
+        let rows = sql
+            .push(" FROM audit_entry AS e WHERE e.action = 'rule.company_mode_set' AND e.at < ")
+            .bind(to.0)
+            .own(scope, "e")
+            .push(" ORDER BY e.seq")
+            .all(self.read())
+            .await?;
+        let mode = |row: &QueryResult| {
+            let entry = Entry::read(row)?;
+            let mode = entry.after.get("mode").and_then(Json::as_str).and_then(Mode::parse);
+            Ok(CompanyMode { since: entry.at, rule: entry.record, mode })
+        };
+        rows.iter().map(mode).collect()
     }
 
     /// Every version before a moment of the rules that the company may read, oldest first of each rule,

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::finding::facts::Finding;
 use crate::inventory::asset::Asset;
 use crate::rule::matcher::Matcher;
-use crate::rule::pass::{LiveRule, Mode};
+use crate::rule::pass::{Exempt, LiveRule, Mode};
 use crate::rule::preview::{Reach, drafted, walk_key};
 use crate::rule::{Rule, RuleDraft};
 use crate::vocabulary::time::Timestamp;
@@ -82,9 +82,10 @@ impl Domain {
         let rules: Vec<Rule> = rules.into_iter().filter(|rule| rule.idle(now).is_none()).collect();
         let (findings, truncated) = self.findings_to_try(&scope, Reach::Affected).await?;
         let evaluated = findings.len();
+        let exempt = self.exempt_now(&scope, findings.iter().map(|(finding, _)| finding.id)).await?;
         let tried = tokio::task::spawn_blocking(move || {
             let pairs: Vec<(&Finding, &Asset)> = findings.iter().map(|(f, asset)| (f, &**asset)).collect();
-            effects(rules, candidates, &pairs, now)
+            effects(rules, candidates, &pairs, &exempt, now)
         });
         let of = tried.await.map_err(Error::internal)?;
         Ok(Effects { as_of: now, evaluated, truncated, of })
@@ -159,6 +160,7 @@ fn effects(
     rules: Vec<Rule>,
     candidates: Vec<Candidate>,
     findings: &[(&Finding, &Asset)],
+    exempt: &Exempt,
     now: Timestamp,
 ) -> HashMap<&'static str, Effect> {
     let keys: HashMap<Uuid, &'static str> = candidates.iter().map(|one| (one.rule.id, one.key)).collect();
@@ -169,7 +171,7 @@ fn effects(
     all.sort_by_key(walk_key);
     let matcher = Matcher::new(all.into_iter().map(LiveRule::of).collect());
     let key = |at: usize| keys.get(&matcher.rules()[at].id);
-    for passed in matcher.pass(findings, now).into_iter().flatten() {
+    for passed in matcher.pass(findings, exempt, now).into_iter().flatten() {
         for application in &passed.applications {
             let Some(effect) = key(application.rule).and_then(|key| effects.get_mut(key)) else { continue };
             effect.findings += 1;
