@@ -21,19 +21,24 @@ use super::{actor, domain, found};
 use action::RuleAction;
 use application::{RuleApplicationConnection, RuleObserved, RuleTurnFilter, applications_of};
 use record::{record, root};
+use warning::RuleWarning;
+
 use uuid::Uuid;
 
 pub mod action;
 pub mod application;
+pub mod backtest;
 pub mod conformance;
 pub mod draft;
 pub mod exemption;
+pub mod library;
 pub mod mutation;
 pub mod preview;
 pub mod revoke;
 pub mod set;
 pub mod trial;
 pub mod version;
+pub mod warning;
 
 /// Whether a rule is evaluated, and whether what it says is shown.
 #[record]
@@ -251,6 +256,15 @@ impl RuleNode {
     /// Counts its changes: an update names the one that it saw.
     fn version(&self) -> i64 {
         self.0.version
+    }
+
+    /// What is odd about it among the rules that hold, as if it, and whatever other rules are asked about
+    /// beside it, were enforced.
+    async fn warnings(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Vec<RuleWarning>>> {
+        let asked: Vec<Rule> = rows.iter().map(|row| row.0.clone()).collect();
+        let mut found = domain(ctx).rule_warnings(actor(ctx)?, &asked).await?;
+        let warnings = |row: &&Self| found.remove(&row.0.id).unwrap_or_default();
+        Ok(rows.iter().map(warnings).map(|all| all.into_iter().map(Into::into).collect()).collect())
     }
 
     /// What the caller can do with it now.
