@@ -140,6 +140,14 @@ pub(crate) fn step(progress: &domain::job::Progress) -> String {
     format!("{:<9} {}/{total}  {}", progress.stage, progress.done, counts.join(", "))
 }
 
+/// Says on standard error what went wrong, and at which argument.
+pub fn complain(error: &Error) {
+    eprintln!("countersign: {}", error.message);
+    if !error.field.is_empty() {
+        eprintln!("  at {}", error.field.join("."));
+    }
+}
+
 /// What standard output refuses is a fault like any other.
 fn print(text: impl std::fmt::Display) -> Result<()> {
     use std::io::Write;

@@ -40,6 +40,7 @@ pub mod scalars;
 pub mod scan;
 pub mod service_account;
 pub mod session;
+pub mod stream;
 pub mod team;
 pub mod token;
 pub mod user;

@@ -15,10 +15,7 @@ async fn main() -> ExitCode {
     match api::cli::run(api::cli::Cli::parse()).await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("countersign: {}", error.message);
-            if !error.field.is_empty() {
-                eprintln!("  at {}", error.field.join("."));
-            }
+            api::cli::complain(&error);
             let source = std::error::Error::source(&error);
             if let Some(source) = source {
                 eprintln!("  because {source}");

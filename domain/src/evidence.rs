@@ -22,21 +22,19 @@ use crate::finding::export::Writer;
 use crate::finding::export::csv::{cell, table};
 use crate::gateway::folder::signing_key;
 use crate::gateway::signing::SigningKey;
-use crate::job::{Job, JobKind, JobState, Principal};
-use crate::ledger::AuditEntry;
+use crate::job::Job;
 use crate::ledger::audit::hex;
 use crate::rule::conformance::{Conformance, HELD};
 use crate::vocabulary::time::Timestamp;
 use archive::Packer;
-use entries::{SECTIONS, Section};
+use entries::SECTIONS;
 use manifest::{MANIFEST, Manifest, Range, SIGNATURE, SignedFile};
-use tables::{TABLES, Table};
+use store::tables::{TABLES, Table};
 
 pub(crate) mod archive;
 mod entries;
 pub mod manifest;
 pub(crate) mod store;
-mod tables;
 pub mod verify;
 
 const FORMAT: &str = "countersign/evidence/1";
@@ -62,15 +60,7 @@ impl Domain {
         if to > now {
             return Err(Error::invalid("to", format!("The period has not ended: it is {now}.")));
         }
-        let params = json!({ "evidence": { "from": from, "to": to } });
-        let id = self.clock().id();
-        let mut tx = self.db().begin(actor, &scope, now).await?;
-        let principal = Principal::of(actor);
-        tx.insert_job(id, JobKind::Export, JobState::Waiting, &principal, None, &params).await?;
-        tx.audit(AuditEntry::new("export.requested", id).after(params));
-        tx.answer(id);
-        tx.commit().await?;
-        self.db().job(&scope, id).await?.ok_or_else(|| Error::not_found("export"))
+        self.ask_for_export(actor, &scope, json!({ "evidence": { "from": from, "to": to } })).await
     }
 }
 
@@ -199,7 +189,8 @@ impl Evidence {
         if after == self.manifest.audit.after {
             self.packer.begin(&json, out);
             self.packer.write(b"[", out)?;
-            let headers = SECTIONS.iter().map(Section::columns).chain([entries::CHAIN]);
+            let sections = SECTIONS.iter().map(|section| section.columns().collect::<Vec<_>>());
+            let headers = sections.chain([entries::CHAIN.to_vec()]);
             let headers: Vec<_> = headers.map(|columns| table([columns])).collect::<Result<_>>()?;
             let files = self.aside.iter_mut().filter(|aside| aside.name.ends_with(".csv"));
             for (aside, header) in files.zip(headers) {
@@ -227,7 +218,7 @@ impl Evidence {
             for (at, section) in SECTIONS.iter().enumerate().filter(|(_, section)| (section.holds)(link)) {
                 let row = section.row(link);
                 let [csv, json] = [2 * at, 2 * at + 1];
-                let cells = table([section.columns().iter().map(|column| cell(&row[*column]))])?;
+                let cells = table([section.columns().map(|column| cell(&row[column]))])?;
                 self.put(csv, &cells, true)?;
                 self.put_json(json, &row)?;
             }

@@ -6,8 +6,8 @@ use clap::Args;
 use domain::error::{Error, Result};
 use serde_json::{Value as Json, json};
 
-use super::print;
 use super::remote::{Remote, Way};
+use super::{complain, print};
 
 /// The status with which the command ends where the question could not be answered.
 const UNANSWERED: u8 = 2;
@@ -56,10 +56,7 @@ impl Gate {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
             Err(error) => {
-                eprintln!("countersign: {}", error.message);
-                if !error.field.is_empty() {
-                    eprintln!("  at {}", error.field.join("."));
-                }
+                complain(&error);
                 ExitCode::from(UNANSWERED)
             }
         }

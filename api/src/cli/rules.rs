@@ -8,8 +8,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use domain::error::{Code, Error, Result};
 use serde_json::{Value as Json, json};
 
-use super::print;
 use super::remote::{Remote, Way};
+use super::{complain, print};
 
 /// The status with which a command ends whose document has faults.
 const FAULTY: u8 = 1;
@@ -105,10 +105,7 @@ impl Rules {
             Self::Apply(apply) => apply.run().await,
         };
         done.unwrap_or_else(|error| {
-            eprintln!("countersign: {}", error.message);
-            if !error.field.is_empty() {
-                eprintln!("  at {}", error.field.join("."));
-            }
+            complain(&error);
             ExitCode::from(FAILED)
         })
     }

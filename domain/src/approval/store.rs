@@ -6,8 +6,9 @@ use entity::{approval, approval_vote};
 use sea_orm::{ConnectionTrait, FromQueryResult, QueryResult};
 use uuid::Uuid;
 
+use super::rights::Voices;
 use super::state::{Hand, Vote};
-use super::{Approval, ApprovalFilter, BlastRadius, Emergency, Review, Stage, Subject, Voices};
+use super::{Approval, ApprovalFilter, BlastRadius, Emergency, Review, Stage, Subject};
 use crate::access::Scope;
 use crate::error::{Error, Result};
 use crate::page::{Key, KeyKind, Page, PageArgs, Sort, Window};

@@ -6,6 +6,7 @@ use crate::finding::export::csv::cell;
 use crate::inventory::record::Diff;
 use crate::ledger::audit::hex;
 use crate::ledger::verify::Link;
+use crate::rule::application::{APPLIED, OBSERVED};
 use crate::vocabulary::time::Timestamp;
 
 /// The columns of the chain.
@@ -27,23 +28,7 @@ const COMMON: &[&str] = &[
     "cause",
 ];
 /// What an entry of a rule's turn on a finding says besides.
-const TURN: &[&str] = &[
-    "seq",
-    "at",
-    "action",
-    "record",
-    "actor_kind",
-    "actor_id",
-    "actor_name",
-    "changed",
-    "before",
-    "after",
-    "cause",
-    "rule",
-    "version",
-    "hash",
-    "change",
-];
+const TURN: &[&str] = &["rule", "version", "hash", "change"];
 
 /// Entries that tell of one kind of thing.
 pub struct Section {
@@ -58,7 +43,7 @@ pub const SECTIONS: &[Section] = &[
     Section { name: "approvals", holds: |link| link.record_kind == "approval", turns: false },
     Section {
         name: "applications",
-        holds: |link| matches!(link.action.as_str(), "finding.rule_applied" | "finding.rule_observed"),
+        holds: |link| [APPLIED, OBSERVED].contains(&link.action.as_str()),
         turns: true,
     },
     Section { name: "revokes", holds: is_revoke, turns: false },
@@ -112,8 +97,10 @@ pub fn cells(of: &Link) -> Vec<String> {
 }
 
 impl Section {
-    pub fn columns(&self) -> &'static [&'static str] {
-        if self.turns { TURN } else { COMMON }
+    /// The columns of its rows, in their order.
+    pub fn columns(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let besides: &[&str] = if self.turns { TURN } else { &[] };
+        COMMON.iter().chain(besides).copied()
     }
 
     pub fn row(&self, link: &Link) -> Json {
@@ -139,9 +126,9 @@ impl Section {
             .map(|(name, value)| (name.to_owned(), value)),
         );
         if self.turns {
-            for name in ["rule", "version", "hash", "change"] {
-                let value = cause.as_object_mut().and_then(|cause| cause.remove(name));
-                row.insert(name.to_owned(), value.unwrap_or_default());
+            for name in TURN {
+                let value = cause.as_object_mut().and_then(|cause| cause.remove(*name));
+                row.insert((*name).to_owned(), value.unwrap_or_default());
             }
         }
         row.insert("cause".to_owned(), cause);

@@ -4,7 +4,6 @@ use sea_orm::QueryResult;
 use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
-use super::tables::{Kind, Table};
 use crate::access::Scope;
 use crate::error::{Error, Result};
 use crate::ledger::store::Head;
@@ -14,6 +13,9 @@ use crate::store::Db;
 use crate::store::page::{key_columns, read_keys};
 use crate::store::sql::Sql;
 use crate::vocabulary::time::Timestamp;
+use tables::{Kind, Table};
+
+pub(super) mod tables;
 
 /// How many rows of a table are read at a time.
 const PAGE: u16 = 1_000;
@@ -84,7 +86,7 @@ impl Db {
             _ => None,
         };
         let read = |row: &QueryResult| -> Result<Json> {
-            let cell = |(name, column): &(&'static str, super::tables::Cell)| {
+            let cell = |(name, column): &(&'static str, tables::Cell)| {
                 Ok(((*name).to_owned(), value(row, name, column.kind)?))
             };
             Ok(table.columns.iter().map(cell).collect::<Result<Map<_, _>>>()?.into())

@@ -20,6 +20,7 @@ use crate::event::catalogue::{Event, EventKind};
 use crate::intake::report::ReportedAsset;
 use crate::intel::fact::Known;
 use crate::ledger::{AuditEntry, Document};
+use crate::rule::application::{APPLIED, OBSERVED};
 use crate::rule::pass::{Application, LiveRule, Passed, Turn, Values};
 use crate::vocabulary::terms::{Status, Term};
 use crate::vocabulary::time::Timestamp;
@@ -392,7 +393,7 @@ impl Told {
             }
             because.into()
         });
-        let action = if observed { "finding.rule_observed" } else { "finding.rule_applied" };
+        let action = if observed { OBSERVED } else { APPLIED };
         let entry = AuditEntry::new(action, finding).before(Document::of(before)).after(Document::of(after));
         self.entries.push(entry.because(because.clone()).of_rule(rule));
         let told = Applied { after, before, change, rule, version };

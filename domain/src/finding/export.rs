@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::query::{Count, FindingFilter, UNCOUNTED};
 use super::selection::Selected;
 use crate::Domain;
-use crate::access::{Actor, Permission};
+use crate::access::{Actor, Permission, Scope};
 use crate::error::{Code, Error, Result};
 use crate::evidence;
 use crate::inventory::input;
@@ -131,14 +131,19 @@ impl Domain {
         if let (Some(publisher), Some(params)) = (publisher, params.as_object_mut()) {
             params.insert("publisher".to_owned(), json!(publisher));
         }
+        self.ask_for_export(actor, &scope, params).await
+    }
+
+    /// Makes an export that waits to be fetched.
+    pub(crate) async fn ask_for_export(&self, actor: &Actor, scope: &Scope, params: Json) -> Result<Job> {
         let id = self.clock().id();
-        let mut tx = self.db().begin(actor, &scope, self.clock().now()).await?;
+        let mut tx = self.db().begin(actor, scope, self.clock().now()).await?;
         let principal = Principal::of(actor);
         tx.insert_job(id, JobKind::Export, JobState::Waiting, &principal, None, &params).await?;
         tx.audit(AuditEntry::new("export.requested", id).after(params));
         tx.answer(id);
         tx.commit().await?;
-        self.db().job(&scope, id).await?.ok_or_else(|| Error::not_found("export"))
+        self.db().job(scope, id).await?.ok_or_else(|| Error::not_found("export"))
     }
 
     async fn check_export_size(&self, actor: &Actor, criteria: Option<&Json>) -> Result<()> {

@@ -11,12 +11,12 @@
 //! A document that only says what was decided, of OpenVEX or CSAF, is no scan: nobody looked. A scan
 //! that was put away is none either.
 
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use uuid::Uuid;
 
 use super::facts::Finding;
 use super::query::FindingOrder;
-use super::selection::{Selected, all_of};
+use super::selection::{Selected, all_of, is_active};
 use crate::Domain;
 use crate::access::{Actor, Permission};
 use crate::error::{Error, Result};
@@ -25,7 +25,7 @@ use crate::inventory::project::Project;
 use crate::inventory::view::View;
 use crate::page::PageArgs;
 use crate::vocabulary::field::finding::FindingField;
-use crate::vocabulary::terms::{Severity, Status, Term, terms};
+use crate::vocabulary::terms::{Severity, Term, terms};
 use crate::vocabulary::time::{Span, Timestamp};
 
 /// Formats that say what somebody decided, and not what somebody saw.
@@ -126,9 +126,7 @@ impl Domain {
             let message = "A report of the project is being stored: ask again when that is done.";
             reasons.push(GateReason::of(GateReasonKind::ScanRunning, message));
         }
-        let active: Vec<Status> = Status::ALL.iter().copied().filter(|status| status.is_active()).collect();
-        let active = json!({ "field": "status", "operator": "in", "value": active });
-        let criteria = all_of([Some(active), selection.criteria].into_iter().flatten().collect());
+        let criteria = all_of([Some(is_active()), selection.criteria].into_iter().flatten().collect());
         reasons.extend(self.findings_in_the_way(actor, criteria.as_ref(), question.named).await?);
         Ok(GateAnswer { project, view: selection.view, as_of, last_scan_at, reasons })
     }

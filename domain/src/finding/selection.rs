@@ -8,6 +8,7 @@ use crate::access::Actor;
 use crate::error::{Error, Result};
 use crate::inventory::project::Project;
 use crate::inventory::view::{View, ViewNoun};
+use crate::vocabulary::terms::{Status, Term};
 
 /// What is said of the findings that are meant: all of it has to hold. Nothing said is everything in scope.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +30,12 @@ pub struct Selection {
 /// A tree that says that the finding is of this project.
 pub fn of_project(project: Uuid) -> Json {
     json!({ "field": "project", "operator": "eq", "value": project })
+}
+
+/// A tree that says that somebody has to act.
+pub fn is_active() -> Json {
+    let active: Vec<Status> = Status::ALL.iter().copied().filter(|status| status.is_active()).collect();
+    json!({ "field": "status", "operator": "in", "value": active })
 }
 
 /// A tree that says all that these say.

@@ -21,6 +21,10 @@ use crate::vocabulary::time::Timestamp;
 
 pub(crate) mod store;
 
+/// What the audit calls the turn of a rule that is enforced, and of one that is observed.
+pub(crate) const APPLIED: &str = "finding.rule_applied";
+pub(crate) const OBSERVED: &str = "finding.rule_observed";
+
 terms! {
     /// How a rule stands on a finding now.
     Standing {

@@ -12,10 +12,11 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::Rule;
+use super::application::{APPLIED, OBSERVED};
 use super::matcher::Matcher;
-use super::pass::{Exempt, LiveRule, Mode};
+use super::pass::{Exempt, LiveRule, Mode, Turn};
 use super::preview::kept::Snapshot;
-use super::preview::{FieldChange, Totals, Tried, compare, page_of, walk_key};
+use super::preview::{self, FieldChange, Totals, Tried, compare, page_of, walk_key};
 use crate::Domain;
 use crate::access::{Actor, Permission, Scope};
 use crate::error::{Error, Result};
@@ -23,7 +24,7 @@ use crate::finding::facts::Finding;
 use crate::inventory::asset::Asset;
 use crate::page::{Page, PageArgs};
 use crate::vocabulary::criteria::Outcome;
-use crate::vocabulary::terms::terms;
+use crate::vocabulary::terms::{Term, terms};
 use crate::vocabulary::time::Timestamp;
 use past::{asset_at, finding_at};
 use store::{CompanyMode, Entry, Stood};
@@ -88,8 +89,7 @@ pub struct Row {
 pub struct Happened {
     pub rule: Uuid,
     pub version: i64,
-    /// ADDED, CHANGED or WITHDRAWN.
-    pub change: String,
+    pub change: Turn,
     pub observed: bool,
     pub before: Json,
     pub after: Json,
@@ -113,6 +113,10 @@ impl Snapshot for Backtest {
 
     fn company(&self) -> Uuid {
         self.company
+    }
+
+    fn owner(&self) -> Uuid {
+        self.owner
     }
 
     fn made_at(&self) -> Timestamp {
@@ -195,9 +199,8 @@ impl Domain {
     /// `NOT_FOUND` where this process keeps it no longer.
     pub fn rule_backtested(&self, actor: &Actor, id: Uuid) -> Result<Arc<Backtest>> {
         actor.allow(Permission::Read)?;
-        let kept = self.backtests().get(id, self.clock().now());
-        let own = kept.filter(|kept| kept.company == actor.company && kept.owner == actor.id);
-        own.ok_or_else(|| Error::not_found("backtest"))
+        let kept = self.backtests().of(actor, id, self.clock().now());
+        kept.ok_or_else(|| Error::not_found("backtest"))
     }
 
     /// The findings of these entries as they stood then. One that is gone is left out.
@@ -262,14 +265,14 @@ fn replayed(entry: &Entry, finding: &Finding, asset: &Asset, told: &[Entry], of_
 /// What an entry tells of a rule's application.
 fn happened(entry: &Entry) -> Option<Happened> {
     let observed = match entry.action.as_str() {
-        "finding.rule_applied" => false,
-        "finding.rule_observed" => true,
+        APPLIED => false,
+        OBSERVED => true,
         _ => return None,
     };
     Some(Happened {
         rule: entry.because("rule")?,
         version: entry.cause["version"].as_i64().unwrap_or_default(),
-        change: entry.cause["change"].as_str().unwrap_or_default().to_owned(),
+        change: Turn::parse(entry.cause["change"].as_str()?)?,
         observed,
         before: json!(entry.before),
         after: json!(entry.after),
@@ -292,7 +295,7 @@ fn replay(
         moments.entry(one.at).or_default().push(place);
     }
     let mut totals = Totals::default();
-    let mut rows = Vec::new();
+    let mut rows: Vec<(usize, preview::Row)> = Vec::new();
     // The rules change seldom: those of a moment are most often those of the one before.
     let mut last: Option<(Vec<AsOf>, Matcher, usize)> = None;
     for (at, places) in moments {
@@ -307,24 +310,26 @@ fn replay(
             places.iter().map(|place| (&replayed[*place].finding, &*replayed[*place].asset)).collect();
         let compared = compare(matcher, *place, &pairs, &Exempt::default(), at);
         totals.add(&compared.totals);
-        for row in compared.rows {
-            let place = places[row.finding];
-            let one = &replayed[place];
-            rows.push(Row {
-                place,
-                at: one.at,
-                scan: one.scan,
-                finding: one.finding.clone(),
-                new: one.new,
-                outcome: row.outcome,
-                changes: row.changes,
-                messages: row.messages,
-                happened: one.happened.clone(),
-                missing: one.missing.clone(),
-            });
-        }
+        rows.extend(compared.rows.into_iter().map(|row| (places[row.finding], row)));
     }
-    rows.sort_by_key(|row| row.place);
+    rows.sort_unstable_by_key(|(place, _)| *place);
+    let mut rows = rows.into_iter().peekable();
+    let row = |(place, one): (usize, Replayed)| {
+        let (_, row) = rows.next_if(|(of, _)| *of == place)?;
+        Some(Row {
+            place,
+            at: one.at,
+            scan: one.scan,
+            finding: one.finding,
+            new: one.new,
+            outcome: row.outcome,
+            changes: row.changes,
+            messages: row.messages,
+            happened: one.happened,
+            missing: one.missing,
+        })
+    };
+    let rows = replayed.into_iter().enumerate().filter_map(row).collect();
     (rows, totals, i64::try_from(incomplete).unwrap_or(i64::MAX))
 }
 

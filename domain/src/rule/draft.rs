@@ -1,5 +1,7 @@
 //! What the author of a rule writes, and what is wrong with it.
 
+use std::collections::{BTreeSet, HashSet};
+
 use serde_json::Value as Json;
 use uuid::Uuid;
 
@@ -99,6 +101,33 @@ impl RuleDraft {
     }
 }
 
+impl RuleDraft {
+    /// All that is wrong with it that can be told without the database, and its action if that is in order.
+    fn faults(&self, company: Uuid) -> (Vec<Fault>, Option<Action>) {
+        let mut faults = Vec::new();
+        faults.extend(self.clone().check_words().err().map(Fault::from));
+        match Criteria::parse(&FINDING, &self.criteria) {
+            Ok(tree) => {
+                faults.extend(tree.refuse_tautology().err().map(|fault| fault_of("criteria", &fault)));
+            }
+            Err(all) => faults.extend(all.iter().map(|fault| fault_of("criteria", fault))),
+        }
+        match self.check_action(company) {
+            Ok(action) => (faults, Some(action)),
+            Err(error) => {
+                match Action::faults(&self.action) {
+                    faulty if faulty.is_empty() => faults.push(error.into()),
+                    faulty => faults.extend(faulty.iter().map(|fault| fault_of("action", fault))),
+                }
+                (faults, None)
+            }
+        }
+    }
+}
+
+/// How many users, and how many teams, are looked up in one statement.
+const LOOKED_UP: usize = 1_000;
+
 /// The most bytes of a key.
 const KEY: usize = 100;
 
@@ -133,38 +162,69 @@ fn fault_of(of: &str, fault: &Fault) -> Fault {
 impl Domain {
     /// All that is wrong with a draft, each with its place in it: nothing is written.
     pub async fn rule_faults(&self, actor: &Actor, draft: &RuleDraft) -> Result<Vec<Fault>> {
-        let scope = actor.allow(Permission::Read)?;
-        let mut faults = Vec::new();
-        faults.extend(draft.clone().check_words().err().map(Fault::from));
-        match Criteria::parse(&FINDING, &draft.criteria) {
-            Ok(tree) => {
-                faults.extend(tree.refuse_tautology().err().map(|fault| fault_of("criteria", &fault)));
-            }
-            Err(all) => faults.extend(all.iter().map(|fault| fault_of("criteria", fault))),
-        }
-        match draft.check_action(scope.company()?) {
-            Ok(action) => faults.extend(self.strangers(actor, &action).await?.into_iter().map(Fault::from)),
-            Err(error) => match Action::faults(&draft.action) {
-                faulty if faulty.is_empty() => faults.push(error.into()),
-                faulty => faults.extend(faulty.iter().map(|fault| fault_of("action", fault))),
-            },
-        }
-        Ok(faults)
+        let of_one = self.rules_faults(actor, std::slice::from_ref(draft)).await?;
+        Ok(of_one.into_iter().flatten().collect())
     }
 
-    /// What is wrong with the users and teams that an action names: each of its nouns of which one is
-    /// not of the company.
+    /// The same of each of these drafts: whom their actions name is looked up for all of them together.
+    pub(crate) async fn rules_faults(&self, actor: &Actor, drafts: &[RuleDraft]) -> Result<Vec<Vec<Fault>>> {
+        let company = actor.allow(Permission::Read)?.company()?;
+        let mut found: Vec<_> = drafts.iter().map(|draft| draft.faults(company)).collect();
+        let known = self.known_people(actor, found.iter().flat_map(|(_, action)| action)).await?;
+        for (faults, action) in &mut found {
+            faults.extend(action.iter().flat_map(|action| known.strangers(action)).map(Fault::from));
+        }
+        Ok(found.into_iter().map(|(faults, _)| faults).collect())
+    }
+
+    /// What is wrong with the users and teams that an action names.
     pub(crate) async fn strangers(&self, actor: &Actor, action: &Action) -> Result<Vec<Error>> {
+        Ok(self.known_people(actor, [action]).await?.strangers(action))
+    }
+
+    /// Those whom these actions name and who are of the company: none is asked for where none is named.
+    async fn known_people<'a>(
+        &self,
+        actor: &Actor,
+        actions: impl IntoIterator<Item = &'a Action>,
+    ) -> Result<People> {
+        let (mut users, mut teams) = (BTreeSet::new(), BTreeSet::new());
+        for action in actions {
+            let (own_users, own_teams) = action.names();
+            users.extend(own_users);
+            teams.extend(own_teams);
+        }
+        let mut known = People::default();
+        let (users, teams): (Vec<Uuid>, Vec<Uuid>) =
+            (users.into_iter().collect(), teams.into_iter().collect());
+        for some in users.chunks(LOOKED_UP) {
+            known.users.extend(self.users_by_id(actor, some).await?.into_keys());
+        }
+        for some in teams.chunks(LOOKED_UP) {
+            known.teams.extend(self.teams_by_id(actor, some).await?.into_keys());
+        }
+        Ok(known)
+    }
+}
+
+/// Users and teams of a company.
+#[derive(Default)]
+struct People {
+    users: HashSet<Uuid>,
+    teams: HashSet<Uuid>,
+}
+
+impl People {
+    /// An error for each noun of an action of which one is not among these.
+    fn strangers(&self, action: &Action) -> Vec<Error> {
         let (users, teams) = action.names();
-        let known_users = self.users_by_id(actor, &users).await?;
-        let known_teams = self.teams_by_id(actor, &teams).await?;
         let strangers = [
-            ("user", users.iter().any(|user| !known_users.contains_key(user))),
-            ("team", teams.iter().any(|team| !known_teams.contains_key(team))),
+            ("user", users.iter().any(|user| !self.users.contains(user))),
+            ("team", teams.iter().any(|team| !self.teams.contains(team))),
         ];
         let unknown = strangers.into_iter().filter(|(_, unknown)| *unknown);
         let error = |noun: &str| Error::not_found(noun).at(&format!("{noun}s")).at("config").at("action");
-        Ok(unknown.map(|(noun, _)| error(noun)).collect())
+        unknown.map(|(noun, _)| error(noun)).collect()
     }
 }
 

@@ -68,7 +68,9 @@ impl Domain {
             tx.write_rule_draft(&DraftRow::new(&rule, rule.content.clone(), Hand::of(actor), now)).await?;
         }
         tx.audit(AuditEntry::new("rule.created", rule.id).after(rule.snapshot()));
-        tx.rules_changed();
+        if rule.live.is_some() {
+            tx.rules_changed();
+        }
         Ok(rule)
     }
 

@@ -1,21 +1,26 @@
 //! What takes a rule's draft to its live version: a second person.
 
+use std::collections::HashMap;
+
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
+use super::pass::Mode;
 use super::store::DraftRow;
 use super::{Content, Live, Rule};
 use crate::Domain;
-use crate::access::{Actor, GLOBAL, Permission, Scope};
+use crate::access::{Actor, GLOBAL, Permission, Portfolio, Scope};
 use crate::approval::{Approval, BlastRadius, Emergency, NewApproval, Stage, Subject};
 use crate::error::{Code, Error, Result};
 use crate::finding::query::{Count, FindingFilter};
+use crate::finding::selection::is_active;
 use crate::inventory::record::Diff;
 use crate::ledger::AuditEntry;
 use crate::store::Tx;
 use crate::vocabulary::criteria::{Compiled, Criteria};
 use crate::vocabulary::field::finding::FINDING;
-use crate::vocabulary::terms::{Status, Term};
+use crate::vocabulary::terms::terms;
+use crate::vocabulary::time::Timestamp;
 
 /// A rule's draft and where it stands.
 #[derive(Clone, Debug)]
@@ -28,11 +33,11 @@ pub struct Drafted {
     pub approval: Option<Uuid>,
     pub author: Uuid,
     pub editor: Uuid,
-    pub created_at: crate::vocabulary::time::Timestamp,
-    pub updated_at: crate::vocabulary::time::Timestamp,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
 }
 
-crate::vocabulary::terms::terms! {
+terms! {
     /// Where a draft stands on its way.
     DraftStage { Draft = "DRAFT", Pending = "PENDING", Rejected = "REJECTED" }
 }
@@ -64,11 +69,7 @@ impl Rule {
 
 impl Domain {
     /// The drafts of these rules, for a loader.
-    pub async fn rule_drafts(
-        &self,
-        actor: &Actor,
-        rules: &[Uuid],
-    ) -> Result<std::collections::HashMap<Uuid, Drafted>> {
+    pub async fn rule_drafts(&self, actor: &Actor, rules: &[Uuid]) -> Result<HashMap<Uuid, Drafted>> {
         let scope = actor.allow(Permission::Read)?;
         let drafts = self.db().rule_drafts(&scope, rules).await?;
         Ok(drafts.into_iter().map(|draft| (draft.rule, draft)).collect())
@@ -140,14 +141,8 @@ impl Domain {
     /// How many active findings these criteria hold for now, in a company or, of the global one, in all.
     pub(crate) async fn blast_radius_of(&self, company: Uuid, criteria: &Json) -> Result<BlastRadius> {
         let now = self.clock().now();
-        let scope = if company == GLOBAL {
-            Scope::System
-        } else {
-            Scope::Company(company, crate::access::Portfolio::Whole)
-        };
-        let active = json!({ "field": "status", "operator": "in",
-                             "value": [Status::Open.word(), Status::InProgress.word()] });
-        let active = Criteria::parse(&FINDING, &active)?;
+        let scope = if company == GLOBAL { Scope::System } else { Scope::Company(company, Portfolio::Whole) };
+        let active = Criteria::parse(&FINDING, &is_active())?;
         let matched = active.clone().and(Criteria::parse(&FINDING, criteria)?);
         let counted = async |tree: &Criteria| {
             let filter = FindingFilter::new(Some(Compiled::new(tree)), now);
@@ -212,7 +207,7 @@ impl Domain {
         let after = if upheld {
             Rule { live: Some(Live { emergency_until: None, ..live }), ..rule.clone() }
         } else {
-            Rule { mode: super::pass::Mode::Off, ..rule.clone() }
+            Rule { mode: Mode::Off, ..rule.clone() }
         };
         tx.rewrite_rule(actor, "rule.reviewed", rule, after).await?;
         Ok(())

@@ -56,7 +56,6 @@ pub enum Tried {
 pub struct Preview {
     pub id: Uuid,
     company: Uuid,
-    /// Who asked, and alone may see it: somebody else's portfolio may be another.
     owner: Uuid,
     /// The moment at which everything was evaluated.
     pub as_of: Timestamp,
@@ -255,6 +254,10 @@ impl kept::Snapshot for Preview {
         self.company
     }
 
+    fn owner(&self) -> Uuid {
+        self.owner
+    }
+
     fn made_at(&self) -> Timestamp {
         self.as_of
     }
@@ -348,9 +351,8 @@ impl Domain {
     /// `NOT_FOUND` where this process keeps it no longer: ask for the preview again.
     pub fn rule_previewed(&self, actor: &Actor, id: Uuid) -> Result<Arc<Preview>> {
         actor.allow(Permission::Read)?;
-        let kept = self.previews().get(id, self.clock().now());
-        let own = kept.filter(|kept| kept.company == actor.company && kept.owner == actor.id);
-        own.ok_or_else(|| Error::not_found("preview"))
+        let kept = self.previews().of(actor, id, self.clock().now());
+        kept.ok_or_else(|| Error::not_found("preview"))
     }
 
     /// The rule as it is tried, whatever its mode.

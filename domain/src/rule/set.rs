@@ -169,9 +169,9 @@ impl Domain {
         let standing = self.standing_rules(actor, scope).await?;
         let mut faults = Vec::new();
         let mut checked = Vec::with_capacity(drafts.len());
-        for (at, draft) in drafts.into_iter().enumerate() {
+        let of_each = self.rules_faults(actor, &drafts).await?;
+        for (at, (draft, own)) in drafts.into_iter().zip(of_each).enumerate() {
             let place = |fault: Fault| Fault { pointer: format!("/rules/{at}{}", fault.pointer), ..fault };
-            let own = self.rule_faults(actor, &draft).await?;
             if own.is_empty() {
                 let (content, mode) = draft.clone().check(scope.company()?)?;
                 checked.push((draft, content, mode));

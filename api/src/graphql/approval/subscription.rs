@@ -2,12 +2,13 @@
 
 use async_graphql::{Context, SimpleObject, Subscription, Union};
 use domain::feed::approvals;
-use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use futures_util::{Stream, TryStreamExt};
 use record::record;
 
 use super::ApprovalNode;
 use crate::graphql::cursor;
 use crate::graphql::scalars::DateTime;
+use crate::graphql::stream::Opening;
 use crate::graphql::walk::Walked;
 use crate::graphql::{actor, domain};
 use crate::server::fanout::Place;
@@ -80,33 +81,10 @@ impl ApprovalSubscription {
         #[graphql(desc = "The cursor of the last item received.")] after: Option<String>,
     ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Walked<ApprovalChanged>>>> {
         let (domain, actor) = (domain(ctx), actor(ctx)?);
-        let after = after.as_deref().map(|after| cursor::Stream::Events.read(after)).transpose()?;
-        let place = ctx.data_opt::<Place>().cloned().unwrap_or_default();
-        let (begin, opening) = match place.from().or(after) {
-            Some(begin) => (begin, None),
-            None => {
-                let head = domain.event_seq(actor).await?;
-                let cursor = cursor::Stream::Events.cursor(head);
-                (head, Some(Ok(Walked(ApprovalChanged::Snapshot(ApprovalSnapshot { cursor })))))
-            }
-        };
-        let changes = domain.approval_changes(actor, Some(begin)).await?;
-        if opening.is_none() {
-            place.begin(begin);
-        }
-        let opening = stream::iter(opening).inspect({
-            let place = place.clone();
-            move |_| place.note(begin)
-        });
-        let changes = changes
-            .map_ok(|batch| stream::iter(batch.into_iter().map(Ok)))
-            .try_flatten()
-            .map_ok(move |change| {
-                place.note(change.seq);
-                Walked(ApprovalChanged::from(change))
-            })
-            .map_err(|error: domain::error::Error| error.into());
-        Ok(opening.chain(changes))
+        let opening = Opening::of(ctx, after.as_deref()).await?;
+        let changes = domain.approval_changes(actor, Some(opening.begin)).await?;
+        let snapshot = |cursor| ApprovalChanged::Snapshot(ApprovalSnapshot { cursor });
+        Ok(opening.stream(snapshot, changes, |change| change.seq))
     }
 
     /// How many approvals wait for the caller's vote: now, and whenever that is another number.

@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, SimpleObject, Subscription, Union};
 use domain::feed;
-use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use futures_util::Stream;
 use record::record;
 
 use super::FindingNode;
@@ -10,9 +10,9 @@ use super::words::FindingDelta;
 use crate::graphql::criteria::Criteria;
 use crate::graphql::cursor;
 use crate::graphql::scalars::DateTime;
+use crate::graphql::stream::Opening;
 use crate::graphql::walk::Walked;
 use crate::graphql::{actor, domain};
-use crate::server::fanout::Place;
 
 /// Where the stream begins: read the list after this item, and what follows keeps it right.
 #[record]
@@ -78,32 +78,9 @@ impl FindingSubscription {
     ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Walked<FindingChanged>>>> {
         let (domain, actor) = (domain(ctx), actor(ctx)?);
         let filter = domain.finding_filter(filter.as_ref().map(|filter| &filter.0))?;
-        let after = after.as_deref().map(|after| cursor::Stream::Events.read(after)).transpose()?;
-        let place = ctx.data_opt::<Place>().cloned().unwrap_or_default();
-        let (begin, opening) = match place.from().or(after) {
-            Some(begin) => (begin, None),
-            None => {
-                let head = domain.event_seq(actor).await?;
-                let cursor = cursor::Stream::Events.cursor(head);
-                (head, Some(Ok(Walked(FindingChanged::Snapshot(FindingSnapshot { cursor })))))
-            }
-        };
-        let changes = domain.finding_changes(actor, filter, Some(begin)).await?;
-        if opening.is_none() {
-            place.begin(begin);
-        }
-        let opening = stream::iter(opening).inspect({
-            let place = place.clone();
-            move |_| place.note(begin)
-        });
-        let changes = changes
-            .map_ok(|batch| stream::iter(batch.into_iter().map(Ok)))
-            .try_flatten()
-            .map_ok(move |change| {
-                place.note(change.seq);
-                Walked(FindingChanged::from(change))
-            })
-            .map_err(|error: domain::error::Error| error.into());
-        Ok(opening.chain(changes))
+        let opening = Opening::of(ctx, after.as_deref()).await?;
+        let changes = domain.finding_changes(actor, filter, Some(opening.begin)).await?;
+        let snapshot = |cursor| FindingChanged::Snapshot(FindingSnapshot { cursor });
+        Ok(opening.stream(snapshot, changes, |change| change.seq))
     }
 }

@@ -8,6 +8,7 @@ use domain::page::Edge;
 use domain::rule::Rule;
 use domain::rule::backtest::{Backtest, Happened, Row};
 use domain::rule::preview::Tried;
+use domain::vocabulary::terms::Term as _;
 use record::{record, root};
 use uuid::Uuid;
 
@@ -67,7 +68,7 @@ impl BacktestHappened {
 
     /// ADDED, CHANGED or WITHDRAWN.
     fn change(&self) -> &str {
-        &self.0.change
+        self.0.change.word()
     }
 
     /// The rule was observed: it would have done so.

@@ -95,8 +95,7 @@ impl Db {
         if let (true, Some(last)) = (more, rows.last()) {
             walked.next = Some(read_keys(&sort, last)?);
         }
-        let findings: Vec<Finding> = walked.rows.iter().map(|(_, finding)| finding.clone()).collect();
-        walked.assets = self.assets_on(scope, &findings).await?;
+        walked.assets = self.assets_on(scope, walked.rows.iter().map(|(_, finding)| finding)).await?;
         let assets = &walked.assets;
         walked.rows.retain(|(_, finding)| {
             let asset = assets.get(&finding.asset);

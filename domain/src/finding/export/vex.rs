@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use indexmap::IndexMap;
+use indexmap::map::Entry;
 use serde_json::{Map, Value as Json, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -376,8 +377,11 @@ impl Document {
                 gathered.aliases.push(alias);
             }
             let component = Component::of(&finding);
-            let said = gathered.said.entry(component);
-            said.and_modify(|other| *other = other.clone().stricter(decision.clone())).or_insert(decision);
+            match gathered.said.entry(component) {
+                Entry::Vacant(said) => drop(said.insert(decision)),
+                Entry::Occupied(mut said) if decision.excuses_less(said.get()) => drop(said.insert(decision)),
+                Entry::Occupied(_) => {}
+            }
         }
         Ok(())
     }

@@ -245,12 +245,12 @@ impl Db {
 
     /// The assets that `findings` are on, whatever the portfolio: who may see a finding may see
     /// what it was found on.
-    pub(crate) async fn assets_on(
+    pub(crate) async fn assets_on<'f>(
         &self,
         scope: &Scope,
-        findings: &[Finding],
+        findings: impl IntoIterator<Item = &'f Finding>,
     ) -> Result<HashMap<Uuid, Asset>> {
-        let mut ids: Vec<Uuid> = findings.iter().map(|finding| finding.asset).collect();
+        let mut ids: Vec<Uuid> = findings.into_iter().map(|finding| finding.asset).collect();
         ids.sort_unstable();
         ids.dedup();
         assets::by_id(self.read(), self.dialect, &scope.whole(), &ids).await

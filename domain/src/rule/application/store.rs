@@ -7,7 +7,7 @@ use sea_orm::{FromQueryResult, QueryResult};
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-use super::{ApplicationFilter, Observed, RuleApplication};
+use super::{APPLIED, ApplicationFilter, OBSERVED, Observed, RuleApplication};
 use crate::access::Scope;
 use crate::error::{Error, Result};
 use crate::finding::store::within;
@@ -21,10 +21,6 @@ use crate::vocabulary::terms::Term;
 use crate::vocabulary::time::Timestamp;
 
 pub(super) const NEWEST: Sort = Sort::new("applications", &[Key::new("e.seq", KeyKind::Int).descending()]);
-
-pub(crate) const OBSERVED: &str = "finding.rule_observed";
-/// What is said of an entry of a rule that is enforced.
-pub(crate) const APPLIED: &str = "finding.rule_applied";
 
 fn read(row: &QueryResult) -> Result<RuleApplication> {
     let row = Model::from_query_result(row, "")?;

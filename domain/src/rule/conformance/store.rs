@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Conformance, Override};
 use crate::access::Scope;
 use crate::error::Result;
-use crate::rule::application::store::{APPLIED, OBSERVED};
+use crate::rule::application::{APPLIED, OBSERVED};
 use crate::store::Db;
 use crate::store::sql::Sql;
 use crate::vocabulary::criteria::sql::Dialect;
@@ -23,7 +23,7 @@ fn turn(alias: &str, dialect: Dialect, word: &str) -> String {
 }
 
 impl Db {
-    /// How rules held in a period, each that ever turned before its end: two statements for all of them.
+    /// How rules held in a period, each that ever turned before its end: three statements for all of them.
     pub(crate) async fn conformance(
         &self,
         scope: &Scope,

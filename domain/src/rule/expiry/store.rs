@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::access::{GLOBAL, Scope};
 use crate::error::Result;
-use crate::rule::application::store::APPLIED;
+use crate::rule::application::APPLIED;
 use crate::rule::{OnExpiry, Rule, store as rules};
 use crate::store::column::write_term;
 use crate::store::sql::Sql;

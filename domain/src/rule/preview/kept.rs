@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
+use crate::access::Actor;
 use crate::vocabulary::time::{Span, Timestamp};
 
 /// How long a preview is kept.
@@ -18,6 +19,8 @@ const MOST_OF_COMPANY: usize = 10_000;
 pub(crate) trait Snapshot {
     fn id(&self) -> Uuid;
     fn company(&self) -> Uuid;
+    /// Who asked, and alone may see it: somebody else's portfolio may be another.
+    fn owner(&self) -> Uuid;
     fn made_at(&self) -> Timestamp;
     /// How many findings it holds.
     fn findings(&self) -> usize;
@@ -42,8 +45,15 @@ impl<S: Snapshot> Kept<S> {
         shrink(&mut kept, MOST, |_| true);
     }
 
-    pub fn get(&self, id: Uuid, now: Timestamp) -> Option<Arc<S>> {
-        self.lock().iter().find(|kept| kept.id() == id && is_fresh(&***kept, now)).cloned()
+    /// The snapshot of this id, if the actor asked for it.
+    pub fn of(&self, actor: &Actor, id: Uuid, now: Timestamp) -> Option<Arc<S>> {
+        let is_it = |kept: &&Arc<S>| {
+            kept.id() == id
+                && kept.company() == actor.company
+                && kept.owner() == actor.id
+                && is_fresh(&***kept, now)
+        };
+        self.lock().iter().find(is_it).cloned()
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<S>>> {

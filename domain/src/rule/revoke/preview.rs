@@ -10,17 +10,14 @@ use crate::access::{Actor, Permission};
 use crate::error::Result;
 use crate::finding::facts::{Finding, Shown};
 use crate::finding::layers::revoke;
-use crate::page::{Key, KeyKind, KeyValue, Page, PageArgs, Sort, Window};
-use crate::rule::preview::{FieldChange, changes};
+use crate::page::{Page, PageArgs};
+use crate::rule::preview::{FieldChange, changes, page_of};
 use crate::vocabulary::time::Timestamp;
 
 /// How many findings a preview looks at.
 pub const MOST: usize = 5_000;
 /// How many turns it reads together.
 const CHUNK: usize = 500;
-
-/// The rows of a preview are in the order of the walk.
-const ROWS: Sort = Sort::new("revoke preview", &[Key::new("place", KeyKind::Int)]);
 
 /// What a revoke would come to.
 #[derive(Debug)]
@@ -37,6 +34,8 @@ pub struct RevokePreview {
 /// What would become of one finding.
 #[derive(Clone, Debug)]
 pub struct RevokeRow {
+    /// Its place in the order of the walk.
+    place: usize,
     /// None: it is not there any more.
     pub finding: Option<Finding>,
     pub judged: Judged,
@@ -56,25 +55,8 @@ impl RevokePreview {
     ///
     /// Those of any page.
     pub fn rows(&self, outcomes: &[RevokeOutcome], args: &PageArgs) -> Result<Page<RevokeRow>> {
-        let window = Window::new(args, ROWS)?;
-        let bound = |cursor: &Option<Vec<KeyValue>>| match cursor.as_deref() {
-            Some([KeyValue::Int(place)]) => Some(*place),
-            _ => None,
-        };
-        let (after, before) = (bound(&window.after), bound(&window.before));
-        let rows = self.rows.iter().zip(0_i64..).filter(|(row, place)| {
-            (outcomes.is_empty() || outcomes.contains(&row.judged.outcome))
-                && after.is_none_or(|after| *place > after)
-                && before.is_none_or(|before| *place < before)
-        });
-        let most = usize::from(window.limit) + 1;
-        let mut rows: Vec<(&RevokeRow, i64)> = rows.collect();
-        if window.backward {
-            rows.reverse();
-        }
-        rows.truncate(most);
-        let rows = rows.into_iter().map(|(row, place)| (vec![KeyValue::Int(place)], row.clone()));
-        Ok(window.page(rows.collect()))
+        let wanted = |row: &RevokeRow| outcomes.is_empty() || outcomes.contains(&row.judged.outcome);
+        Ok(page_of(&self.rows, |row| row.place, wanted, args)?.map(Clone::clone))
     }
 
     /// How many of those that were looked at would come out so.
@@ -120,14 +102,15 @@ impl Domain {
                 let judged =
                     judge(finding.as_ref(), pick.application == pick.newest, revoke.rule, revoke.mode);
                 preview.counts.add(judged.outcome);
-                preview.rows.push(RevokeRow::new(finding, judged, &revoke));
+                let place = preview.rows.len();
+                preview.rows.push(RevokeRow::new(place, finding, judged, &revoke));
             }
         }
     }
 }
 
 impl RevokeRow {
-    fn new(finding: Option<Finding>, judged: Judged, what: &Revoke) -> Self {
+    fn new(place: usize, finding: Option<Finding>, judged: Judged, what: &Revoke) -> Self {
         let changes = match &finding {
             Some(finding) if judged.takes() => {
                 let mut layers = finding.layers.clone();
@@ -136,6 +119,6 @@ impl RevokeRow {
             }
             _ => Vec::new(),
         };
-        Self { finding, judged, changes }
+        Self { place, finding, judged, changes }
     }
 }

@@ -10,7 +10,7 @@ use super::{Judged, Pick, Picks, Revoke, RevokeOutcome};
 use crate::access::Scope;
 use crate::error::{Error, Result};
 use crate::page::{Key, KeyKind, Page, Sort, Window};
-use crate::rule::application::store::APPLIED;
+use crate::rule::application::APPLIED;
 use crate::store::bulk::{Column, Rows, Type};
 use crate::store::column::{read_term, write_term};
 use crate::store::page::{key_columns, place_column, read_keys};
