@@ -5,21 +5,24 @@ use std::collections::BTreeMap;
 use domain::access::Role;
 use domain::error::Code;
 use domain::finding::edit::Edit;
+use domain::finding::layers::RevokeMode;
 use domain::inventory::asset::AssetChange;
 use domain::page::PageArgs;
 use domain::rule::RuleDraft;
 use domain::rule::backtest::{Backtest, Missing, Row};
 use domain::rule::pass::Mode;
 use domain::rule::preview::Tried;
+use domain::rule::revoke::{RevokeOf, RevokeRequest};
 use domain::vocabulary::terms::{Criticality, Severity};
 use domain::vocabulary::time::{Span, Timestamp};
 use serde_json::{Value as Json, json};
-use support::{NOW, Wire, World, draft, on_both};
+use support::{NOW, Wire, World, draft, finished, on_both};
 
 on_both!(
     the_past_is_replayed_under_the_rules_of_then,
     what_was_told_later_is_undone,
     what_cannot_be_told_is_said,
+    the_past_has_its_own_modes_and_live_versions,
     a_backtest_is_read_over_the_wire,
 );
 
@@ -182,6 +185,50 @@ async fn what_cannot_be_told_is_said(world: &World) {
     assert!(domain.rule_backtested(world.acme.author(), replayed.id).is_ok());
     world.clock.advance(Span::DAY);
     assert_eq!(domain.rule_backtested(world.acme.author(), replayed.id).unwrap_err().code, Code::NotFound);
+}
+
+async fn the_past_has_its_own_modes_and_live_versions(world: &World) {
+    let author = world.acme.author();
+    let (domain, tag) = (&world.domain, json!({ "type": "append_tag", "config": { "tags": ["seen"] } }));
+    // What it finds high, the other rule made so.
+    let seen = || draft("Seen", 20, is("high"), tag.clone());
+    let global = draft("Down", 10, is("critical"), make("high"));
+    let global = domain.rule_create(&world.root, global).await.unwrap();
+    world.clock.advance(Span::HOUR);
+    world.import_lines(&[line("a", "critical")]).await;
+    world.clock.advance(Span::DAY);
+    domain.rule_set_company_mode(author, global.id, Some(Mode::Off)).await.unwrap();
+    world.clock.advance(Span::DAY);
+    world.import_lines(&[line("b", "critical")]).await;
+    world.clock.advance(Span::DAY);
+    let day_of = async |from: i64| {
+        let replayed = replay(world, seen(), day(from), day(from + 1)).await;
+        told(&replayed)
+    };
+    assert_eq!(day_of(0).await.keys().collect::<Vec<_>>(), ["a"]);
+    assert!(day_of(2).await.is_empty(), "the company had turned it off by then");
+
+    // A draft that waits for approval is not what held.
+    let own = world.rule("Own", 5, is("critical"), make("high")).await;
+    world.clock.advance(Span::DAY);
+    let gated = RuleDraft { requires_approval: true, ..draft("Own", 5, is("critical"), make("low")) };
+    domain.rule_update(author, own.id, own.version, gated).await.unwrap();
+    world.import_lines(&[line("c", "critical")]).await;
+    assert_eq!(world.finding("c").await.shown.severity, Severity::High);
+    world.clock.advance(Span::DAY);
+    assert_eq!(day_of(4).await.keys().collect::<Vec<_>>(), ["c"]);
+
+    // What is exempt now may not have been so then.
+    let c = world.finding("c").await.id;
+    let of = RevokeOf::Rule { rule: own.id, from: None, to: None };
+    let request = RevokeRequest { of, mode: RevokeMode::Safe, turn_off: false, sweep: false, reason: None };
+    let job = domain.rule_revoke(author, request).await.unwrap();
+    if !job.state.is_end() {
+        finished(domain, author, job.id).await;
+    }
+    let missing = replay(world, seen(), day(4), day(5)).await;
+    let row = &rows(&missing)[0];
+    assert_eq!((row.finding.id, row.missing.as_slice()), (c, &[Missing::Exemption][..]));
 }
 
 async fn a_backtest_is_read_over_the_wire(world: &World) {
