@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, FromQueryResult, QueryResult};
 use uuid::Uuid;
 
 use super::state::{Hand, Vote};
-use super::{Approval, ApprovalFilter, BlastRadius, Emergency, Review, Stage, Subject, Terms, Voices};
+use super::{Approval, ApprovalFilter, BlastRadius, Emergency, Review, Stage, Subject, Voices};
 use crate::access::Scope;
 use crate::error::{Error, Result};
 use crate::page::{Key, KeyKind, Page, PageArgs, Sort, Window};
@@ -18,7 +18,7 @@ use crate::store::sql::Sql;
 use crate::store::{Db, Tx};
 use crate::vocabulary::criteria::sql::Dialect;
 use crate::vocabulary::terms::Term;
-use crate::vocabulary::time::{Span, Timestamp};
+use crate::vocabulary::time::Timestamp;
 
 const NEWEST: Sort = Sort::new(
     "newest",
@@ -310,12 +310,6 @@ impl Db {
 }
 
 impl Tx {
-    /// How the scope's company has things approved.
-    pub(super) async fn approval_terms(&self, _scope: &Scope) -> Result<Terms> {
-        let week = Span(7 * Span::DAY.0);
-        Ok(Terms { quorum: 1, remind_after: Some(Span(3 * Span::DAY.0)), end_after: Some(week) })
-    }
-
     pub(super) async fn insert_approval(&self, approval: &Approval) -> Result<()> {
         rows(approval).insert(self.conn(), self.dialect, "approval", "").await?;
         Ok(())
