@@ -30,6 +30,7 @@ pub mod node;
 pub mod page;
 pub mod payload;
 pub mod person;
+pub mod policy;
 pub mod project;
 pub mod rule;
 pub mod saved_mapping;
@@ -72,6 +73,9 @@ pub struct Query(
     intel::IntelQuery,
     vex::VexQuery,
     finding::query::FindingQuery,
+    finding::acceptance::AcceptanceQuery,
+    finding::request::ChangeRequestQuery,
+    policy::PolicyQuery,
     rule::RuleQuery,
     rule::trial::TrialQuery,
     rule::preview::PreviewQuery,
@@ -103,6 +107,8 @@ pub struct Mutation(
     finding::mutation::FindingMutation,
     finding::issue::IssueMutation,
     finding::bulk::BulkMutation,
+    finding::acceptance::AcceptanceMutation,
+    policy::PolicyMutation,
     rule::mutation::RuleMutation,
     job::JobMutation,
 );

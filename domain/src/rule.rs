@@ -396,7 +396,8 @@ impl Domain {
 }
 
 impl Tx {
-    /// Starts a pass over findings as a job of this transaction: `params` may name one `asset`.
+    /// Starts a pass over findings as a job of this transaction: `params` may name one `asset`, or a
+    /// `rule` whose end date has come.
     pub(crate) async fn start_sweep(&mut self, id: Uuid, principal: &Principal, params: &Json) -> Result<()> {
         self.insert_job(id, JobKind::Sweep, JobState::Pending, principal, None, params).await?;
         self.audit(

@@ -1,8 +1,12 @@
 //! The rows of the tables, one table a file. No behaviour: that is the domain's.
 
+pub mod acceptance;
 pub mod api_token;
 pub mod asset;
 pub mod audit_entry;
+pub mod change_policy;
+pub mod change_request;
+pub mod change_request_item;
 pub mod code;
 pub mod company;
 pub mod cve_fact;
@@ -22,6 +26,7 @@ pub mod oidc_login;
 pub mod one_time_link;
 pub mod project;
 pub mod rule;
+pub mod rule_lapse;
 pub mod rule_version;
 pub mod saved_mapping;
 pub mod saved_view;

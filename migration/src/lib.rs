@@ -1,6 +1,6 @@
 //! The steps that make the tables, the same on SQLite and PostgreSQL.
 //!
-//! A step is written as SQL with the few types that the databases name differently as `$WORDS`.
+//! A step is written as SQL with the few words that the databases name differently as `$WORDS`.
 //! Times are whole microseconds in BIGINT. Text on PostgreSQL has COLLATE "C", so that both
 //! databases compare by code points.
 
@@ -19,6 +19,7 @@ mod m0008_mappings;
 mod m0009_vex;
 mod m0010_signin;
 mod m0011_walks;
+mod m0016_acceptance;
 
 pub struct Migrator;
 
@@ -37,19 +38,22 @@ impl MigratorTrait for Migrator {
             Box::new(m0009_vex::Migration),
             Box::new(m0010_signin::Migration),
             Box::new(m0011_walks::Migration),
+            Box::new(m0016_acceptance::Migration),
         ]
     }
 }
 
 /// Runs `statements`, separated by semicolons, in the words of the database at hand.
 async fn run(manager: &SchemaManager<'_>, statements: &str) -> Result<(), DbErr> {
-    let words: [(&str, &str); 5] = match manager.get_database_backend() {
+    let words: [(&str, &str); 6] = match manager.get_database_backend() {
         DbBackend::Postgres => [
             ("$UUID", "UUID"),
             ("$TEXT", "TEXT COLLATE \"C\""),
             ("$BYTES", "BYTEA"),
             ("$LIST", "JSONB"),
             ("$CLUSTERED", ""),
+            // Until when a rule accepts a risk: RFC 3339, which sorts as text.
+            ("$ACTION_UNTIL", "((action::jsonb) #>> '{config,until}')"),
         ],
         _ => [
             ("$UUID", "BLOB"),
@@ -57,6 +61,7 @@ async fn run(manager: &SchemaManager<'_>, statements: &str) -> Result<(), DbErr>
             ("$BYTES", "BLOB"),
             ("$LIST", "TEXT"),
             ("$CLUSTERED", "WITHOUT ROWID"),
+            ("$ACTION_UNTIL", "json_extract(action, '$.config.until')"),
         ],
     };
     let sql = words.iter().fold(statements.to_owned(), |sql, (word, name)| sql.replace(word, name));

@@ -3,6 +3,7 @@
 // The types of the schema's resolvers nest deeper than the compiler expects by itself.
 #![recursion_limit = "256"]
 
+mod acceptance;
 mod again;
 mod algebra;
 mod crash;
@@ -19,6 +20,7 @@ mod mappings;
 mod observability;
 mod paging;
 mod people;
+mod policy;
 mod preview;
 mod schema;
 mod signin;

@@ -51,6 +51,9 @@ const EXCEPTIONS: &[(&str, &str)] = &[
 /// Fields whose answer to Acme's admin holds no mark, so that their silence to others proves little:
 /// they tell of the server, of the caller, or of what the caller sent.
 const UNMARKED: &[&str] = &[
+    "changePolicy",
+    // No rule of theirs would be gated; the acceptances are counted.
+    "changePolicyConformance",
     "company",
     "companies",
     "criteriaSchema",
@@ -81,8 +84,16 @@ const PLATFORM: &[&str] = &["companyCreate", "membershipCreate"];
 const SHUT: &[&str] = &["Finding.audit"];
 
 /// The nouns that lie in portfolios.
-const BOUND_NOUNS: &[Noun] =
-    &[Noun::Project, Noun::Asset, Noun::Scan, Noun::Finding, Noun::Comment, Noun::Job];
+const BOUND_NOUNS: &[Noun] = &[
+    Noun::Project,
+    Noun::Asset,
+    Noun::Scan,
+    Noun::Finding,
+    Noun::Comment,
+    Noun::Job,
+    Noun::Acceptance,
+    Noun::ChangeRequest,
+];
 
 const CHANGES: &str = "subscription { findingChanged { __typename
     ... on FindingSnapshot { cursor } ... on FindingChange { delta finding { id title } } } }";

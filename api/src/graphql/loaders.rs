@@ -8,8 +8,11 @@ use async_graphql::Context;
 use domain::Domain;
 use domain::access::Actor;
 use domain::error::Result;
+use domain::finding::acceptance::Acceptance;
 use domain::finding::edit::Comment;
+use domain::finding::facts::Finding;
 use domain::finding::issue::Issue;
+use domain::finding::request::ChangeRequest;
 use domain::intel::start::References;
 use domain::intel::vex::query::Newest;
 use domain::inventory::asset::Asset;
@@ -48,6 +51,9 @@ macro_rules! loaded {
 }
 
 loaded! {
+    Finding = findings_by_id;
+    Acceptance = acceptances_of;
+    ChangeRequest = change_requests_by_id;
     Issue = issues;
     User = users_by_id;
     Membership = memberships_of;

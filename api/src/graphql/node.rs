@@ -6,6 +6,8 @@ use record::{record, root};
 use super::asset::AssetNode;
 use super::audit::AuditEntryNode;
 use super::company::CompanyNode;
+use super::finding::acceptance::AcceptanceNode;
+use super::finding::request::ChangeRequestNode;
 use super::finding::{CommentNode, FindingNode};
 use super::id::{Key, Noun, key};
 use super::invitation::InvitationNode;
@@ -44,6 +46,8 @@ pub enum Node {
     Scan(ScanNode),
     Finding(FindingNode),
     Comment(CommentNode),
+    Acceptance(AcceptanceNode),
+    ChangeRequest(ChangeRequestNode),
     Rule(RuleNode),
     ImportJob(ImportJob),
     IntelLoadJob(IntelLoadJob),
@@ -100,6 +104,10 @@ impl NodeQuery {
                 Noun::Scan => found(domain.scan(actor, id).await)?.map(Node::Scan),
                 Noun::Finding => found(domain.finding(actor, id).await)?.map(Node::Finding),
                 Noun::Comment => found(domain.comment(actor, id).await)?.map(Node::Comment),
+                Noun::Acceptance => found(domain.acceptance(actor, id).await)?.map(Node::Acceptance),
+                Noun::ChangeRequest => {
+                    found(domain.change_request(actor, id).await)?.map(Node::ChangeRequest)
+                }
                 Noun::Rule => found(domain.rule(actor, id).await)?.map(Node::Rule),
                 Noun::Job => found::<_, Job>(domain.job(actor, id).await)?.map(Node::from),
                 Noun::AuditEntry => None,

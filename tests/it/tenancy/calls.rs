@@ -179,6 +179,9 @@ impl Filler<'_> {
             "from",
             "archived",
             "handOverTo",
+            // What only one status has, and what would forbid other calls.
+            "justification",
+            "acceptanceDays",
         ];
         // Of a mapping and a saved one, only one is named.
         let either = path == "input.mapping" && ["importStart", "importPreview"].contains(&self.field);
@@ -195,6 +198,7 @@ impl Filler<'_> {
             "Int" => json!(if name == "first" { ROWS } else { 1 }),
             "Float" => json!(1.0),
             "Boolean" => json!(false),
+            "DateTime" if name == "until" => json!("2027-11-20T00:00:00Z"),
             "DateTime" => json!("2026-11-20T00:00:00Z"),
             "Duration" => json!("P7D"),
             "Criteria" => self.criteria(path),
@@ -241,14 +245,13 @@ impl Filler<'_> {
             "project" | "projects" => Noun::Project,
             "asset" => Noun::Asset,
             "ownerTeam" | "team" | "teams" | "addTeams" | "removeTeams" => Noun::Team,
-            "user" | "member" | "members" | "add" | "remove" | "addUsers" | "removeUsers" | "actor" => {
-                Noun::User
-            }
+            "user" | "member" | "members" | "add" | "remove" | "addUsers" | "removeUsers" | "actor"
+            | "owner" | "author" => Noun::User,
             "company" => Noun::Company,
             "holder" => Noun::ServiceAccount,
             "rule" => Noun::Rule,
             "savedMapping" => Noun::SavedMapping,
-            "record" | "ids" => Noun::Finding,
+            "record" | "ids" | "finding" => Noun::Finding,
             "id" if ["importCancel", "importProgress"].contains(&self.field) => Noun::Job,
             "id" => {
                 let field = self.field.to_lowercase();

@@ -1,7 +1,9 @@
 //! A company's records, one of each noun at least, every text of them marked.
 
 use domain::access::{Actor, Portfolio, Role};
-use domain::finding::edit::{Edit, Selection};
+use domain::finding::acceptance::AcceptanceFilter;
+use domain::finding::bulk::Selection;
+use domain::finding::edit::Edit;
 use domain::intake::format::Format;
 use domain::intake::import::ImportRequest;
 use domain::intake::saved::NewSavedMapping;
@@ -11,12 +13,13 @@ use domain::inventory::token::{Holder, NewToken};
 use domain::inventory::user::NewUser;
 use domain::inventory::view::{NewView, ViewNoun};
 use domain::page::PageArgs;
+use domain::policy::Policy;
 use domain::rule::pass::Mode;
 use domain::signin::Visitor;
 use domain::signin::invitation::NewInvitation;
 use domain::signin::link::Acceptance;
 use domain::signin::password::Password;
-use domain::vocabulary::terms::Term;
+use domain::vocabulary::terms::{Status, Term};
 use serde_json::json;
 use support::{House, World, draft, mapping};
 use uuid::Uuid;
@@ -71,6 +74,9 @@ pub async fn wide(world: &World, house: &House, mark: &str) -> Ids {
         life: None,
     };
     let invitation = domain.invitation_create(admin, invite).await.unwrap().0.id;
+    // Calling a finding false takes a second person from here on.
+    let policy = Policy { false_positive: true, ..Policy::default() };
+    domain.change_policy_set(admin, 0, policy).await.unwrap();
     let action = json!({ "type": "append_tag", "config": { "tags": [named("tag")] } });
     let rule = draft(&named("rule"), 1, criteria, action);
     let rule =
@@ -117,7 +123,15 @@ pub async fn bound(world: &World, house: &House, project: Option<Uuid>, mark: &s
     let finding = findings[0].id;
     let comment = domain.finding_comment(admin, finding, &format!("{mark} comment")).await.unwrap().id;
     let edit = Edit::Tag { add: vec![format!("{mark} by hand")], remove: vec![] };
-    let bulk = domain.finding_bulk(admin, Selection::Matching(title(mark)), edit).await.unwrap().id;
+    let bulk = domain.finding_bulk(admin, Selection::Matching(title(mark)), edit).await.unwrap();
+    let bulk = bulk.done().unwrap().id;
+    let why = || Some(format!("{mark} reason"));
+    let accept = Edit::SetStatus { status: Status::AcceptedRisk, reason: why() };
+    domain.finding_edit(admin, findings[1].id, None, accept).await.unwrap();
+    let of = AcceptanceFilter { finding: Some(findings[1].id), ..AcceptanceFilter::default() };
+    let accepted = domain.acceptances(admin, &of, &PageArgs::first(1)).await.unwrap().nodes().next().unwrap();
+    let call_false = Edit::SetStatus { status: Status::FalsePositive, reason: why() };
+    let asked = domain.finding_edit(admin, finding, None, call_false).await.unwrap().asked().unwrap();
     let export = domain.finding_export(admin, Some(&title(mark)), &[]).await.unwrap().id;
     let statement = json!({ "vulnerability": "CVE-2026-0001", "products": [mark], "status": "not_affected",
         "justification": mark, "impact_statement": mark });
@@ -132,6 +146,8 @@ pub async fn bound(world: &World, house: &House, project: Option<Uuid>, mark: &s
         ("Scan", scan),
         ("Finding", finding),
         ("Comment", comment),
+        ("Acceptance", accepted.id),
+        ("ChangeRequest", asked.id),
         ("Job", waiting),
     ]);
     (ids, vec![waiting, import, bulk, export, vex])
