@@ -155,6 +155,7 @@ fn rules(appsec: &Team, analyst: &User) -> Vec<RuleDraft> {
     let all = |conditions: &[Json]| json!({ "logic": "AND", "conditions": conditions });
     let any = |conditions: &[Json]| json!({ "logic": "OR", "conditions": conditions });
     let rule = |order, name: &str, mode, criteria, action| RuleDraft {
+        key: None,
         name: name.to_owned(),
         description: None,
         order,

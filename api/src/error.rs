@@ -100,7 +100,11 @@ pub fn status(code: Code) -> StatusCode {
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::Unauthenticated => StatusCode::UNAUTHORIZED,
         Code::Forbidden => StatusCode::FORBIDDEN,
-        Code::Taken | Code::Conflict | Code::IllegalState | Code::IdempotencyMismatch => StatusCode::CONFLICT,
+        Code::SelfApproval
+        | Code::Taken
+        | Code::Conflict
+        | Code::IllegalState
+        | Code::IdempotencyMismatch => StatusCode::CONFLICT,
         Code::ReportMalformed | Code::ReportUnknown => StatusCode::UNPROCESSABLE_ENTITY,
         Code::ReportTooLarge | Code::LimitExceeded => StatusCode::PAYLOAD_TOO_LARGE,
         Code::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,

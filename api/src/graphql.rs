@@ -11,6 +11,8 @@ use domain::error::{Code, Error, Result};
 use crate::server::documents::Validation;
 use crate::server::reply::write_value;
 
+pub mod absence;
+pub mod approval;
 pub mod asset;
 pub mod audit;
 pub mod builder;
@@ -79,6 +81,8 @@ pub struct Query(
     rule::RuleQuery,
     rule::trial::TrialQuery,
     rule::preview::PreviewQuery,
+    rule::version::RuleVersionQuery,
+    approval::ApprovalQuery,
     criteria::CriteriaQuery,
     builder::BuilderQuery,
     job::JobQuery,
@@ -110,13 +114,19 @@ pub struct Mutation(
     finding::acceptance::AcceptanceMutation,
     policy::PolicyMutation,
     rule::mutation::RuleMutation,
+    approval::mutation::ApprovalMutation,
+    absence::AbsenceMutation,
     job::JobMutation,
 );
 
 /// What can be watched. Every item has a cursor: whoever comes back with the last one goes on behind
 /// it.
 #[derive(Default, MergedSubscription)]
-pub struct Subscription(finding::subscription::FindingSubscription, job::JobSubscription);
+pub struct Subscription(
+    finding::subscription::FindingSubscription,
+    job::JobSubscription,
+    approval::subscription::ApprovalSubscription,
+);
 
 pub type Schema = async_graphql::Schema<Root<Query>, Root<Mutation>, Subscription>;
 

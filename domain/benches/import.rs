@@ -157,6 +157,7 @@ fn rule(n: usize) -> RuleDraft {
         _ => json!({ "type": "append_tag", "config": { "tags": ["reviewed"] } }),
     };
     RuleDraft {
+        key: None,
         name: format!("rule {n}"),
         description: None,
         order: i32::try_from(n).expect("few rules"),

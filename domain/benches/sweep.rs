@@ -139,6 +139,7 @@ fn rule(n: usize) -> RuleDraft {
         _ => json!({ "type": "append_tag", "config": { "tags": [format!("rule-{n}")] } }),
     };
     RuleDraft {
+        key: None,
         name: format!("rule {n}"),
         description: None,
         order: i32::try_from(n).expect("few rules"),

@@ -142,6 +142,9 @@ pub struct Actor {
     pub kind: ActorKind,
     /// The user's or service account's id; nil for the system.
     pub id: Uuid,
+    /// The person behind it, whichever token, session or service account is used: the user, or who
+    /// issued the service account's token; nil for the system.
+    pub person: Uuid,
     pub name: String,
     pub company: Uuid,
     pub role: Role,
@@ -185,6 +188,7 @@ impl Actor {
         Self {
             kind: ActorKind::System,
             id: Uuid::nil(),
+            person: Uuid::nil(),
             name: name.to_owned(),
             company,
             role: Role::Admin,

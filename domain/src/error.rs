@@ -60,6 +60,8 @@ codes! {
     Conflict = "CONFLICT", Refusal;
     /// The record's present state does not allow this.
     IllegalState = "ILLEGAL_STATE", Refusal;
+    /// Who wrote or last edited something does not decide on it.
+    SelfApproval = "SELF_APPROVAL", Refusal;
     /// The criteria name a field, operator or value that does not exist or does not fit.
     CriteriaInvalid = "CRITERIA_INVALID", Refusal;
     /// The criteria are empty at some level, which would match everything or nothing by accident.

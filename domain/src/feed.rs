@@ -21,6 +21,7 @@ use crate::job::{Job, Progress};
 use crate::vocabulary::terms::terms;
 use crate::vocabulary::time::Timestamp;
 
+pub mod approvals;
 pub mod store;
 
 /// How long a stream sleeps when nothing wakes it: other servers do not.
@@ -82,15 +83,13 @@ impl Domain {
         let scope = actor.allow(Permission::Read)?;
         let news = self.db().news();
         let head = self.db().ledger_head(&scope).await?.event_seq;
-        let after = after.unwrap_or(head);
-        if !(0..=head).contains(&after) {
-            return Err(Error::new(Code::CursorInvalid, "This cursor is not of this stream.").at("after"));
-        }
+        let after = checked(after, head)?;
         let watch = Watch { domain: self.clone(), scope, news };
         Ok(try_unfold((watch, filter, after), |(mut watch, filter, after)| async move {
             let mut after = after;
             loop {
-                let events = watch.domain.db().finding_events(&watch.scope, after, BATCH).await?;
+                let events =
+                    watch.domain.db().events_about(&watch.scope, Subject::Finding, after, BATCH).await?;
                 let Some(last) = events.last().map(|event| event.seq) else {
                     watch.wait().await;
                     continue;
@@ -152,6 +151,22 @@ impl Domain {
             }
         }))
     }
+}
+
+/// The number that a stream begins behind: `head` if none was said.
+fn checked(after: Option<i64>, head: i64) -> Result<i64> {
+    let after = after.unwrap_or(head);
+    if (0..=head).contains(&after) {
+        return Ok(after);
+    }
+    Err(Error::new(Code::CursorInvalid, "This cursor is not of this stream.").at("after"))
+}
+
+/// What the events of a stream are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    Finding,
+    Approval,
 }
 
 /// A stream's ear.

@@ -52,13 +52,20 @@ pub const LEASE: Span = Span(30 * Span::SECOND.0);
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Principal {
     pub speaker: Speaker,
+    #[serde(default)]
+    pub person: Uuid,
     pub role: Role,
     pub portfolio: Portfolio,
 }
 
 impl Principal {
     pub fn of(actor: &Actor) -> Self {
-        Self { speaker: Speaker::of(actor), role: actor.role, portfolio: actor.portfolio.clone() }
+        Self {
+            speaker: Speaker::of(actor),
+            person: actor.person,
+            role: actor.role,
+            portfolio: actor.portfolio.clone(),
+        }
     }
 
     /// The actor again, working for `company`.
@@ -66,6 +73,7 @@ impl Principal {
         Actor {
             kind: self.speaker.kind,
             id: self.speaker.id,
+            person: self.person,
             name: self.speaker.name.clone(),
             company,
             role: self.role,

@@ -11,6 +11,7 @@
 //! folder; every check of a right is in those methods.
 
 pub mod access;
+pub mod approval;
 pub mod error;
 pub mod event;
 pub mod feed;

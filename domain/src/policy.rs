@@ -34,6 +34,20 @@ terms! {
     }
 }
 
+impl Gate {
+    /// The gate as whoever has to agree is told of it.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::AcceptingRisk => "It accepts a risk.",
+            Self::FalsePositive => "It calls a finding a false positive.",
+            Self::LoweringCritical => "It lowers what is critical or worse.",
+            Self::Share => "It touches too large a share of the active findings.",
+            Self::Findings => "It touches too many active findings.",
+            Self::Rules => "It is what a rule does.",
+        }
+    }
+}
+
 /// What a company asks of changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
@@ -71,8 +85,8 @@ impl Default for Policy {
             share: None,
             findings: None,
             quorum: 1,
-            deadline_hours: 72,
-            reminder_hours: 24,
+            deadline_hours: 7 * 24,
+            reminder_hours: 3 * 24,
             warn_days: store::WARN_DAYS,
             acceptance_days: None,
         }

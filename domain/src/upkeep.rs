@@ -38,6 +38,10 @@ impl Domain {
         if warned + opened > 0 {
             tracing::info!(warned, opened, "accepted risks came to their end, or will soon");
         }
+        let (reminded, ended) = self.approvals_keep().await?;
+        if reminded + ended > 0 {
+            tracing::info!(reminded, ended, "approvals were reminded of, or ended undecided");
+        }
         let pruned = self.idempotency_prune().await?;
         if pruned > 0 {
             tracing::debug!(pruned, "idempotency keys were forgotten");

@@ -17,6 +17,7 @@ pub struct Model {
     pub name: String,
     pub hash: Vec<u8>,
     pub scopes: Option<String>,
+    pub issued_by: Uuid,
     pub expires_at: i64,
     pub last_used_at: Option<i64>,
     pub revoked_at: Option<i64>,

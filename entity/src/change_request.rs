@@ -21,6 +21,7 @@ pub struct Model {
     pub active: i64,
     pub digest: String,
     pub state: i32,
+    pub approval_id: Uuid,
     pub job_id: Option<Uuid>,
     pub created_at: i64,
     pub ended_at: Option<i64>,

@@ -1,7 +1,10 @@
 //! The rows of the tables, one table a file. No behaviour: that is the domain's.
 
+pub mod absence;
 pub mod acceptance;
 pub mod api_token;
+pub mod approval;
+pub mod approval_vote;
 pub mod asset;
 pub mod audit_entry;
 pub mod change_policy;
@@ -26,6 +29,7 @@ pub mod oidc_login;
 pub mod one_time_link;
 pub mod project;
 pub mod rule;
+pub mod rule_draft;
 pub mod rule_lapse;
 pub mod rule_version;
 pub mod saved_mapping;

@@ -9,6 +9,7 @@ use uuid::Uuid;
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "rule_version")]
 pub struct Model {
+    pub id: Uuid,
     #[sea_orm(primary_key, auto_increment = false)]
     pub rule_id: Uuid,
     #[sea_orm(primary_key, auto_increment = false)]
@@ -17,6 +18,8 @@ pub struct Model {
     pub author_id: Uuid,
     pub content: String,
     pub content_hash: String,
+    pub live: bool,
+    pub approval_id: Option<Uuid>,
     pub created_at: i64,
 }
 

@@ -19,6 +19,7 @@ mod m0008_mappings;
 mod m0009_vex;
 mod m0010_signin;
 mod m0011_walks;
+mod m0012_approvals;
 mod m0016_acceptance;
 
 pub struct Migrator;
@@ -38,6 +39,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0009_vex::Migration),
             Box::new(m0010_signin::Migration),
             Box::new(m0011_walks::Migration),
+            Box::new(m0012_approvals::Migration),
             Box::new(m0016_acceptance::Migration),
         ]
     }

@@ -66,6 +66,7 @@ CREATE TABLE api_token (
     name $TEXT NOT NULL,
     hash $BYTES NOT NULL UNIQUE,
     scopes $TEXT,
+    issued_by $UUID NOT NULL,
     expires_at BIGINT NOT NULL,
     last_used_at BIGINT,
     revoked_at BIGINT,

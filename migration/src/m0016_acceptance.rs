@@ -60,6 +60,7 @@ CREATE TABLE change_request (
     active BIGINT NOT NULL,
     digest $TEXT NOT NULL,
     state INTEGER NOT NULL,
+    approval_id $UUID NOT NULL,
     job_id $UUID,
     created_at BIGINT NOT NULL,
     ended_at BIGINT

@@ -6,6 +6,7 @@
 mod acceptance;
 mod again;
 mod algebra;
+mod approvals;
 mod crash;
 mod edge;
 mod fairness;

@@ -280,6 +280,7 @@ pub async fn finished(domain: &Domain, actor: &Actor, job: Uuid) -> Job {
 /// A live rule without an end.
 pub fn draft(name: &str, order: i32, criteria: Json, action: Json) -> RuleDraft {
     RuleDraft {
+        key: None,
         name: name.to_owned(),
         description: None,
         order,

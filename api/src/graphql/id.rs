@@ -51,6 +51,8 @@ nouns! {
     Acceptance = "Acceptance", "acceptance";
     ChangeRequest = "ChangeRequest", "change request";
     Rule = "Rule", "rule";
+    RuleVersion = "RuleVersion", "rule version";
+    Approval = "Approval", "approval";
     Job = "Job", "job";
     AuditEntry = "AuditEntry", "audit entry";
 }

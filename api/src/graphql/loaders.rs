@@ -7,6 +7,8 @@ use std::sync::Arc;
 use async_graphql::Context;
 use domain::Domain;
 use domain::access::Actor;
+use domain::approval::Approval;
+use domain::approval::absence::Absence;
 use domain::error::Result;
 use domain::finding::acceptance::Acceptance;
 use domain::finding::edit::Comment;
@@ -24,6 +26,7 @@ use domain::inventory::team::Team;
 use domain::inventory::user::User;
 use domain::job::Job;
 use domain::rule::Rule;
+use domain::rule::gate::Drafted;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
@@ -65,6 +68,9 @@ loaded! {
     Scan = scans_by_id;
     Newest = newest_scans;
     Rule = rules_by_id;
+    Drafted = rule_drafts;
+    Approval = approvals_by_id;
+    Absence = absences_of;
     Vec<Comment> = comments_on;
     References = intel_references;
     Job = jobs_by_id;

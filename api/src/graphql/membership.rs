@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object};
 use domain::access::Portfolio;
+use domain::approval::absence::Absence;
 use domain::error::Result;
 use domain::inventory::membership::{Membership, MembershipChange};
 use domain::inventory::project::Project;
@@ -11,6 +12,7 @@ use domain::inventory::team::Team;
 use domain::inventory::user::User;
 use record::{record, root};
 
+use super::absence::AbsenceNode;
 use super::id::Noun;
 use super::loaders::{many, one};
 use super::payload::{Gone, mutate, payload};
@@ -108,6 +110,14 @@ impl MembershipNode {
     /// The global id.
     pub fn id(&self) -> ID {
         Noun::Membership.id(self.0.id)
+    }
+
+    /// When the user is away, and who stands in; null where nothing is said of it.
+    async fn absence(
+        rows: &[&Self],
+        ctx: &Context<'_>,
+    ) -> async_graphql::Result<Vec<Option<Arc<AbsenceNode>>>> {
+        one::<Absence, _>(ctx, rows.iter().map(|row| Some(row.0.user))).await
     }
 
     /// Who is the member; null where the caller acts for another company.

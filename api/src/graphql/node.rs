@@ -3,6 +3,7 @@
 use async_graphql::{Context, ID, Interface, Object};
 use record::{record, root};
 
+use super::approval::ApprovalNode;
 use super::asset::AssetNode;
 use super::audit::AuditEntryNode;
 use super::company::CompanyNode;
@@ -15,6 +16,7 @@ use super::job::{BulkChangeJob, ExportJob, ImportJob, IntelLoadJob, Job, SweepJo
 use super::membership::MembershipNode;
 use super::project::ProjectNode;
 use super::rule::RuleNode;
+use super::rule::version::RuleVersionNode;
 use super::saved_mapping::SavedMappingNode;
 use super::scan::ScanNode;
 use super::service_account::ServiceAccountNode;
@@ -49,6 +51,8 @@ pub enum Node {
     Acceptance(AcceptanceNode),
     ChangeRequest(ChangeRequestNode),
     Rule(RuleNode),
+    RuleVersion(RuleVersionNode),
+    Approval(ApprovalNode),
     ImportJob(ImportJob),
     IntelLoadJob(IntelLoadJob),
     SweepJob(SweepJob),
@@ -109,6 +113,8 @@ impl NodeQuery {
                     found(domain.change_request(actor, id).await)?.map(Node::ChangeRequest)
                 }
                 Noun::Rule => found(domain.rule(actor, id).await)?.map(Node::Rule),
+                Noun::RuleVersion => found(domain.rule_version(actor, id).await)?.map(Node::RuleVersion),
+                Noun::Approval => found(domain.approval(actor, id).await)?.map(Node::Approval),
                 Noun::Job => found::<_, Job>(domain.job(actor, id).await)?.map(Node::from),
                 Noun::AuditEntry => None,
             },

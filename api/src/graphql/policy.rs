@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, Enum, InputObject, Object, SimpleObject};
+use domain::policy::keeping::PolicySet;
 use domain::policy::{Kept, Policy};
 use record::{record, root};
 
-use super::payload::{mutate, payload};
+use super::approval::ApprovalNode;
+use super::payload::{Outcome, UserError, mutate};
 use super::rule::RuleNode;
 use super::scalars::DateTime;
 use super::{actor, domain};
@@ -149,10 +151,10 @@ pub struct ChangePolicyInput {
     #[graphql(default = 1)]
     quorum: i32,
     /// For how many hours a change waits for them.
-    #[graphql(default = 72)]
+    #[graphql(default = 168)]
     deadline_hours: i32,
     /// After how many hours they are reminded.
-    #[graphql(default = 24)]
+    #[graphql(default = 72)]
     reminder_hours: i32,
     /// How many days before its end an accepted risk is warned of.
     #[graphql(default = 14)]
@@ -179,11 +181,29 @@ impl ChangePolicyInput {
     }
 }
 
-payload! {
-    /// What `changePolicySet` answers.
-    ChangePolicySetPayload {
-        /// The policy as it is now.
-        change_policy: ChangePolicyNode
+/// What `changePolicySet` answers.
+#[record]
+#[derive(SimpleObject)]
+pub struct ChangePolicySetPayload {
+    /// The policy in force now.
+    change_policy: Option<ChangePolicyNode>,
+    /// What waits for a second person, where the new policy asks less than the one in force; null where
+    /// it is in force.
+    approval: Option<ApprovalNode>,
+    /// Why it was refused; empty if it was done or asked for.
+    user_errors: Vec<UserError>,
+}
+
+impl From<Outcome<PolicySet>> for ChangePolicySetPayload {
+    fn from(outcome: Outcome<PolicySet>) -> Self {
+        match outcome.0 {
+            Ok(PolicySet { kept, approval }) => Self {
+                change_policy: Some(kept.into()),
+                approval: approval.map(|approval| (*approval).into()),
+                user_errors: Vec::new(),
+            },
+            Err(refused) => Self { change_policy: None, approval: None, user_errors: vec![refused] },
+        }
     }
 }
 
@@ -218,7 +238,7 @@ pub struct PolicyMutation;
 #[root]
 #[Object]
 impl PolicyMutation {
-    /// Sets what the company asks of changes.
+    /// Sets what the company asks of changes. To ask less than the policy in force takes a second person.
     async fn change_policy_set(
         &self,
         ctx: &Context<'_>,
@@ -227,11 +247,11 @@ impl PolicyMutation {
         #[graphql(desc = "Makes the mutation happen once, however often it is sent with this key.")]
         idempotency_key: Option<String>,
     ) -> async_graphql::Result<ChangePolicySetPayload> {
-        mutate(
+        mutate::<PolicySet, _, _, _>(
             ctx,
             idempotency_key,
             |domain, actor| async move { domain.change_policy_set(&actor, expected_version, input.read()).await },
-            |domain, actor, _| async move { domain.change_policy(&actor).await },
+            |domain, actor, answer| async move { domain.change_policy_answer(&actor, answer).await },
         )
         .await
     }

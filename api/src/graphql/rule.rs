@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+use domain::rule::gate::Drafted;
 use domain::rule::{Rule, RuleFilter};
 use domain::vocabulary::criteria;
 use domain::vocabulary::field::finding::FINDING;
 
 use super::criteria::Criteria;
 use super::id::Noun;
+use super::loaders::{load, one};
 use super::page::{Counter, args, connection};
 use super::person::{Person, people};
 use super::scalars::DateTime;
@@ -18,9 +20,11 @@ use action::RuleAction;
 use record::{record, root};
 
 pub mod action;
+pub mod draft;
 pub mod mutation;
 pub mod preview;
 pub mod trial;
+pub mod version;
 
 /// Whether a rule is evaluated, and whether what it says is shown.
 #[record]
@@ -51,7 +55,7 @@ pub struct RuleNode(Rule);
 impl RuleNode {
     /// Its name, for what is said of it.
     pub fn named(&self) -> &str {
-        &self.0.name
+        &self.0.content.name
     }
 }
 
@@ -70,29 +74,39 @@ impl RuleNode {
         Noun::Rule.id(self.0.id)
     }
 
+    /// Its stable name for programs, unique in its company: rule sets as code know it by this.
+    fn key(&self) -> &str {
+        &self.0.key
+    }
+
+    /// The key of the suggested rule that it was made of; null for one that was written here.
+    fn library_key(&self) -> Option<&str> {
+        self.0.library_key.as_deref()
+    }
+
     /// The name, which is on its badges.
     fn name(&self) -> &str {
-        &self.0.name
+        &self.0.content.name
     }
 
     /// What it is for.
     fn description(&self) -> Option<&str> {
-        self.0.description.as_deref()
+        self.0.content.description.as_deref()
     }
 
     /// Which findings it holds for.
     fn criteria(&self) -> Criteria {
-        Criteria(self.0.criteria.clone())
+        Criteria(self.0.content.criteria.clone())
     }
 
     /// The criteria in English; null where a later release no longer reads them.
     fn sentence(&self) -> Option<String> {
-        criteria::Criteria::parse(&FINDING, &self.0.criteria).ok().map(|tree| tree.sentence())
+        criteria::Criteria::parse(&FINDING, &self.0.content.criteria).ok().map(|tree| tree.sentence())
     }
 
     /// What it does.
     fn action(&self) -> RuleAction {
-        self.0.action.clone().into()
+        self.0.content.action.clone().into()
     }
 
     /// Whether it is evaluated, and whether what it says is shown.
@@ -102,22 +116,46 @@ impl RuleNode {
 
     /// Its place in the walk: rules are walked in ascending order, the older first among equals.
     fn order(&self) -> i32 {
-        self.0.order
+        self.0.content.order
     }
 
     /// When it stops; null for never.
     fn expires_at(&self) -> Option<DateTime> {
-        self.0.expires_at.map(DateTime)
+        self.0.content.expires_at.map(DateTime)
     }
 
     /// What becomes of what it said when it stops.
     fn on_expiry(&self) -> OnExpiry {
-        self.0.on_expiry.into()
+        self.0.content.on_expiry.into()
     }
 
-    /// It does nothing until it has been approved.
+    /// Whether a change of it takes a second person, by its own word.
     fn requires_approval(&self) -> bool {
-        self.0.requires_approval
+        self.0.content.requires_approval
+    }
+
+    /// Whether a change of it waits for approval: by its own word, or by the company's policy when it
+    /// went live. Turning this off takes an approval itself.
+    fn gated(&self) -> bool {
+        self.0.gated
+    }
+
+    /// Which version is evaluated; null for a rule that never was approved: then its fields say what
+    /// its draft says.
+    fn live(&self) -> Option<RuleLive> {
+        self.0.live.map(|live| RuleLive {
+            version: live.version,
+            since: DateTime(live.since),
+            emergency_until: live.emergency_until.map(DateTime),
+        })
+    }
+
+    /// What is to take the place of the live version; null where nothing is.
+    async fn draft(
+        rows: &[&Self],
+        ctx: &Context<'_>,
+    ) -> async_graphql::Result<Vec<Option<Arc<draft::RuleDraftNode>>>> {
+        one::<Drafted, _>(ctx, rows.iter().map(|row| Some(row.0.id))).await
     }
 
     /// It holds for all companies.
@@ -125,7 +163,7 @@ impl RuleNode {
         self.0.is_global()
     }
 
-    /// Why it does nothing now; null while it holds.
+    /// Why its live version does nothing now; null while it holds.
     fn idle(&self, ctx: &Context<'_>) -> Option<&'static str> {
         self.0.idle(domain(ctx).clock().now())
     }
@@ -161,14 +199,29 @@ impl RuleNode {
     }
 
     /// What the caller can do with it now.
-    fn viewer_can(&self, ctx: &Context<'_>) -> async_graphql::Result<RuleViewerCan> {
+    async fn viewer_can(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<RuleViewerCan>> {
         let actor = actor(ctx)?;
-        Ok(RuleViewerCan {
-            edit: self.0.may_edit(actor).into(),
-            set_mode: self.0.may_edit(actor).into(),
-            archive: self.0.may_order(actor).into(),
-        })
+        let drafts = load::<Drafted>(ctx, rows.iter().map(|row| row.0.id)).await?;
+        let can = |row: &&Self| RuleViewerCan {
+            edit: row.0.may_edit(actor).into(),
+            submit: row.0.may_submit(actor, drafts.get(&row.0.id)).into(),
+            set_mode: row.0.may_edit(actor).into(),
+            archive: row.0.may_archive(actor).into(),
+        };
+        Ok(rows.iter().map(can).collect())
     }
+}
+
+/// Which version of a rule is evaluated.
+#[record]
+#[derive(SimpleObject)]
+pub struct RuleLive {
+    /// The version: applications name it.
+    version: i64,
+    /// Since when.
+    since: DateTime,
+    /// It was approved in an emergency, and ends then unless that is reviewed; null otherwise.
+    emergency_until: Option<DateTime>,
 }
 
 /// What the caller can do with a rule.
@@ -177,6 +230,8 @@ impl RuleNode {
 pub struct RuleViewerCan {
     /// To change it.
     edit: Allowed,
+    /// To ask for the approval of its draft.
+    submit: Allowed,
     /// To turn it off or on.
     set_mode: Allowed,
     /// To put it away.

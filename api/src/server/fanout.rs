@@ -43,7 +43,7 @@ mod window;
 
 /// Fields whose value depends on who asks, and not only on what they may see: one's own job can be
 /// seen and ended by who started it. A document with one of them is shared among one person's readers.
-const PERSONAL: &[&str] = &["cancellable", "job", "viewer"];
+const PERSONAL: &[&str] = &["approvalChanged", "cancellable", "job", "pendingApprovalCount", "viewer"];
 /// Feeds of one document and its variables: readers that are far apart do not hold each other up.
 const FEEDS: usize = 4;
 const NOWHERE: i64 = -1;

@@ -102,4 +102,18 @@ events! {
     ProjectCreated = "project_created", "project", "A project came into being.", {"name": "Web shop"};
     ProjectUpdated = "project_updated", "project", "A project was changed.", {"changed": ["name"]};
     ProjectArchived = "project_archived", "project", "A project was archived.", {"name": "Web shop"};
+    ApprovalRequested = "approval_requested", "approval", "Somebody asked for the approval of a second person.",
+        {"subject": {"kind": "RULE", "id": "0190a5a0-0000-7000-8000-000000000006"}, "title": "Dev and test down", "stage": "PENDING"};
+    ApprovalVoted = "approval_voted", "approval", "An approver voted for something that takes more votes.",
+        {"subject": {"kind": "RULE", "id": "0190a5a0-0000-7000-8000-000000000006"}, "title": "Dev and test down", "stage": "PENDING"};
+    ApprovalApproved = "approval_approved", "approval", "Something was approved, and what was asked for is done.",
+        {"subject": {"kind": "RULE", "id": "0190a5a0-0000-7000-8000-000000000006"}, "title": "Dev and test down", "stage": "APPROVED"};
+    ApprovalRejected = "approval_rejected", "approval", "Something was refused its approval.",
+        {"subject": {"kind": "RULE", "id": "0190a5a0-0000-7000-8000-000000000006"}, "title": "Dev and test down", "stage": "REJECTED"};
+    ApprovalWithdrawn = "approval_withdrawn", "approval", "What waited for approval waits no more: it was taken back, edited, or nobody decided in time.",
+        {"subject": {"kind": "RULE", "id": "0190a5a0-0000-7000-8000-000000000006"}, "title": "Dev and test down", "stage": "WITHDRAWN"};
+    ApprovalReminded = "approval_reminded", "approval", "Something has waited for its approval for long.",
+        {"subject": {"kind": "RULE", "id": "0190a5a0-0000-7000-8000-000000000006"}, "title": "Dev and test down", "stage": "PENDING"};
+    ApprovalReviewed = "approval_reviewed", "approval", "A second person reviewed an emergency approval.",
+        {"subject": {"kind": "RULE", "id": "0190a5a0-0000-7000-8000-000000000006"}, "title": "Dev and test down", "stage": "APPROVED"};
 }

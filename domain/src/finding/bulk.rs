@@ -82,7 +82,7 @@ impl Domain {
         let assignable = tx.require_assignable(&users, &teams).await;
         assignable.map_err(|error| edit.name_stranger(error).at("edit"))?;
         if let Some((request, items)) = request {
-            return Ok(Made::Asked(Box::new(tx.ask(request, items).await?)));
+            return Ok(Made::Asked(Box::new(self.ask(tx, actor, &scope, request, items).await?)));
         }
         if let Some(params) = params {
             tx.insert_job(id, JobKind::BulkChange, JobState::Pending, &principal, None, &params).await?;
@@ -173,16 +173,17 @@ impl Domain {
         criteria: &Json,
         edit: &Edit,
     ) -> Result<()> {
-        let count = async |criteria: &Json| -> Result<i64> {
-            let filter = self.finding_filter(Some(criteria))?;
+        let count = async |tree: &Criteria| -> Result<i64> {
+            let filter = FindingFilter::new(Some(Compiled::new(tree)), self.clock().now());
             Ok(match self.db().finding_count(scope, &filter).await? {
                 Count::Exact(count) => count,
                 Count::Unknown(_) => i64::MAX,
             })
         };
+        let asked = Criteria::parse(&FINDING, criteria)?;
         let lowered = if policy.lowering_critical && edit.may_lower() {
             let critical = json!({ "field": "severity", "operator": "gte_ord", "value": Severity::Critical });
-            count(&json!({ "logic": "AND", "conditions": [criteria, critical] })).await?
+            count(&Criteria::parse(&FINDING, &critical)?.and(asked.clone())).await?
         } else {
             0
         };
@@ -191,7 +192,7 @@ impl Domain {
             accepted: to(Status::AcceptedRisk),
             called_false: to(Status::FalsePositive),
             lowered,
-            touched: if policy.counts() { count(criteria).await? } else { 0 },
+            touched: if policy.counts() { count(&asked).await? } else { 0 },
             active: self.db().count_active(scope).await?,
             rule: false,
         });

@@ -186,6 +186,21 @@ impl Edit {
         }
     }
 
+    /// What is done, for whoever has to agree to it.
+    pub(super) fn title(&self) -> String {
+        match self {
+            Self::SetStatus { status, .. } => format!("Status {status}"),
+            Self::CallFalse { .. } => format!("Status {}", Status::FalsePositive),
+            Self::Accept(_) => "Acceptance of the risk".to_owned(),
+            Self::Extend { .. } => "Longer acceptance of the risk".to_owned(),
+            Self::SetSeverity { severity, .. } => format!("Severity {severity}"),
+            Self::Tag { .. } => "Tags".to_owned(),
+            Self::Assign { .. } => "Assignment".to_owned(),
+            Self::Release { fields } => format!("Release of {}", fields.join(", ")),
+            Self::Link { .. } => "Issue".to_owned(),
+        }
+    }
+
     /// Whether the edit speaks of the acceptance of a finding's risk.
     pub(super) fn is_of_acceptance(&self) -> bool {
         matches!(self, Self::Accept(_) | Self::Extend { .. })
@@ -419,7 +434,7 @@ impl Domain {
             let assignable = tx.require_assignable(&users, &teams).await;
             assignable.map_err(|error| edit.name_stranger(error))?;
             if let Some((request, items)) = request {
-                return Ok(Made::Asked(Box::new(tx.ask(request, items).await?)));
+                return Ok(Made::Asked(Box::new(self.ask(tx, actor, &scope, request, items).await?)));
             }
             let asset =
                 assets.get(&finding.asset).ok_or_else(|| Error::internal("a finding has no asset"))?;

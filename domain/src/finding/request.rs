@@ -18,6 +18,7 @@ use super::edit::Edit;
 use super::facts::Finding;
 use crate::Domain;
 use crate::access::{Actor, Permission, Scope};
+use crate::approval::{BlastRadius, Hand, NewApproval, Subject};
 use crate::error::{Code, Error, Result};
 use crate::job::Principal;
 use crate::ledger::AuditEntry;
@@ -30,8 +31,8 @@ use crate::vocabulary::time::Timestamp;
 mod applying;
 pub(crate) mod store;
 
-/// How many findings of a request an approver is shown with the question; all of them are listed.
-pub const SHOWN: usize = 100;
+/// How many different values of a field are told with the question; the findings are all listed.
+const SHOWN: usize = 20;
 
 terms! {
     /// Where a request stands.
@@ -86,6 +87,8 @@ pub struct ChangeRequest {
     /// SHA-256, in hexadecimal, of what it changes from what to what.
     pub digest: String,
     pub state: RequestState,
+    /// What waits for those who have to agree.
+    pub approval: Uuid,
     /// The job that makes the change.
     pub job: Option<Uuid>,
     pub created_at: Timestamp,
@@ -119,10 +122,51 @@ pub struct RequestFilter {
 }
 
 impl ChangeRequest {
-    /// What an approval binds to.
-    pub fn content(&self) -> Json {
-        json!({ "edit": self.edit, "findings": self.findings, "digest": self.digest })
+    /// What those who have to agree are asked.
+    fn question(&self, items: &[Item], actor: &Actor) -> NewApproval {
+        let many =
+            if self.findings == 1 { "a finding".to_owned() } else { format!("{} findings", self.findings) };
+        let hand = Hand::of(actor);
+        NewApproval {
+            subject: Subject::Change(self.id),
+            title: format!("{} of {many}", self.edit.title()),
+            reasons: self.gates.iter().map(|gate| gate.reason().to_owned()).collect(),
+            content: json!({ "edit": self.edit, "findings": self.findings, "digest": self.digest }),
+            content_hash: self.digest.clone(),
+            diff: summary(&self.edit.fields(), items),
+            blast: BlastRadius {
+                count: Some(self.touched),
+                share: Some(share(self.touched, self.active)),
+                as_of: self.created_at,
+            },
+            author: hand,
+            editor: hand,
+        }
     }
+}
+
+/// So many of the active findings, from 0 to 1: nothing is a share of nothing.
+pub fn share(touched: i64, active: i64) -> f64 {
+    if touched == 0 { 0.0 } else { touched as f64 / active.max(touched) as f64 }
+}
+
+/// The difference that a change makes, field by field: a value where it is the same of all findings, or
+/// else the list of those that there are.
+fn summary(fields: &[&str], items: &[Item]) -> Json {
+    let values = |of: fn(&Item) -> &Map<String, Json>| -> Map<String, Json> {
+        let seen = |field: &&str| {
+            let mut seen: Vec<&Json> = Vec::new();
+            for value in items.iter().filter_map(|item| of(item).get(*field)) {
+                if seen.len() < SHOWN && !seen.contains(&value) {
+                    seen.push(value);
+                }
+            }
+            let value = if let [one] = *seen { one.clone() } else { json!(seen) };
+            ((*field).to_owned(), value)
+        };
+        fields.iter().map(seen).collect()
+    };
+    json!({ "changed": fields, "before": values(|item| &item.was), "after": values(|item| &item.becomes) })
 }
 
 /// A change of findings that was tried in memory: what it comes to.
@@ -219,9 +263,11 @@ fn moved(was: &Map<String, Json>, is: &Map<String, Json>) -> Option<Moved> {
     Some(Moved { field: field.clone(), was: was.clone(), is })
 }
 
-/// A digest of what is to change from what to what.
-fn digest(items: &[Item]) -> String {
+/// A digest of what is to be done, and of what changes by it from what to what.
+fn digest(edit: &Edit, items: &[Item]) -> String {
     let mut hash = Sha256::new();
+    hash.update(json!(edit).to_string());
+    hash.update(b"\n");
     for item in items {
         hash.update(json!([item.finding, item.was, item.becomes]).to_string());
         hash.update(b"\n");
@@ -258,13 +304,37 @@ impl Domain {
             findings: i64::try_from(items.len()).unwrap_or(i64::MAX),
             touched: facts.touched,
             active: facts.active,
-            digest: digest(&items),
+            digest: digest(edit, &items),
             state: RequestState::Waiting,
+            approval: Uuid::nil(),
             job: None,
             created_at: self.clock().now(),
             ended_at: None,
         };
         Ok(Some((request, items)))
+    }
+
+    /// Keeps a request, asks those who have to agree, and commits: nothing else happens of what was asked
+    /// for.
+    pub(super) async fn ask(
+        &self,
+        mut tx: Tx,
+        actor: &Actor,
+        scope: &Scope,
+        request: ChangeRequest,
+        items: Vec<Item>,
+    ) -> Result<ChangeRequest> {
+        let approval = self.open_approval(&mut tx, actor, scope, request.question(&items, actor)).await?;
+        let request = ChangeRequest { approval: approval.id, ..request };
+        tx.insert_change_request(&request, &items).await?;
+        let told = json!({
+            "edit": request.edit, "gates": request.gates, "findings": request.findings,
+            "digest": request.digest, "approval": approval.id,
+        });
+        tx.audit(AuditEntry::new("change_request.opened", request.id).after(told));
+        tx.answer(request.id);
+        tx.commit().await?;
+        Ok(request)
     }
 
     /// A request that the actor may see: those outside of a narrow portfolio are those of others.
@@ -318,25 +388,5 @@ impl Domain {
         let scope = actor.allow(Permission::Read)?;
         self.change_request(actor, request).await?;
         self.db().change_request_item_count(&scope, request).await
-    }
-}
-
-impl Tx {
-    /// Keeps a request, and commits: nothing else happens of what was asked for.
-    pub(super) async fn ask(mut self, request: ChangeRequest, items: Vec<Item>) -> Result<ChangeRequest> {
-        self.insert_change_request(&request, &items).await?;
-        let shown: Vec<Json> = items
-            .iter()
-            .take(SHOWN)
-            .map(|item| json!({ "finding": item.finding, "was": item.was, "becomes": item.becomes }))
-            .collect();
-        let told = json!({
-            "edit": request.edit, "gates": request.gates, "findings": request.findings,
-            "digest": request.digest, "changes": shown,
-        });
-        self.audit(AuditEntry::new("change_request.opened", request.id).after(told));
-        self.answer(request.id);
-        self.commit().await?;
-        Ok(request)
     }
 }

@@ -77,6 +77,12 @@ impl Domain {
         self.db().membership(&scope, id).await?.ok_or_else(|| Error::not_found(Membership::NOUN))
     }
 
+    /// The membership that a user has in the actor's company.
+    pub async fn membership_of(&self, actor: &Actor, user: Uuid) -> Result<Membership> {
+        let found = self.memberships_of(actor, &[user]).await?.remove(&user);
+        found.ok_or_else(|| Error::not_found(Membership::NOUN))
+    }
+
     /// The memberships that these users have in the actor's company, by user.
     pub async fn memberships_of(&self, actor: &Actor, users: &[Uuid]) -> Result<HashMap<Uuid, Membership>> {
         self.db().memberships_of(&actor.allow(Permission::Read)?, users).await

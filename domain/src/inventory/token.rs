@@ -50,6 +50,8 @@ pub struct Token {
     pub name: String,
     /// What it leaves of its holder's rights; `None` leaves all.
     pub scopes: Option<Vec<Permission>>,
+    /// The person who made it: who speaks through a service account.
+    pub issued_by: Uuid,
     pub expires_at: Timestamp,
     /// To the minute.
     pub last_used_at: Option<Timestamp>,
@@ -148,6 +150,7 @@ impl Domain {
             holder,
             name,
             scopes: new.scopes.map(|scopes| checked_scopes(role, scopes)).transpose()?,
+            issued_by: actor.person,
             expires_at: tx.now().plus(life),
             last_used_at: None,
             revoked_at: None,

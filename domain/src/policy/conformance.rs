@@ -7,9 +7,9 @@ use crate::Domain;
 use crate::access::{Actor, Permission};
 use crate::error::Result;
 use crate::finding::acceptance::AcceptanceFilter;
-use crate::finding::query::Count;
+use crate::finding::query::{Count, FindingFilter};
 use crate::rule::Rule;
-use crate::vocabulary::criteria::Criteria;
+use crate::vocabulary::criteria::{Compiled, Criteria};
 use crate::vocabulary::field::finding::FINDING;
 use crate::vocabulary::terms::Status;
 
@@ -36,18 +36,19 @@ impl Domain {
         let now = self.clock().now();
         let mut rules = Vec::new();
         let active = if policy.counts() { self.db().count_recent(&scope.whole()).await? } else { 0 };
+        let agreed = self.db().rules_agreed_to(&scope).await?;
         for rule in self.db().rules_that_may_hold(&scope).await? {
-            if rule.idle(now).is_some() {
+            if rule.idle(now).is_some() || agreed.contains(&rule.id) {
                 continue;
             }
-            let criteria = Criteria::parse(&FINDING, &rule.criteria).ok();
+            let criteria = Criteria::parse(&FINDING, &rule.content.criteria).ok();
             let touched = match &criteria {
-                Some(_) if policy.counts() => {
+                Some(criteria) if policy.counts() => {
                     // What it accepts is not active any more.
                     let stands = [Status::Open, Status::InProgress, Status::AcceptedRisk];
                     let stands = json!({ "field": "status", "operator": "in", "value": stands });
-                    let tree = json!({ "logic": "AND", "conditions": [rule.criteria, stands] });
-                    let filter = self.finding_filter(Some(&tree))?;
+                    let tree = Criteria::parse(&FINDING, &stands)?.and(criteria.clone());
+                    let filter = FindingFilter::new(Some(Compiled::new(&tree)), now);
                     match self.db().finding_count(&scope.whole(), &filter).await? {
                         Count::Exact(count) => count,
                         // More than it can be tried on.
@@ -56,7 +57,8 @@ impl Domain {
                 }
                 _ => 0,
             };
-            let facts = RuleFacts { action: &rule.action, criteria: criteria.as_ref(), touched, active };
+            let facts =
+                RuleFacts { action: &rule.content.action, criteria: criteria.as_ref(), touched, active };
             let gates = policy.for_rule(&facts);
             if !gates.is_empty() {
                 rules.push(Unagreed { rule, gates });

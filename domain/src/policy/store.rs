@@ -1,7 +1,10 @@
 //! Change policies in the database.
 
+use std::collections::HashSet;
+
 use entity::change_policy::Model;
 use sea_orm::FromQueryResult;
+use uuid::Uuid;
 
 use super::{Kept, Policy};
 use crate::access::Scope;
@@ -53,6 +56,17 @@ fn read(row: Model) -> Kept {
 }
 
 impl Db {
+    /// The rules of which a second person agreed to what is live.
+    pub(super) async fn rules_agreed_to(&self, scope: &Scope) -> Result<HashSet<Uuid>> {
+        let sql = Sql::new(
+            self.dialect,
+            "SELECT r.id FROM rule AS r JOIN rule_version AS v ON v.rule_id = r.id AND \
+             v.version = r.live_version WHERE v.approval_id IS NOT NULL",
+        );
+        let rows = sql.own_or_global(scope, "r").all(self.read()).await?;
+        rows.iter().map(|row| Ok(row.try_get("", "id")?)).collect()
+    }
+
     /// The policy in force for the scope's company.
     pub(crate) async fn change_policy(&self, scope: &Scope) -> Result<Kept> {
         let company = scope.company()?;
@@ -64,8 +78,15 @@ impl Db {
 }
 
 impl Tx {
+    /// The policy in force for the scope's company, as the transaction sees it.
+    pub(crate) async fn policy_in_force(&self, scope: &Scope) -> Result<Policy> {
+        let sql = Sql::new(self.dialect, "SELECT p.* FROM change_policy AS p WHERE p.company_id = ");
+        let row = sql.bind(scope.company()?).one(self.conn()).await?;
+        row.map_or(Ok(Policy::default()), |row| Ok(read(Model::from_query_result(&row, "")?).policy))
+    }
+
     /// The company's policy, held until the transaction ends; none where it never set one.
-    pub(super) async fn lock_change_policy(&self) -> Result<Option<Kept>> {
+    pub(crate) async fn lock_change_policy(&self) -> Result<Option<Kept>> {
         let sql = Sql::new(self.dialect, "SELECT p.* FROM change_policy AS p WHERE p.company_id = ");
         let row = sql.bind(self.company).locked().one(self.conn()).await?;
         row.map(|row| Ok(read(Model::from_query_result(&row, "")?))).transpose()

@@ -26,7 +26,7 @@ pub struct RuleSet {
     pub informed: bool,
     /// The projects in which a VEX document speaks of findings.
     pub vex: BTreeSet<Uuid>,
-    /// When the first of them expires.
+    /// When the first of them stops by itself.
     until: Option<Timestamp>,
 }
 
@@ -37,17 +37,18 @@ pub(crate) struct RuleSets(Mutex<HashMap<Uuid, Arc<RuleSet>>>);
 impl LiveRule {
     /// The rule as the pass evaluates it.
     pub fn of(rule: Rule) -> Self {
-        let criteria = Criteria::parse(&FINDING, &rule.criteria)
+        let version = rule.live.map_or(rule.version, |live| live.version);
+        let criteria = Criteria::parse(&FINDING, &rule.content.criteria)
             .map(|tree| Compiled::new(&tree))
             .map_err(|faults| faults.to_string());
         Self {
             id: rule.id,
-            name: rule.name,
-            version: rule.version,
+            name: rule.content.name,
+            version,
             content_hash: rule.content_hash,
             enforced: rule.mode == Mode::Enforce,
             criteria,
-            action: rule.action,
+            action: rule.content.action,
         }
     }
 }
@@ -66,7 +67,7 @@ impl Domain {
         }
         let rules = self.db().rules_that_may_hold(scope).await?;
         let rules: Vec<Rule> = rules.into_iter().filter(|rule| rule.idle(now).is_none()).collect();
-        let until = rules.iter().filter_map(|rule| rule.expires_at).min();
+        let until = rules.iter().filter_map(Rule::stops_at).min();
         let matcher = Matcher::new(rules.into_iter().map(LiveRule::of).collect());
         let informed = self.db().any_feed_loaded(scope).await?;
         let vex = self.db().vex_projects(scope).await?.into_iter().collect();

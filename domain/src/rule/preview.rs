@@ -11,10 +11,9 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::action::Action;
 use super::matcher::{Matcher, Watch};
 use super::pass::{LiveRule, Mode, Passed, badge, explain};
-use super::{OnExpiry, Rule, RuleDraft};
+use super::{Content, Rule, RuleDraft};
 use crate::Domain;
 use crate::access::{Actor, Permission, Scope};
 use crate::error::{Error, Result};
@@ -247,7 +246,7 @@ impl Domain {
         let scope = actor.allow(Permission::Read)?.of_tenant()?;
         let now = self.clock().now();
         let rule = self.rule_to_try(actor, &scope, tried, now).await?;
-        let name = rule.name.clone();
+        let name = rule.content.name.clone();
         let mut rules = self.db().rules_that_may_hold(&scope).await?;
         rules.retain(|other| other.id != rule.id && other.idle(now).is_none());
         let at = rules.partition_point(|other| walk_key(other) < walk_key(&rule));
@@ -298,18 +297,18 @@ impl Domain {
     /// The rule as it is tried, whatever its mode.
     async fn rule_to_try(&self, actor: &Actor, scope: &Scope, tried: Tried, now: Timestamp) -> Result<Rule> {
         let (of, draft) = match tried {
-            Tried::Kept(id) => return self.rule(actor, id).await,
+            Tried::Kept(id) => return self.rule_as_drafted(actor, id).await,
             Tried::Draft { of, draft } => (of, draft),
         };
-        let (draft, action) = (*draft).check(scope.company()?).map_err(|error| error.at("draft"))?;
-        if let Some(stranger) = self.strangers(actor, &action).await?.into_iter().next() {
+        let (content, _) = (*draft).check(scope.company()?).map_err(|error| error.at("draft"))?;
+        if let Some(stranger) = self.strangers(actor, &content.action).await?.into_iter().next() {
             return Err(stranger.at("draft"));
         }
         let kept = match of {
             Some(id) => Some(self.rule(actor, id).await?),
             None => None,
         };
-        Ok(drafted(kept, draft, action, scope.company()?, actor.id, now, self.clock().id()))
+        Ok(drafted(kept, content, scope.company()?, now, self.clock().id()))
     }
 
     /// The newest findings that are active below what rules say, with their assets; and whether there
@@ -345,39 +344,29 @@ impl Domain {
 }
 
 /// A draft as the rule that it would become.
-fn drafted(
-    kept: Option<Rule>,
-    draft: RuleDraft,
-    action: Action,
-    company: Uuid,
-    author: Uuid,
-    now: Timestamp,
-    id: Uuid,
-) -> Rule {
-    Rule {
-        id: kept.as_ref().map_or(id, |kept| kept.id),
+fn drafted(kept: Option<Rule>, content: Content, company: Uuid, now: Timestamp, id: Uuid) -> Rule {
+    let rule = kept.unwrap_or_else(|| Rule {
+        id,
         company,
-        name: draft.name,
-        description: draft.description,
-        order: draft.order,
+        key: String::new(),
+        library_key: None,
         mode: Mode::Enforce,
-        expires_at: None,
-        on_expiry: OnExpiry::Keep,
-        criteria: draft.criteria,
-        action,
-        requires_approval: false,
         content_hash: String::new(),
-        author,
+        content: content.clone(),
+        gated: false,
+        live: None,
+        author: Uuid::nil(),
         archived_at: None,
-        created_at: kept.as_ref().map_or(now, |kept| kept.created_at),
+        created_at: now,
         updated_at: now,
-        version: kept.map_or(0, |kept| kept.version),
-    }
+        version: 0,
+    });
+    rule.saying(content)
 }
 
 /// By what rules follow each other in the walk.
 fn walk_key(rule: &Rule) -> (i32, Timestamp, Uuid) {
-    (rule.order, rule.created_at, rule.id)
+    (rule.content.order, rule.created_at, rule.id)
 }
 
 /// Whether somebody would have to act if all rules were silent.

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::Domain;
-use crate::access::Scope;
+use crate::access::{Actor, Permission, Scope};
 use crate::error::{Error, Result};
 use crate::finding::batch::{Batch, Outcome};
 use crate::finding::change::Change;
@@ -13,8 +13,9 @@ use crate::finding::facts::Finding;
 use crate::finding::store::Swath;
 use crate::job::runner::Left;
 use crate::job::store::Step;
-use crate::job::{Job, JobState};
-use crate::store::{RulesVersion, is_transient};
+use crate::job::{Job, JobKind, JobState, Principal};
+use crate::ledger::AuditEntry;
+use crate::store::{RulesVersion, Tx, is_transient};
 
 /// How many findings a chunk reads: few enough that a writer of SQLite is not held for long.
 const CHUNK: i64 = 250;
@@ -183,5 +184,30 @@ impl Swept {
             counts: Map::from_iter([("changed".to_owned(), json!(self.changed))]),
             end,
         }
+    }
+}
+
+impl Domain {
+    /// Runs the pass over every active finding of the company as a job; returns its id.
+    pub async fn rule_sweep(&self, actor: &Actor) -> Result<Uuid> {
+        let scope = actor.allow(Permission::WriteRules)?;
+        let id = self.clock().id();
+        let mut tx = self.db().begin(actor, &scope, self.clock().now()).await?;
+        tx.start_sweep(id, &Principal::of(actor), &json!({})).await?;
+        tx.commit().await?;
+        self.wake_jobs();
+        Ok(id)
+    }
+}
+
+impl Tx {
+    /// Starts a pass over findings as a job of this transaction: `params` may name one `asset`, or a
+    /// `rule` whose end date has come.
+    pub(crate) async fn start_sweep(&mut self, id: Uuid, principal: &Principal, params: &Json) -> Result<()> {
+        self.insert_job(id, JobKind::Sweep, JobState::Pending, principal, None, params).await?;
+        self.audit(
+            AuditEntry::new("job.started", id).after(json!({ "kind": JobKind::Sweep, "params": params })),
+        );
+        Ok(())
     }
 }

@@ -187,6 +187,7 @@ impl Domain {
         Actor {
             kind: crate::access::ActorKind::User,
             id: user.id,
+            person: user.id,
             name: user.name.clone(),
             address: visitor.address.clone(),
             trace: visitor.trace.clone(),

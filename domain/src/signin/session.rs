@@ -118,6 +118,7 @@ impl Actor {
         Self {
             kind: ActorKind::User,
             id: user.id,
+            person: user.id,
             name: user.name.clone(),
             company: choice.company,
             role: choice.role,

@@ -76,6 +76,13 @@ impl Criteria {
         self.root.to_json(self.catalogue)
     }
 
+    /// What both trees hold for. It may be deeper and larger than a tree that somebody writes.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let root = Node::Group(Group { logic: Logic::And, conditions: vec![self.root, other.root] });
+        Self { catalogue: self.catalogue, root }
+    }
+
     /// The tree in English: `severity at or above high AND tags contains "pci"`.
     pub fn sentence(&self) -> String {
         sentence::of(self)

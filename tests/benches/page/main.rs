@@ -9,6 +9,9 @@
 //! runs the statements and answers nothing. The processor's time is that of all threads of the process
 //! but the client's, the database's included.
 
+// The futures of requests are types as deep as the schema.
+#![recursion_limit = "512"]
+
 mod bare;
 #[path = "../../../domain/benches/support/statements.rs"]
 mod statements;

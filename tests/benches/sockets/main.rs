@@ -6,6 +6,9 @@
 //! `COUNTERSIGN_SOCKETS` says how many idle (10,000 if not set), `COUNTERSIGN_READERS` how many read
 //! (1,000), and `COUNTERSIGN_SECONDS` how long each rate is held (15).
 
+// The futures of requests are types as deep as the schema.
+#![recursion_limit = "512"]
+
 mod process;
 mod readers;
 

@@ -163,7 +163,7 @@ impl Filler<'_> {
     fn value(&mut self, of: &Json, path: &str) -> Option<Json> {
         let name = path.rsplit('.').next().unwrap_or(path);
         match of["kind"].as_str() {
-            Some("NON_NULL") => return self.value(&of["ofType"], path),
+            Some("NON_NULL") => return self.said(&of["ofType"], path),
             Some("LIST") => return self.value(&of["ofType"], path).map(|value| json!([value])),
             _ => {}
         }
@@ -185,8 +185,20 @@ impl Filler<'_> {
         ];
         // Of a mapping and a saved one, only one is named.
         let either = path == "input.mapping" && ["importStart", "importPreview"].contains(&self.field);
-        if unsaid.contains(&name) || either || path == "filter" && self.field == "findingBulkUpdate" {
+        // Nobody stands in for themselves.
+        let own = path == "input.user" && self.field == "absenceSet";
+        let whole = path == "filter" && self.field == "findingBulkUpdate";
+        if unsaid.contains(&name) || either || own || whole {
             return None;
+        }
+        self.said(of, path)
+    }
+
+    /// The same where it has to be said.
+    fn said(&mut self, of: &Json, path: &str) -> Option<Json> {
+        let name = path.rsplit('.').next().unwrap_or(path);
+        if of["kind"] == "LIST" {
+            return self.value(&of["ofType"], path).map(|value| json!([value]));
         }
         let kind = text(&of["name"]);
         Some(match kind.as_str() {
@@ -198,7 +210,7 @@ impl Filler<'_> {
             "Int" => json!(if name == "first" { ROWS } else { 1 }),
             "Float" => json!(1.0),
             "Boolean" => json!(false),
-            "DateTime" if name == "until" => json!("2027-11-20T00:00:00Z"),
+            "DateTime" if name == "until" => json!("2026-12-20T00:00:00Z"),
             "DateTime" => json!("2026-11-20T00:00:00Z"),
             "Duration" => json!("P7D"),
             "Criteria" => self.criteria(path),
@@ -245,8 +257,8 @@ impl Filler<'_> {
             "project" | "projects" => Noun::Project,
             "asset" => Noun::Asset,
             "ownerTeam" | "team" | "teams" | "addTeams" | "removeTeams" => Noun::Team,
-            "user" | "member" | "members" | "add" | "remove" | "addUsers" | "removeUsers" | "actor"
-            | "owner" | "author" => Noun::User,
+            "user" | "deputy" | "member" | "members" | "add" | "remove" | "addUsers" | "removeUsers"
+            | "actor" | "owner" | "author" => Noun::User,
             "company" => Noun::Company,
             "holder" => Noun::ServiceAccount,
             "rule" => Noun::Rule,
@@ -284,6 +296,7 @@ impl Filler<'_> {
             "cvssVector" => "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H".to_owned(),
             "action" => "finding.created".to_owned(),
             "code" => "WALK".to_owned(),
+            "key" => format!("walked-{}", self.filling.nonce),
             _ => format!("walked by {field} {path} {}", self.filling.nonce),
         }
     }

@@ -81,7 +81,18 @@ pub async fn wide(world: &World, house: &House, mark: &str) -> Ids {
     let rule = draft(&named("rule"), 1, criteria, action);
     let rule =
         domain.rule_create(admin, domain::rule::RuleDraft { mode: Mode::Enforce, ..rule }).await.unwrap();
+    // One whose change waits for a second person.
+    let other = json!({ "type": "append_tag", "config": { "tags": [named("other tag")] } });
+    let criteria = json!({ "field": "title", "operator": "contains", "value": mark });
+    let gated =
+        domain::rule::RuleDraft { requires_approval: true, ..draft(&named("gated"), 2, criteria, other) };
+    let gated = domain.rule_create(admin, gated).await.unwrap();
+    let approval = domain.rule_submit(admin, gated.id, gated.version).await.unwrap().id;
+    let versions = domain.rule_versions(admin, rule.id, &PageArgs::first(1)).await.unwrap();
+    let version = versions.nodes().next().unwrap().id;
     Ids::from([
+        ("RuleVersion", version),
+        ("Approval", approval),
         ("Company", house.id),
         ("User", user),
         ("Membership", membership),

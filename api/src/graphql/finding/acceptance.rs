@@ -193,7 +193,8 @@ impl Found {
     }
 
     fn of_rule(rule: &Rule, node: Arc<RuleNode>) -> Option<Self> {
-        let Action::AcceptedRisk(AcceptedRisk { reason, reference, owner, until }) = rule.action.clone()
+        let Action::AcceptedRisk(AcceptedRisk { reason, reference, owner, until }) =
+            rule.content.action.clone()
         else {
             return None;
         };

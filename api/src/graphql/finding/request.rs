@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+use domain::approval::Approval;
 use domain::error::Result;
 use domain::finding::facts::Finding;
 use domain::finding::request::{self, ChangeRequest, RequestFilter};
@@ -10,6 +11,7 @@ use domain::job;
 use record::{record, root};
 
 use super::FindingNode;
+use crate::graphql::approval::ApprovalNode;
 use crate::graphql::id::Noun;
 use crate::graphql::job::Job;
 use crate::graphql::loaders::one;
@@ -98,12 +100,20 @@ impl ChangeRequestNode {
 
     /// Those as a share of all findings that were active then, from 0 to 1.
     fn active_share(&self) -> f64 {
-        if self.0.touched == 0 { 0.0 } else { self.0.touched as f64 / self.0.active.max(1) as f64 }
+        request::share(self.0.touched, self.0.active)
     }
 
     /// SHA-256, in hexadecimal, of what it changes from what to what.
     fn digest(&self) -> &str {
         &self.0.digest
+    }
+
+    /// What waits for those who have to agree, or did; null where the caller cannot see it.
+    async fn approval(
+        rows: &[&Self],
+        ctx: &Context<'_>,
+    ) -> async_graphql::Result<Vec<Option<Arc<ApprovalNode>>>> {
+        one::<Approval, _>(ctx, rows.iter().map(|row| Some(row.0.approval))).await
     }
 
     /// The job that makes the change; null before.

@@ -1,12 +1,13 @@
 //! Writing rules.
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object};
-use domain::error::{Error, Result};
+use domain::approval::Approval;
 use domain::job;
 use domain::rule::{Rule, RuleDraft};
 use record::root;
 
 use super::{OnExpiry, RuleMode, RuleNode};
+use crate::graphql::approval::mutation::ApprovalPayload;
 use crate::graphql::criteria::Criteria;
 use crate::graphql::id::Noun;
 use crate::graphql::job::SweepJob;
@@ -16,6 +17,9 @@ use crate::graphql::scalars::{DateTime, Json};
 /// A rule as its author writes it.
 #[derive(InputObject)]
 pub struct RuleDraftInput {
+    /// Its stable name for programs: lower-case letters, digits and hyphens, unique in the company. Made
+    /// of the name if not said; it never changes.
+    key: Option<String>,
     /// Its name, which is on its badges.
     name: String,
     /// What it is for.
@@ -35,7 +39,7 @@ pub struct RuleDraftInput {
     /// What becomes of what it said when it stops.
     #[graphql(default_with = "OnExpiry::Keep")]
     on_expiry: OnExpiry,
-    /// It does nothing until it has been approved.
+    /// Whether it, and each change of it, takes a second person before it goes live.
     #[graphql(default)]
     requires_approval: bool,
 }
@@ -43,6 +47,7 @@ pub struct RuleDraftInput {
 impl RuleDraftInput {
     pub fn read(self) -> RuleDraft {
         RuleDraft {
+            key: self.key,
             name: self.name,
             description: self.description,
             order: self.order,
@@ -75,28 +80,27 @@ pub struct RuleUpdateInput {
     expires_at: MaybeUndefined<DateTime>,
     /// What becomes of what it said when it stops.
     on_expiry: Option<OnExpiry>,
-    /// Whether it does nothing until it has been approved.
+    /// Whether a change of it takes a second person. Turning this off takes one too.
     requires_approval: Option<bool>,
 }
 
 impl RuleUpdateInput {
-    /// The rule as it is, with the changes. That it still is so when it is written, its version says.
-    fn read(self, rule: Rule) -> Result<RuleDraft> {
-        let action = match self.action {
-            Some(action) => action.0,
-            None => serde_json::to_value(&rule.action).map_err(Error::internal)?,
-        };
-        Ok(RuleDraft {
-            name: self.name.unwrap_or(rule.name),
-            description: change(self.description).unwrap_or(rule.description),
-            order: self.order.unwrap_or(rule.order),
-            mode: self.mode.map_or(rule.mode, Into::into),
-            expires_at: change(self.expires_at).map_or(rule.expires_at, |at| at.map(|at| at.0)),
-            on_expiry: self.on_expiry.map_or(rule.on_expiry, Into::into),
-            criteria: self.criteria.map_or(rule.criteria, |criteria| criteria.0),
-            action,
-            requires_approval: self.requires_approval.unwrap_or(rule.requires_approval),
-        })
+    /// The rule as its draft has it, or as it is, with the changes. That it still is so when it is
+    /// written, its version says.
+    fn read(self, rule: &Rule) -> RuleDraft {
+        let now = RuleDraft::of(rule);
+        RuleDraft {
+            key: None,
+            name: self.name.unwrap_or(now.name),
+            description: change(self.description).unwrap_or(now.description),
+            order: self.order.unwrap_or(now.order),
+            mode: self.mode.map_or(now.mode, Into::into),
+            expires_at: change(self.expires_at).map_or(now.expires_at, |at| at.map(|at| at.0)),
+            on_expiry: self.on_expiry.map_or(now.on_expiry, Into::into),
+            criteria: self.criteria.map_or(now.criteria, |criteria| criteria.0),
+            action: self.action.map_or(now.action, |action| action.0),
+            requires_approval: self.requires_approval.unwrap_or(now.requires_approval),
+        }
     }
 }
 
@@ -125,7 +129,8 @@ pub struct RuleMutation;
 #[Object]
 impl RuleMutation {
     /// Writes a rule. It holds for what arrives or changes from now on; `ruleSweep` runs it over what
-    /// is there.
+    /// is there. One that asks for approval, or of which the company's policy does, is a draft until it
+    /// has it: `ruleSubmit` asks.
     async fn rule_create(
         &self,
         ctx: &Context<'_>,
@@ -142,7 +147,9 @@ impl RuleMutation {
         .await
     }
 
-    /// Changes a rule. What it said stays until the next pass of each finding.
+    /// Changes a rule. What it said stays until the next pass of each finding. A change that takes a
+    /// second person becomes the rule's draft, and the live version goes on; a change of its mode, or of
+    /// its words alone, takes none.
     async fn rule_update(
         &self,
         ctx: &Context<'_>,
@@ -157,8 +164,8 @@ impl RuleMutation {
             idempotency_key,
             |domain, actor| async move {
                 let id = Noun::Rule.read_at(&id, "id")?;
-                let rule = domain.rule(&actor, id).await.map_err(|error| error.at("id"))?;
-                domain.rule_update(&actor, id, expected_version, input.read(rule)?).await
+                let rule = domain.rule_as_drafted(&actor, id).await.map_err(|error| error.at("id"))?;
+                domain.rule_update(&actor, id, expected_version, input.read(&rule)).await
             },
             |domain, actor, id| async move { domain.rule(&actor, id).await },
         )
@@ -187,7 +194,7 @@ impl RuleMutation {
         .await
     }
 
-    /// Moves a rule in the walk.
+    /// Moves a rule in the walk; of a gated rule, its draft.
     async fn rule_set_order(
         &self,
         ctx: &Context<'_>,
@@ -203,6 +210,71 @@ impl RuleMutation {
             |domain, actor| async move {
                 let id = Noun::Rule.read_at(&id, "id")?;
                 domain.rule_set_order(&actor, id, expected_version, order).await
+            },
+            |domain, actor, id| async move { domain.rule(&actor, id).await },
+        )
+        .await
+    }
+
+    /// Asks for the approval of a rule's draft.
+    async fn rule_submit(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The rule's global id.")] id: ID,
+        #[graphql(desc = "The version of the rule that was seen.")] expected_version: i64,
+        #[graphql(desc = "Makes the mutation happen once, however often it is sent with this key.")]
+        idempotency_key: Option<String>,
+    ) -> async_graphql::Result<ApprovalPayload> {
+        mutate::<Approval, _, _, _>(
+            ctx,
+            idempotency_key,
+            |domain, actor| async move {
+                let id = Noun::Rule.read_at(&id, "id")?;
+                domain.rule_submit(&actor, id, expected_version).await
+            },
+            |domain, actor, id| async move { domain.approval(&actor, id).await },
+        )
+        .await
+    }
+
+    /// Gives up a rule's draft: its live version goes on.
+    async fn rule_discard_draft(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The rule's global id.")] id: ID,
+        #[graphql(desc = "The version that the change was made on.")] expected_version: Option<i64>,
+        #[graphql(desc = "Makes the mutation happen once, however often it is sent with this key.")]
+        idempotency_key: Option<String>,
+    ) -> async_graphql::Result<RuleUpdatePayload> {
+        mutate::<Rule, _, _, _>(
+            ctx,
+            idempotency_key,
+            |domain, actor| async move {
+                let id = Noun::Rule.read_at(&id, "id")?;
+                domain.rule_discard_draft(&actor, id, expected_version).await
+            },
+            |domain, actor, id| async move { domain.rule(&actor, id).await },
+        )
+        .await
+    }
+
+    /// Writes what a rule said in an earlier version again: live, or as its draft where a change of it
+    /// takes a second person.
+    async fn rule_restore(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The rule's global id.")] id: ID,
+        #[graphql(desc = "The number of the earlier version.")] version: i64,
+        #[graphql(desc = "The version that the change was made on.")] expected_version: i64,
+        #[graphql(desc = "Makes the mutation happen once, however often it is sent with this key.")]
+        idempotency_key: Option<String>,
+    ) -> async_graphql::Result<RuleUpdatePayload> {
+        mutate::<Rule, _, _, _>(
+            ctx,
+            idempotency_key,
+            |domain, actor| async move {
+                let id = Noun::Rule.read_at(&id, "id")?;
+                domain.rule_restore(&actor, id, expected_version, version).await
             },
             |domain, actor, id| async move { domain.rule(&actor, id).await },
         )

@@ -153,12 +153,13 @@ impl TrialQuery {
         };
         let missing = |field| Error::new(Code::Required, "Give this, or a rule to take it from.").at(field);
         let criteria = input.criteria.map(|criteria| criteria.0);
-        let criteria = criteria.or_else(|| kept.as_ref().map(|rule| rule.criteria.clone()));
+        let criteria = criteria.or_else(|| kept.as_ref().map(|rule| rule.content.criteria.clone()));
         let action = input
             .action
             .map(|action| action.0)
-            .or_else(|| kept.as_ref().and_then(|rule| serde_json::to_value(&rule.action).ok()));
-        let name = input.name.or_else(|| kept.map(|rule| rule.name)).unwrap_or_else(|| "Draft".to_owned());
+            .or_else(|| kept.as_ref().and_then(|rule| serde_json::to_value(&rule.content.action).ok()));
+        let name =
+            input.name.or_else(|| kept.map(|rule| rule.content.name)).unwrap_or_else(|| "Draft".to_owned());
         let criteria = criteria.ok_or_else(|| missing("criteria"))?;
         let action = action.ok_or_else(|| missing("action"))?;
         Ok(domain.rule_test(actor, &name, &criteria, &action, &finding.0)?.into())

@@ -24,20 +24,22 @@ use crate::store::{Tx, is_transient};
 
 impl Tx {
     /// Begins to make the change of a request, in the transaction in which the last of those who had to
-    /// agree did. `cause`: what the audit of each finding is to say beside the reason.
-    pub(crate) async fn apply_change_request(&mut self, id: Uuid, job: Uuid, cause: &Json) -> Result<()> {
+    /// agree did.
+    pub(crate) async fn apply_change_request(&mut self, id: Uuid, job: Uuid, approval: Uuid) -> Result<()> {
         let request =
             self.lock_change_request(id).await?.ok_or_else(|| Error::not_found("change request"))?;
         let to = (RequestState::Waiting, RequestState::Applying);
         if !self.move_change_request(id, to, Some(job)).await? {
             return Err(Error::new(Code::IllegalState, "This change was made or dropped already."));
         }
-        let params = json!({ "request": id, "edit": request.edit, "cause": cause });
+        let params = json!({ "request": id, "edit": request.edit });
         self.insert_job(job, JobKind::BulkChange, JobState::Pending, &request.principal, None, &params)
             .await?;
         let told = json!({ "kind": JobKind::BulkChange, "edit": request.edit, "request": id });
         self.audit(AuditEntry::new("job.started", job).after(told));
-        self.audit(AuditEntry::new("change_request.applying", id).after(json!({ "job": job })));
+        self.audit(
+            AuditEntry::new("change_request.applying", id).after(json!({ "job": job, "approval": approval })),
+        );
         Ok(())
     }
 
@@ -126,9 +128,11 @@ impl Domain {
         let scope = actor.allow(Permission::EditFindings)?;
         let request = self.db().change_requests_by_id(&scope.whole(), actor.id, &[id]).await?.pop();
         let request = request.ok_or_else(|| Error::not_found("change request"))?;
-        let mut cause = Map::from_iter([("request".to_owned(), json!(id))]);
+        let mut cause = Map::from_iter([
+            ("request".to_owned(), json!(id)),
+            ("approval".to_owned(), json!(request.approval)),
+        ]);
         cause.extend(request.edit.reason().map(|reason| ("reason".to_owned(), json!(reason))));
-        cause.extend(job.params["cause"].as_object().cloned().unwrap_or_default());
         let cause = Json::from(cause);
         let mut tally = Tally::read(job);
         let mut tries = 0;

@@ -29,6 +29,7 @@ const REQUEST: &[Column] = &[
     ("active", Type::BigInt),
     ("digest", Type::Text),
     ("state", Type::Int),
+    ("approval_id", Type::Uuid),
     ("created_at", Type::BigInt),
 ];
 
@@ -64,6 +65,7 @@ fn read(row: &QueryResult) -> Result<ChangeRequest> {
         active: row.active,
         digest: row.digest,
         state: read_term(row.state)?,
+        approval: row.approval_id,
         job: row.job_id,
         created_at: Timestamp(row.created_at),
         ended_at: row.ended_at.map(Timestamp),
@@ -206,6 +208,7 @@ impl Tx {
             request.active.into(),
             request.digest.as_str().into(),
             i32::from(request.state.code()).into(),
+            request.approval.into(),
             request.created_at.0.into(),
         ]);
         rows.insert(self.conn(), self.dialect, "change_request", "").await?;

@@ -25,6 +25,7 @@ const COLUMNS: &[Column] = &[
     ("name", Type::Text),
     ("hash", Type::Bytes),
     ("scopes", Type::Text),
+    ("issued_by", Type::Uuid),
     ("expires_at", Type::BigInt),
     ("created_at", Type::BigInt),
 ];
@@ -47,6 +48,7 @@ fn read(row: &QueryResult) -> Result<Token> {
         holder,
         name: row.name,
         scopes: read_scopes(row.scopes.as_deref())?,
+        issued_by: row.issued_by,
         expires_at: Timestamp(row.expires_at),
         last_used_at: row.last_used_at.map(Timestamp),
         revoked_at: row.revoked_at.map(Timestamp),
@@ -111,6 +113,7 @@ impl Bearer {
         let actor = Actor {
             kind,
             id,
+            person: if kind == ActorKind::User { id } else { token.issued_by },
             name,
             company: token.company,
             role,
@@ -238,6 +241,7 @@ pub(super) async fn insert(tx: &Tx, token: &Token, digest: [u8; 32]) -> Result<(
         token.name.as_str().into(),
         digest.to_vec().into(),
         scopes.into(),
+        token.issued_by.into(),
         token.expires_at.0.into(),
         token.created_at.0.into(),
     ]);

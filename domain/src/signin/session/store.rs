@@ -104,6 +104,7 @@ impl Bearer {
         let actor = Actor {
             kind: ActorKind::User,
             id: self.user,
+            person: self.user,
             name: self.name,
             company: self.company,
             role,

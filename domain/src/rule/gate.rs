@@ -1,0 +1,245 @@
+//! What takes a rule's draft to its live version: a second person.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::store::DraftRow;
+use super::{Content, Live, Rule};
+use crate::Domain;
+use crate::access::{Actor, GLOBAL, Permission, Scope};
+use crate::approval::{Approval, BlastRadius, Emergency, NewApproval, Stage, Subject};
+use crate::error::{Code, Error, Result};
+use crate::finding::query::{Count, FindingFilter};
+use crate::inventory::record::Diff;
+use crate::ledger::AuditEntry;
+use crate::policy::RuleFacts;
+use crate::store::Tx;
+use crate::vocabulary::criteria::{Compiled, Criteria};
+use crate::vocabulary::field::finding::FINDING;
+use crate::vocabulary::terms::{Status, Term};
+
+/// A rule's draft and where it stands.
+#[derive(Clone, Debug)]
+pub struct Drafted {
+    pub rule: Uuid,
+    pub content: Content,
+    pub content_hash: String,
+    pub stage: DraftStage,
+    /// What was asked for it last.
+    pub approval: Option<Uuid>,
+    pub author: Uuid,
+    pub editor: Uuid,
+    pub created_at: crate::vocabulary::time::Timestamp,
+    pub updated_at: crate::vocabulary::time::Timestamp,
+}
+
+crate::vocabulary::terms::terms! {
+    /// Where a draft stands on its way.
+    DraftStage { Draft = "DRAFT", Pending = "PENDING", Rejected = "REJECTED" }
+}
+
+impl DraftStage {
+    /// Where the draft stands by what was asked for it last.
+    pub(super) fn of(approval: Option<Stage>) -> Self {
+        match approval {
+            Some(Stage::Pending) => Self::Pending,
+            Some(Stage::Rejected) => Self::Rejected,
+            _ => Self::Draft,
+        }
+    }
+}
+
+impl Rule {
+    /// Whether the actor may ask for the approval of this rule's draft.
+    pub fn may_submit(&self, actor: &Actor, draft: Option<&Drafted>) -> Result<()> {
+        self.may_edit(actor)?;
+        match draft.map(|draft| draft.stage) {
+            None => Err(Error::new(Code::IllegalState, "This rule has no draft to be approved.")),
+            Some(DraftStage::Pending) => {
+                Err(Error::new(Code::IllegalState, "The draft waits for approval already."))
+            }
+            Some(DraftStage::Draft | DraftStage::Rejected) => Ok(()),
+        }
+    }
+}
+
+impl Domain {
+    /// The drafts of these rules, for a loader.
+    pub async fn rule_drafts(
+        &self,
+        actor: &Actor,
+        rules: &[Uuid],
+    ) -> Result<std::collections::HashMap<Uuid, Drafted>> {
+        let scope = actor.allow(Permission::Read)?;
+        let drafts = self.db().rule_drafts(&scope, rules).await?;
+        Ok(drafts.into_iter().map(|draft| (draft.rule, draft)).collect())
+    }
+
+    /// A rule with what its draft says, if it has one: what an edit changes and a preview tries.
+    pub async fn rule_as_drafted(&self, actor: &Actor, id: Uuid) -> Result<Rule> {
+        let rule = self.rule(actor, id).await?;
+        let draft = self.rule_drafts(actor, &[id]).await?.remove(&id);
+        Ok(match draft {
+            Some(draft) => rule.saying(draft.content),
+            None => rule,
+        })
+    }
+
+    /// Asks for the approval of a rule's draft as it stands now.
+    pub async fn rule_submit(&self, actor: &Actor, id: Uuid, expected_version: i64) -> Result<Approval> {
+        let scope = actor.allow(Permission::WriteRules)?;
+        let drafted = self.rule_as_drafted(actor, id).await?;
+        let blast = self.blast_radius(&drafted).await?;
+        let mut tx = self.db().begin(actor, &scope, self.clock().now()).await?;
+        let rule = tx.rule_to_edit(&scope, id, Some(expected_version)).await?;
+        let approval = self.submit_rule(&mut tx, actor, &scope, &rule, blast).await?;
+        tx.answer(approval.id);
+        tx.commit().await?;
+        Ok(approval)
+    }
+
+    /// Asks for the approval of the draft of a rule that `tx` holds.
+    pub(crate) async fn submit_rule(
+        &self,
+        tx: &mut Tx,
+        actor: &Actor,
+        scope: &Scope,
+        rule: &Rule,
+        blast: BlastRadius,
+    ) -> Result<Approval> {
+        rule.may_edit(actor)?;
+        let Some(draft) = tx.rule_draft(scope, rule.id).await? else {
+            return Err(Error::new(Code::IllegalState, "This rule has no draft to be approved."));
+        };
+        if tx.approval_stage(scope, draft.approval).await? == Some(Stage::Pending) {
+            return Err(Error::new(Code::IllegalState, "The draft waits for approval already."));
+        }
+        let live = rule.live.map(|_| rule.content.json()).unwrap_or_else(|| json!({}));
+        let diff = Diff::of(&live, &draft.content.json()).map_or(json!({}), Diff::payload);
+        let mut reasons = tx.gates_on(scope, &draft.content).await?;
+        if rule.gated || draft.content.requires_approval {
+            reasons.insert(0, "The rule asks for the approval of its changes.".to_owned());
+        }
+        let new = NewApproval {
+            subject: Subject::Rule(rule.id),
+            title: draft.content.name.clone(),
+            reasons,
+            content: draft.content.json(),
+            content_hash: draft.content_hash.clone(),
+            diff,
+            blast,
+            author: draft.author,
+            editor: draft.editor,
+        };
+        let approval = self.open_approval(tx, actor, scope, new).await?;
+        tx.write_rule_draft(&DraftRow { approval: Some(approval.id), ..draft }).await?;
+        Ok(approval)
+    }
+
+    /// How many active findings a rule's criteria hold for now: of all companies where it is global.
+    pub(crate) async fn blast_radius(&self, rule: &Rule) -> Result<BlastRadius> {
+        let now = self.clock().now();
+        let scope = if rule.company == GLOBAL {
+            Scope::System
+        } else {
+            Scope::Company(rule.company, crate::access::Portfolio::Whole)
+        };
+        let active = active_findings()?;
+        let matched = active.clone().and(Criteria::parse(&FINDING, &rule.content.criteria)?);
+        let counted = async |tree: &Criteria| {
+            let filter = FindingFilter::new(Some(Compiled::new(tree)), now);
+            Ok::<_, Error>(match self.db().finding_count(&scope, &filter).await? {
+                Count::Exact(count) => Some(count),
+                Count::Unknown(_) => None,
+            })
+        };
+        let (count, total) = (counted(&matched).await?, counted(&active).await?.unwrap_or(0));
+        let share = count.map(|count| if total == 0 { 0.0 } else { count as f64 / total as f64 });
+        Ok(BlastRadius { count, share, as_of: now })
+    }
+
+    /// Makes the draft that was approved the live version of its rule, which `tx` holds.
+    pub(crate) async fn rule_goes_live(
+        &self,
+        tx: &mut Tx,
+        scope: &Scope,
+        rule: Rule,
+        approval: &Approval,
+        emergency: Option<&Emergency>,
+    ) -> Result<()> {
+        let draft = tx.rule_draft(scope, rule.id).await?;
+        // Every edit takes back what was asked before it, so this is what the voters saw.
+        let draft = draft.filter(|draft| draft.content_hash == approval.content_hash);
+        let Some(draft) = draft else {
+            return Err(Error::new(
+                Code::Conflict,
+                "The draft was changed since its approval was asked for.",
+            ));
+        };
+        tx.require_members(&draft.content.action).await?;
+        let live = Live {
+            version: rule.version + 1,
+            since: tx.now(),
+            emergency_until: emergency.map(|emergency| emergency.until),
+        };
+        let gated = draft.content.requires_approval || !tx.gates_on(scope, &draft.content).await?.is_empty();
+        let before = rule.snapshot();
+        let after = Rule { live: Some(live), gated, version: live.version, updated_at: live.since, ..rule };
+        let after = after.saying(draft.content);
+        tx.write_rule_approved(&after, draft.editor.id, approval.id).await?;
+        tx.delete_rule_draft(after.id).await?;
+        let cause = json!({ "approval": approval.id });
+        let entry = AuditEntry::new("rule.went_live", after.id).before(before).after(after.snapshot());
+        tx.audit(entry.because(cause));
+        tx.rules_changed();
+        Ok(())
+    }
+
+    /// What becomes of a rule whose emergency approval was reviewed: it stays, or it is turned off.
+    pub(crate) async fn rule_reviewed(
+        &self,
+        tx: &mut Tx,
+        actor: &Actor,
+        rule: Rule,
+        approval: &Approval,
+        upheld: bool,
+    ) -> Result<()> {
+        let of_this = rule.live.filter(|_| rule.content_hash == approval.content_hash);
+        let Some(live) = of_this else { return Ok(()) };
+        let after = if upheld {
+            Rule { live: Some(Live { emergency_until: None, ..live }), ..rule.clone() }
+        } else {
+            Rule { mode: super::pass::Mode::Off, ..rule.clone() }
+        };
+        tx.rewrite_rule(actor, "rule.reviewed", rule, after).await?;
+        Ok(())
+    }
+}
+
+/// Whether a finding is active.
+fn active_findings() -> Result<Criteria> {
+    let active = json!({ "field": "status", "operator": "in",
+                         "value": [Status::Open.word(), Status::InProgress.word()] });
+    Ok(Criteria::parse(&FINDING, &active)?)
+}
+
+impl Tx {
+    /// Why the company's policy asks for the approval of a rule that says this; empty where it does not.
+    pub(crate) async fn gates_on(&self, scope: &Scope, content: &Content) -> Result<Vec<String>> {
+        let policy = self.policy_in_force(scope).await?;
+        let criteria = Criteria::parse(&FINDING, &content.criteria).ok();
+        let (mut touched, mut active) = (0, 0);
+        if let Some(criteria) = criteria.as_ref().filter(|_| policy.counts()) {
+            let count = async |tree: &Criteria| {
+                let filter = FindingFilter::new(Some(Compiled::new(tree)), self.now());
+                self.finding_count(scope, &filter).await
+            };
+            let still = active_findings()?;
+            active = count(&still).await?.unwrap_or(0);
+            // More than it can be tried on, where there is no count.
+            touched = count(&still.clone().and(criteria.clone())).await?.unwrap_or(active);
+        }
+        let facts = RuleFacts { action: &content.action, criteria: criteria.as_ref(), touched, active };
+        Ok(policy.for_rule(&facts).into_iter().map(|gate| gate.reason().to_owned()).collect())
+    }
+}
