@@ -15,9 +15,12 @@ use crate::config::Config;
 use crate::telemetry::{self, Traces};
 
 mod audit;
+mod gate;
 mod import;
 mod intel;
 pub(crate) mod operator;
+pub(crate) mod remote;
+mod rules;
 mod serve;
 mod token;
 mod user;
@@ -56,6 +59,10 @@ enum Command {
     /// What feeds say of CVEs.
     #[command(subcommand)]
     Intel(intel::Intel),
+    Gate(gate::Gate),
+    /// All rules of a company as a file, over the API.
+    #[command(subcommand)]
+    Rules(rules::Rules),
     /// Prints the GraphQL schema.
     Schema,
     /// The audit's chains.
@@ -68,6 +75,12 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
     if matches!(cli.command, Command::Schema) {
         print!("{}", crate::graphql::sdl());
         return Ok(ExitCode::SUCCESS);
+    }
+    // What speaks to a server over its API has no database and no settings.
+    match cli.command {
+        Command::Gate(gate) => return Ok(gate.run().await),
+        Command::Rules(rules) => return Ok(rules.run().await),
+        _ => {}
     }
     let mut config = Config::read(cli.config.as_deref())?;
     config.database = cli.database.unwrap_or(config.database);
@@ -90,7 +103,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Import(import) => import.run(&config).await,
         Command::Intel(intel) => intel.run(&config).await,
         Command::Audit(audit) => audit.run(&open(&config).await?).await,
-        Command::Serve(_) | Command::Schema => Ok(ExitCode::SUCCESS),
+        Command::Serve(_) | Command::Schema | Command::Gate(_) | Command::Rules(_) => Ok(ExitCode::SUCCESS),
     }
 }
 

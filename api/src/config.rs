@@ -21,6 +21,7 @@ use domain::signin::oidc::{ClientSecret, GroupGrant, Provider};
 use domain::vocabulary::terms::Term;
 use serde::Deserialize;
 
+use crate::cli::remote;
 use crate::server::settings::{LISTEN, Origins, Rate, Settings};
 use crate::server::trusted::TrustedDocuments;
 use crate::telemetry::{self, LogFormat};
@@ -225,6 +226,10 @@ impl Config {
     pub fn read(file: Option<&Path>) -> Result<Self> {
         let (path, required) = file.map_or((Path::new(FILE), false), |file| (file, true));
         let environment = Environment::with_prefix("COUNTERSIGN").prefix_separator("_").try_parsing(true);
+        // What the commands send to a server is no setting of one.
+        let set = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let environment = environment.source(Some(set.filter(|(name, _)| name != remote::TOKEN).collect()));
         Layers::builder()
             .add_source(File::from(path).required(required))
             .add_source(

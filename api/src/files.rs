@@ -50,16 +50,16 @@ impl Files for DomainFiles {
 
     fn send(&self, actor: Actor, id: Uuid) -> BoxFuture<'_, Result<Download>> {
         async move {
-            let rows = self.0.export_rows(&actor, id).await?;
-            let body = rows.map(move |part| {
+            let file = self.0.export_file(&actor, id).await?;
+            let body = file.bytes.map(move |part| {
                 part.map(Bytes::from).map_err(|error| {
                     tracing::error!(%id, %error, "an export broke off");
                     io::Error::other("the export broke off")
                 })
             });
             Ok(Download {
-                content_type: "text/csv; charset=utf-8".to_owned(),
-                file_name: format!("findings-{id}.csv"),
+                content_type: file.media_type.to_owned(),
+                file_name: file.name,
                 length: None,
                 body: body.boxed(),
             })

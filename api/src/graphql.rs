@@ -20,6 +20,7 @@ pub mod code;
 pub mod company;
 pub mod criteria;
 pub mod cursor;
+pub mod evidence;
 pub mod finding;
 pub mod id;
 pub mod import;
@@ -78,9 +79,15 @@ pub struct Query(
     finding::acceptance::AcceptanceQuery,
     finding::request::ChangeRequestQuery,
     policy::PolicyQuery,
+    finding::gate::GateQuery,
     rule::RuleQuery,
     rule::trial::TrialQuery,
     rule::preview::PreviewQuery,
+    rule::application::ApplicationQuery,
+    rule::exemption::ExemptionQuery,
+    rule::revoke::RevokeQuery,
+    rule::set::RuleSetQuery,
+    rule::conformance::ConformanceQuery,
     rule::version::RuleVersionQuery,
     approval::ApprovalQuery,
     criteria::CriteriaQuery,
@@ -114,6 +121,10 @@ pub struct Mutation(
     finding::acceptance::AcceptanceMutation,
     policy::PolicyMutation,
     rule::mutation::RuleMutation,
+    rule::exemption::ExemptionMutation,
+    rule::revoke::RevokeMutation,
+    rule::set::RuleSetMutation,
+    evidence::EvidenceMutation,
     approval::mutation::ApprovalMutation,
     absence::AbsenceMutation,
     job::JobMutation,

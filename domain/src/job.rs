@@ -29,7 +29,7 @@ terms! {
     /// What a job does.
     JobKind {
         Import = "IMPORT", Sweep = "SWEEP", BulkChange = "BULK_CHANGE", Export = "EXPORT",
-        IntelLoad = "INTEL_LOAD",
+        IntelLoad = "INTEL_LOAD", Revoke = "REVOKE",
     }
 
     /// Where a job stands. The last three are its ends.
@@ -123,7 +123,7 @@ impl JobKind {
     /// there, and a sweep of all that a company has is as heavy as can be.
     fn weight(self, params: &Json) -> i64 {
         match self {
-            Self::IntelLoad => i64::MAX,
+            Self::IntelLoad | Self::Revoke => i64::MAX,
             Self::Sweep if ["asset", "rule"].iter().all(|of| params.get(of).is_none_or(Json::is_null)) => {
                 i64::MAX
             }
@@ -135,7 +135,7 @@ impl JobKind {
     pub(crate) fn right(self) -> Permission {
         match self {
             Self::Import => Permission::Import,
-            Self::Sweep => Permission::WriteRules,
+            Self::Sweep | Self::Revoke => Permission::WriteRules,
             Self::BulkChange => Permission::EditFindings,
             Self::Export => Permission::Export,
             Self::IntelLoad => Permission::ManageSettings,

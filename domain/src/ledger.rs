@@ -85,12 +85,14 @@ pub struct AuditEntry {
     pub after: Option<Document>,
     /// Because of what: the rule and its version, the import, the reason a person gave.
     pub cause: Option<Document>,
+    /// The rule of whose turn on a finding it tells, if it does: what it is found by.
+    pub rule: Option<Uuid>,
 }
 
 impl AuditEntry {
     pub fn new(action: &'static str, record: Uuid) -> Self {
         let record_kind = action.split_once('.').map_or(action, |(noun, _)| noun);
-        Self { action, record_kind, record, before: None, after: None, cause: None }
+        Self { action, record_kind, record, before: None, after: None, cause: None, rule: None }
     }
 
     #[must_use]
@@ -108,6 +110,12 @@ impl AuditEntry {
     #[must_use]
     pub fn because(mut self, cause: impl Into<Document>) -> Self {
         self.cause = Some(cause.into());
+        self
+    }
+
+    #[must_use]
+    pub fn of_rule(mut self, rule: Uuid) -> Self {
+        self.rule = Some(rule);
         self
     }
 }

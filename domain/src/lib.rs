@@ -14,6 +14,7 @@ pub mod access;
 pub mod approval;
 pub mod error;
 pub mod event;
+pub mod evidence;
 pub mod feed;
 pub mod finding;
 pub mod gateway;

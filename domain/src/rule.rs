@@ -21,13 +21,20 @@ use action::Action;
 use pass::Mode;
 
 pub mod action;
+pub mod application;
+pub mod company_mode;
+pub mod conformance;
 pub mod draft;
 pub mod edit;
+pub mod exemption;
+pub mod expiry;
 pub mod gate;
 pub mod live;
 pub mod matcher;
 pub mod pass;
 pub mod preview;
+pub mod revoke;
+pub mod set;
 pub mod store;
 pub mod sweep;
 pub mod test;
@@ -173,6 +180,11 @@ impl Rule {
         } else {
             None
         }
+    }
+
+    /// The version that is evaluated; of a rule that never was live, its newest.
+    pub fn live_version(&self) -> i64 {
+        self.live.map_or(self.version, |live| live.version)
     }
 
     /// When the rule stops by itself.

@@ -38,6 +38,9 @@ impl Domain {
         if warned + opened > 0 {
             tracing::info!(warned, opened, "accepted risks came to their end, or will soon");
         }
+        for job in self.revert_expired().await? {
+            tracing::info!(%job, "what a rule said that ended is taken back");
+        }
         let (reminded, ended) = self.approvals_keep().await?;
         if reminded + ended > 0 {
             tracing::info!(reminded, ended, "approvals were reminded of, or ended undecided");

@@ -23,6 +23,7 @@ pub struct Model {
     pub cause: Option<String>,
     pub digest: Vec<u8>,
     pub hash: Vec<u8>,
+    pub rule_id: Option<Uuid>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

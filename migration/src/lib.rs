@@ -20,6 +20,7 @@ mod m0009_vex;
 mod m0010_signin;
 mod m0011_walks;
 mod m0012_approvals;
+mod m0013_revocation;
 mod m0016_acceptance;
 
 pub struct Migrator;
@@ -40,6 +41,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_signin::Migration),
             Box::new(m0011_walks::Migration),
             Box::new(m0012_approvals::Migration),
+            Box::new(m0013_revocation::Migration),
             Box::new(m0016_acceptance::Migration),
         ]
     }

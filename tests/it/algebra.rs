@@ -9,9 +9,10 @@ mod matcher;
 mod stories;
 
 use domain::finding::change::Change;
-use domain::finding::facts::scanner_statements;
+use domain::finding::facts::{Shown, scanner_statements};
 use domain::finding::layers::{Layer, RevokeMode, Source, revoke};
 use domain::rule::pass::pass;
+use domain::rule::revoke::judge;
 use domain::vocabulary::terms::Status;
 use domain::vocabulary::time::Span;
 use proptest::prelude::*;
@@ -59,7 +60,7 @@ fn a_second_pass_changes_nothing() {
     holds("pass(pass(x)) = pass(x)", history(12), |(mut past, steps)| {
         past.take_all(steps)?;
         past.take(Step::Pass)?;
-        let again = pass(&past.finding, &past.asset, &past.live(), past.now);
+        let again = pass(&past.finding, &past.asset, &past.live(), &past.exempt(), past.now);
         if let Some(again) = again {
             prop_assert_eq!(&again.layers, &past.finding.layers);
             prop_assert!(again.applications.is_empty(), "{:?}", again.applications);
@@ -79,7 +80,7 @@ fn apply_then_revoke_is_the_identity() {
         let id = past.fresh_id();
         let rules: Vec<_> = past.live().into_iter().chain([live(id, &rule)]).collect();
         let mut after = past.finding.clone();
-        if let Some(passed) = pass(&after, &past.asset, &rules, past.now) {
+        if let Some(passed) = pass(&after, &past.asset, &rules, &past.exempt(), past.now) {
             after.layers = passed.layers;
         }
         let applied = after.layers.clone();
@@ -87,6 +88,36 @@ fn apply_then_revoke_is_the_identity() {
         prop_assert_eq!(&after.layers, &before.layers);
         prop_assert_eq!(taken, applied != before.layers);
         prop_assert!(conflicts.is_empty(), "{:?}", conflicts);
+        Ok(())
+    });
+}
+
+#[test]
+fn what_was_taken_back_does_not_come_back() {
+    let of = (history(12), bare_rule(), history(8));
+    let property = "a rule that was taken back says nothing until it changes";
+    holds(property, of, |((mut past, steps), rule, (_, later))| {
+        past.take_all(steps)?;
+        let (id, rule) = (past.fresh_id(), rule);
+        let rules: Vec<_> = past.live().into_iter().chain([live(id, &rule)]).collect();
+        if let Some(passed) = pass(&past.finding, &past.asset, &rules, &past.exempt(), past.now) {
+            (past.finding.layers, past.finding.shown) = (passed.layers, passed.shown);
+        }
+        let judged = judge(Some(&past.finding), true, id, RevokeMode::Force);
+        prop_assume!(judged.takes());
+        revoke(&mut past.finding.layers, id, RevokeMode::Force);
+        past.finding.shown = Shown::of(&past.finding.layers);
+        let mut exempt = past.exempt();
+        exempt.add(past.finding.id, id, String::new());
+        // Whatever people, reports and feeds say since.
+        for step in later.into_iter().filter(|step| !step.is_of_rules()) {
+            past.take(step)?;
+            let rules: Vec<_> = past.live().into_iter().chain([live(id, &rule)]).collect();
+            if let Some(passed) = pass(&past.finding, &past.asset, &rules, &exempt, past.now) {
+                prop_assert!(!passed.layers.rules().contains(&id));
+                (past.finding.layers, past.finding.shown) = (passed.layers, passed.shown);
+            }
+        }
         Ok(())
     });
 }
@@ -113,7 +144,7 @@ fn the_same_report_twice_is_nothing() {
             prop_assert_eq!(&again.shown, &past.finding.shown);
             // Rules may read when it was seen.
             again.last_seen_at = past.finding.last_seen_at;
-            if let Some(passed) = pass(&again, &past.asset, &past.live(), past.now) {
+            if let Some(passed) = pass(&again, &past.asset, &past.live(), &past.exempt(), past.now) {
                 prop_assert_eq!(&passed.layers, &again.layers);
                 prop_assert!(passed.applications.is_empty());
             }

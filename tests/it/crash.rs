@@ -40,6 +40,8 @@ macro_rules! on_each {
     )+};
 }
 
+mod revoke;
+
 on_each! {
     a_killed_import_goes_on: [Sqlite => sqlite, Postgres => postgres];
     another_node_asks_for_the_report_again: [Sqlite => sqlite, Postgres => postgres];

@@ -577,6 +577,7 @@ async fn a_ledger_that_was_tampered_with_is_told() {
             "UPDATE audit_entry SET actor = replace(actor, 'setup', 'nobody') WHERE seq = 2 AND company_id = $",
             Fault::Content,
         ),
+        ("UPDATE audit_entry SET rule_id = randomblob(16) WHERE seq = 2 AND company_id = $", Fault::Content),
         ("DELETE FROM audit_entry WHERE seq = 2 AND company_id = $", Fault::Gap),
         ("DELETE FROM audit_entry WHERE seq >= 2 AND company_id = $", Fault::Short),
         ("UPDATE audit_entry SET hash = digest WHERE seq = 2 AND company_id = $", Fault::Chain),

@@ -135,9 +135,15 @@ fn pure_code_is_pure() {
     let is_pure = |path: &str| {
         path.starts_with("domain/src/vocabulary")
             || path.starts_with("domain/src/rule/matcher")
-            || ["finding/layers.rs", "finding/lifecycle.rs", "rule/pass.rs", "rule/title.rs"]
-                .iter()
-                .any(|pure| path == format!("domain/src/{pure}"))
+            || [
+                "finding/layers.rs",
+                "finding/layers/revoking.rs",
+                "finding/lifecycle.rs",
+                "rule/pass.rs",
+                "rule/title.rs",
+            ]
+            .iter()
+            .any(|pure| path == format!("domain/src/{pure}"))
     };
     let impure = strays(EFFECTS, |path| !is_pure(path));
     only("vocabulary, layers, lifecycle, titles, the pass and the matcher are pure", impure, &[]);
@@ -174,6 +180,8 @@ fn few_cross_companies() {
         "domain/src/signin/throttle.rs",
         // Whether those who are connected still may be.
         "domain/src/inventory/token/standing.rs",
+        // Rules of all companies that have ended.
+        "domain/src/rule/expiry.rs",
         // Claims.
         "domain/src/job/runner.rs",
         // Jobs of all companies that have waited for too long.

@@ -1,6 +1,7 @@
 //! What waits for something that never comes ends after its time, and says why.
 
 use domain::error::Code;
+use domain::finding::export::ExportRequest;
 use domain::intel::feed::Feed;
 use domain::inventory::scan::ScanStatus;
 use domain::job::JobState;
@@ -12,7 +13,7 @@ on_both!(what_waits_for_too_long_ends);
 
 async fn what_waits_for_too_long_ends(world: &World) {
     let (domain, admin) = (&world.domain, world.acme.admin());
-    let export = domain.finding_export(admin, None, &[]).await.unwrap();
+    let export = domain.finding_export(admin, ExportRequest::default()).await.unwrap();
     let import = domain.import_start(admin, world.request("nightly")).await.unwrap();
     let load = domain.intel_load_start(admin, Feed::Kev, "kev.json").await.unwrap();
     // An upload that came in time is not touched, whenever its import ends.

@@ -46,3 +46,18 @@ async fn texts(tables: &DatabaseConnection, sql: &str) -> Vec<String> {
     let rows = rows.unwrap_or_else(|error| panic!("{sql}: {error}"));
     rows.iter().map(|row| row.try_get_by_index(0).expect("the column is a text")).collect()
 }
+
+impl World {
+    /// Takes a finding's row away, as nothing in the product does yet.
+    pub async fn forget_finding(&self, id: uuid::Uuid) {
+        let tables = Database::connect(self.url()).await.expect("the database opens");
+        let hex = id.simple();
+        let id = match self.engine {
+            Engine::Sqlite => format!("x'{hex}'"),
+            Engine::Postgres => format!("'{hex}'"),
+        };
+        let gone = tables.execute_unprepared(&format!("DELETE FROM finding WHERE id = {id}")).await;
+        assert_eq!(gone.expect("the row can be taken away").rows_affected(), 1);
+        tables.close().await.expect("a database closes");
+    }
+}

@@ -6,7 +6,10 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use domain::Domain;
 use domain::error::{Error, Result};
+use domain::evidence::manifest::Manifest;
+use domain::evidence::verify::{Altered, Fault, verify};
 use domain::gateway::folder::signing_key;
+use domain::gateway::signing::SigningKey;
 use domain::ledger::audit::SignedHead;
 
 use super::print;
@@ -24,6 +27,9 @@ pub struct Verify {
     /// A file of heads that `audit head` printed: proves that the chains only grew since.
     #[arg(long)]
     from: Option<PathBuf>,
+    /// An archive of evidence: proves every byte of it, and that the chain still goes through its head.
+    #[arg(long)]
+    evidence: Option<PathBuf>,
 }
 
 impl Audit {
@@ -37,7 +43,26 @@ impl Audit {
                 Ok(ExitCode::SUCCESS)
             }
             Self::Verify(verify) => {
-                let kept = verify.from.map(|file| read_heads(&file)).transpose()?.unwrap_or_default();
+                let mut kept = verify.from.map(|file| read_heads(&file)).transpose()?.unwrap_or_default();
+                if let Some(file) = verify.evidence {
+                    match prove(&file, &key)? {
+                        Ok(manifest) => {
+                            print(format_args!(
+                                "{}: {} files of {}, {} to {}: whole",
+                                file.display(),
+                                manifest.files.len(),
+                                manifest.company_name,
+                                manifest.from,
+                                manifest.to
+                            ))?;
+                            kept.push(manifest.head);
+                        }
+                        Err(altered) => {
+                            print(format_args!("BROKEN {}: {altered}", file.display()))?;
+                            return Ok(ExitCode::FAILURE);
+                        }
+                    }
+                }
                 let report = domain.audit_verify(&key, &kept).await?;
                 for broken in &report.broken {
                     print(format_args!("BROKEN {broken}"))?;
@@ -50,6 +75,17 @@ impl Audit {
                 Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
             }
         }
+    }
+}
+
+/// What an archive of evidence says of itself, or where it is not what it was.
+fn prove(file: &std::path::Path, key: &SigningKey) -> Result<std::result::Result<Manifest, Altered>> {
+    let unread = |error: std::io::Error| Error::invalid("evidence", format!("{}: {error}", file.display()));
+    let open = std::fs::File::open(file).map_err(unread)?;
+    match verify(std::io::BufReader::new(open), key) {
+        Ok(manifest) => Ok(Ok(manifest)),
+        Err(Fault::Altered(altered)) => Ok(Err(altered)),
+        Err(Fault::Io(error)) => Err(unread(error)),
     }
 }
 

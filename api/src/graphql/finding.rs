@@ -38,6 +38,7 @@ use words::{FindingClass, FindingStatus, Justification, Severity};
 
 pub mod acceptance;
 pub mod bulk;
+pub mod gate;
 pub mod issue;
 pub mod layers;
 pub mod mutation;

@@ -51,6 +51,8 @@ nouns! {
     Acceptance = "Acceptance", "acceptance";
     ChangeRequest = "ChangeRequest", "change request";
     Rule = "Rule", "rule";
+    RuleApplication = "RuleApplication", "rule application";
+    RuleExemption = "RuleExemption", "rule exemption";
     RuleVersion = "RuleVersion", "rule version";
     Approval = "Approval", "approval";
     Job = "Job", "job";

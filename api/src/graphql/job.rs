@@ -9,6 +9,8 @@ use domain::feed;
 use domain::inventory::project::Project;
 use domain::inventory::scan::Scan;
 use domain::job::{self, JobFilter};
+use domain::rule::Rule;
+use domain::rule::revoke::Picks;
 use futures_util::{Stream, TryStreamExt};
 use record::{record, root};
 
@@ -20,6 +22,8 @@ use super::page::{Counter, args, connection};
 use super::payload::{mutate, payload};
 use super::person::{Person, people};
 use super::project::ProjectNode;
+use super::rule::RuleNode;
+use super::rule::revoke::{RevokeMode, RevokeOutcomeConnection, RevokeOutcomeFilter, outcomes_of};
 use super::scalars::{DateTime, Json};
 use super::scan::ScanNode;
 use super::walk::Walked;
@@ -43,6 +47,8 @@ pub enum JobKind {
     Export,
     /// It loads what a feed says of CVEs.
     IntelLoad,
+    /// It takes back what a rule did.
+    Revoke,
 }
 
 /// Where a job stands.
@@ -270,6 +276,66 @@ job_type! {
     }
 }
 
+job_type! {
+    "What a rule did, on its way back."
+    RevokeJob {
+        /// The rule.
+        async fn rule(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Option<Arc<RuleNode>>>> {
+            one::<Rule, _>(ctx, rows.iter().map(|row| Some(row.0.revoke()?.rule))).await
+        }
+
+        /// How far it goes.
+        fn mode(&self) -> Option<RevokeMode> {
+            self.0.revoke().map(|revoke| revoke.mode.into())
+        }
+
+        /// Why, as who asked for it said.
+        fn reason(&self) -> Option<String> {
+            self.0.revoke()?.reason
+        }
+
+        /// It turned the rule off as it began.
+        fn turned_off(&self) -> bool {
+            self.0.revoke().is_some_and(|revoke| revoke.turned_off)
+        }
+
+        /// The revoke whose conflicts it follows up.
+        async fn follow_up_of(
+            rows: &[&Self],
+            ctx: &Context<'_>,
+        ) -> async_graphql::Result<Vec<Option<Arc<RevokeJob>>>> {
+            let earlier = |row: &&Self| match row.0.revoke()?.picks {
+                Picks::Conflicts(job) => Some(job),
+                _ => None,
+            };
+            one::<job::Job, _>(ctx, rows.iter().map(earlier)).await
+        }
+
+        /// The sweep that was to follow; null before it has begun.
+        async fn sweep(
+            rows: &[&Self],
+            ctx: &Context<'_>,
+        ) -> async_graphql::Result<Vec<Option<Arc<SweepJob>>>> {
+            one::<job::Job, _>(ctx, rows.iter().map(|row| row.0.revoke()?.sweep)).await
+        }
+
+        /// What came of each finding so far, in the order in which it did.
+        async fn outcomes(
+            rows: &[&Self],
+            ctx: &Context<'_>,
+            #[graphql(desc = "Which ones; all if not said.")] filter: Option<RevokeOutcomeFilter>,
+            #[graphql(desc = "How many rows, from the start or after a cursor; 50 if not said, at most 500.")]
+            first: Option<i32>,
+            #[graphql(desc = "Only rows after this cursor.")] after: Option<String>,
+            #[graphql(desc = "How many rows, from the end or before a cursor; at most 500.")] last: Option<i32>,
+            #[graphql(desc = "Only rows before this cursor.")] before: Option<String>,
+        ) -> async_graphql::Result<Vec<RevokeOutcomeConnection>> {
+            let jobs = rows.iter().map(|row| row.0.id).collect();
+            outcomes_of(ctx, jobs, filter, &args(first, after, last, before)).await
+        }
+    }
+}
+
 /// A piece of long work.
 #[record]
 #[derive(Interface)]
@@ -296,6 +362,7 @@ pub enum Job {
     BulkChange(BulkChangeJob),
     Export(ExportJob),
     IntelLoad(IntelLoadJob),
+    Revoke(RevokeJob),
 }
 
 impl From<job::Job> for Job {
@@ -306,6 +373,7 @@ impl From<job::Job> for Job {
             job::JobKind::BulkChange => Self::BulkChange(job.into()),
             job::JobKind::Export => Self::Export(job.into()),
             job::JobKind::IntelLoad => Self::IntelLoad(job.into()),
+            job::JobKind::Revoke => Self::Revoke(job.into()),
         }
     }
 }
@@ -414,7 +482,7 @@ pub struct JobProgress {
     /// Where the job stood.
     state: JobState,
     /// What it was doing, in a word: `waiting`, `checking`, `storing`, `closing`,
-    /// `loading`, `telling`, `finished`.
+    /// `loading`, `telling`, `revoking`, `finished`.
     stage: String,
     /// How much it had to do; null while that was not known.
     total: Option<i64>,

@@ -26,7 +26,9 @@ use domain::inventory::team::Team;
 use domain::inventory::user::User;
 use domain::job::Job;
 use domain::rule::Rule;
+use domain::rule::application::RuleApplication;
 use domain::rule::gate::Drafted;
+use domain::rule::pass::Mode;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
@@ -68,6 +70,9 @@ loaded! {
     Scan = scans_by_id;
     Newest = newest_scans;
     Rule = rules_by_id;
+    RuleApplication = rule_applications_by_id;
+    Mode = rule_company_modes;
+    Finding = findings_by_id;
     Drafted = rule_drafts;
     Approval = approvals_by_id;
     Absence = absences_of;

@@ -12,10 +12,12 @@ use super::finding::request::ChangeRequestNode;
 use super::finding::{CommentNode, FindingNode};
 use super::id::{Key, Noun, key};
 use super::invitation::InvitationNode;
-use super::job::{BulkChangeJob, ExportJob, ImportJob, IntelLoadJob, Job, SweepJob};
+use super::job::{BulkChangeJob, ExportJob, ImportJob, IntelLoadJob, Job, RevokeJob, SweepJob};
 use super::membership::MembershipNode;
 use super::project::ProjectNode;
 use super::rule::RuleNode;
+use super::rule::application::RuleApplicationNode;
+use super::rule::exemption::RuleExemptionNode;
 use super::rule::version::RuleVersionNode;
 use super::saved_mapping::SavedMappingNode;
 use super::scan::ScanNode;
@@ -51,6 +53,8 @@ pub enum Node {
     Acceptance(AcceptanceNode),
     ChangeRequest(ChangeRequestNode),
     Rule(RuleNode),
+    RuleApplication(RuleApplicationNode),
+    RuleExemption(RuleExemptionNode),
     RuleVersion(RuleVersionNode),
     Approval(ApprovalNode),
     ImportJob(ImportJob),
@@ -58,6 +62,7 @@ pub enum Node {
     SweepJob(SweepJob),
     BulkChangeJob(BulkChangeJob),
     ExportJob(ExportJob),
+    RevokeJob(RevokeJob),
 }
 
 impl From<Job> for Node {
@@ -68,6 +73,7 @@ impl From<Job> for Node {
             Job::Sweep(job) => Self::SweepJob(job),
             Job::BulkChange(job) => Self::BulkChangeJob(job),
             Job::Export(job) => Self::ExportJob(job),
+            Job::Revoke(job) => Self::RevokeJob(job),
         }
     }
 }
@@ -113,6 +119,12 @@ impl NodeQuery {
                     found(domain.change_request(actor, id).await)?.map(Node::ChangeRequest)
                 }
                 Noun::Rule => found(domain.rule(actor, id).await)?.map(Node::Rule),
+                Noun::RuleApplication => {
+                    found(domain.rule_application(actor, id).await)?.map(Node::RuleApplication)
+                }
+                Noun::RuleExemption => {
+                    found(domain.rule_exemption(actor, id).await)?.map(Node::RuleExemption)
+                }
                 Noun::RuleVersion => found(domain.rule_version(actor, id).await)?.map(Node::RuleVersion),
                 Noun::Approval => found(domain.approval(actor, id).await)?.map(Node::Approval),
                 Noun::Job => found::<_, Job>(domain.job(actor, id).await)?.map(Node::from),

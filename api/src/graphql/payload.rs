@@ -161,7 +161,9 @@ where
     let arguments = ctx.field().arguments()?;
     let mut actor = actor(ctx)?.clone();
     actor.idempotency = key.map(|key| Idempotency { key, request: request(ctx.field().name(), &arguments) });
-    let done = once(&domain, actor, run, replay).await;
+    // On the heap: what a mutation holds would lie in the frame of every root that is asked for the field before its own, and
+    // those are more than the stack of a thread has room for.
+    let done = Box::pin(once(&domain, actor, run, replay)).await;
     match done {
         Ok(done) => Ok(Outcome(Ok(done)).into()),
         Err(error) if error.class() == Class::Refusal => {

@@ -1,9 +1,12 @@
 //! Rules.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+use domain::rule::application::ApplicationFilter;
 use domain::rule::gate::Drafted;
+use domain::rule::pass::Mode;
 use domain::rule::{Rule, RuleFilter};
 use domain::vocabulary::criteria;
 use domain::vocabulary::field::finding::FINDING;
@@ -17,12 +20,19 @@ use super::scalars::DateTime;
 use super::words::Allowed;
 use super::{actor, domain, found};
 use action::RuleAction;
+use application::{RuleApplicationConnection, RuleObserved, RuleTurn, applications_of};
 use record::{record, root};
+use uuid::Uuid;
 
 pub mod action;
+pub mod application;
+pub mod conformance;
 pub mod draft;
+pub mod exemption;
 pub mod mutation;
 pub mod preview;
+pub mod revoke;
+pub mod set;
 pub mod trial;
 pub mod version;
 
@@ -114,6 +124,51 @@ impl RuleNode {
         self.0.mode.into()
     }
 
+    /// The mode that the caller's company set for a rule that holds for all; null where it follows the
+    /// rule's own.
+    async fn company_mode(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Option<RuleMode>>> {
+        let modes = company_modes(rows, ctx).await?;
+        Ok(rows.iter().map(|row| modes.get(&row.0.id).map(|mode| (*mode).into())).collect())
+    }
+
+    /// The mode that it has for the caller's company.
+    async fn effective_mode(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<RuleMode>> {
+        let modes = company_modes(rows, ctx).await?;
+        Ok(rows.iter().map(|row| modes.get(&row.0.id).copied().unwrap_or(row.0.mode).into()).collect())
+    }
+
+    /// Its turns on findings that the caller may see, the newest first.
+    async fn applications(
+        rows: &[&Self],
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only what it would have done while it was observed, or only what it did.")]
+        observed: Option<bool>,
+        #[graphql(desc = "Only turns of this kind.")] change: Option<RuleTurn>,
+        #[graphql(desc = "How many rows, from the start or after a cursor; 50 if not said, at most 500.")]
+        first: Option<i32>,
+        #[graphql(desc = "Only rows after this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many rows, from the end or before a cursor; at most 500.")] last: Option<i32>,
+        #[graphql(desc = "Only rows before this cursor.")] before: Option<String>,
+    ) -> async_graphql::Result<Vec<RuleApplicationConnection>> {
+        let filter = ApplicationFilter { observed, change: change.map(Into::into), ..Default::default() };
+        let rules = rows.iter().map(|row| row.0.id).collect();
+        applications_of(ctx, rules, filter, &args(first, after, last, before)).await
+    }
+
+    /// What it would have done while it was observed, counted.
+    async fn observed(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<RuleObserved>> {
+        let rules: Vec<Uuid> = rows.iter().map(|row| row.0.id).collect();
+        let counts = domain(ctx).observed_counts(actor(ctx)?, &rules).await?;
+        Ok(rules.iter().map(|rule| counts.get(rule).copied().unwrap_or_default().into()).collect())
+    }
+
+    /// How many findings are exempt from it as it is now: what it said of them was taken back.
+    async fn exempted(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<i64>> {
+        let rules: Vec<Uuid> = rows.iter().map(|row| row.0.id).collect();
+        let counts = domain(ctx).rule_exemption_counts(actor(ctx)?, &rules).await?;
+        Ok(rules.iter().map(|rule| counts.get(rule).copied().unwrap_or_default()).collect())
+    }
+
     /// Its place in the walk: rules are walked in ascending order, the older first among equals.
     fn order(&self) -> i32 {
         self.0.content.order
@@ -163,9 +218,12 @@ impl RuleNode {
         self.0.is_global()
     }
 
-    /// Why its live version does nothing now; null while it holds.
-    fn idle(&self, ctx: &Context<'_>) -> Option<&'static str> {
-        self.0.idle(domain(ctx).clock().now())
+    /// Why its live version does nothing now for the caller's company; null while it holds.
+    async fn idle(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Option<&'static str>>> {
+        let modes = company_modes(rows, ctx).await?;
+        let now = domain(ctx).clock().now();
+        let idle = |row: &&Self| row.0.clone().under(modes.get(&row.0.id).copied()).idle(now);
+        Ok(rows.iter().map(idle).collect())
     }
 
     /// SHA-256, in hexadecimal, of what it does and where: what an approval binds to.
@@ -207,6 +265,8 @@ impl RuleNode {
             submit: row.0.may_submit(actor, drafts.get(&row.0.id)).into(),
             set_mode: row.0.may_edit(actor).into(),
             archive: row.0.may_archive(actor).into(),
+            revoke: row.0.may_revoke(actor).into(),
+            set_company_mode: row.0.may_set_company_mode(actor).into(),
         };
         Ok(rows.iter().map(can).collect())
     }
@@ -236,6 +296,16 @@ pub struct RuleViewerCan {
     set_mode: Allowed,
     /// To put it away.
     archive: Allowed,
+    /// To take back what it did in the caller's company.
+    revoke: Allowed,
+    /// To set a mode of the caller's company for it.
+    set_company_mode: Allowed,
+}
+
+/// The modes that the caller's company set for the global ones of these rules.
+async fn company_modes(rows: &[&RuleNode], ctx: &Context<'_>) -> async_graphql::Result<HashMap<Uuid, Mode>> {
+    let global = rows.iter().filter(|row| row.0.is_global());
+    Ok(load::<Mode>(ctx, global.map(|row| row.0.id)).await?)
 }
 
 connection!(RuleConnection, RuleEdge, RuleNode, "A page of rules.", "A rule in a page.");

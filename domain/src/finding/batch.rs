@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::acceptance::store::Turned;
 use super::acceptance::{Acceptance, AcceptanceEnd};
-use super::change::{Change, Told};
+use super::change::{Change, RuleTurn, Told};
 use super::facts::{Finding, Shown};
 use crate::error::Result;
 use crate::finding::store::Written;
@@ -19,7 +19,7 @@ use crate::inventory::asset::Asset;
 use crate::ledger::AuditEntry;
 use crate::ledger::store::Pending;
 use crate::rule::matcher::Matcher;
-use crate::rule::pass::Passed;
+use crate::rule::pass::{Exempt, Passed};
 use crate::store::Tx;
 use crate::vocabulary::terms::Status;
 use crate::vocabulary::time::Timestamp;
@@ -46,6 +46,8 @@ struct Item<'a> {
     names: Vec<String>,
     /// What was done to it.
     entries: Vec<AuditEntry>,
+    /// How what rules say of it turned by that.
+    turns: Vec<RuleTurn>,
     /// The acceptance of its risk that begins, and how the one ends that was open.
     begins: Option<Acceptance>,
     ends: Option<AcceptanceEnd>,
@@ -102,6 +104,7 @@ impl<'a> Batch<'a> {
             issue,
             names: Vec::new(),
             entries,
+            turns: Vec::new(),
             begins: None,
             ends: None,
         });
@@ -116,40 +119,61 @@ impl<'a> Batch<'a> {
     pub fn change(&mut self, mut finding: Finding, asset: &'a Asset, changes: Vec<Change>) -> Result<()> {
         let names = finding.vulnerabilities();
         let (before, issue) = ((!changes.is_empty()).then(|| finding.shown.clone()), finding.issue);
-        let mut entries = Vec::new();
+        let (mut entries, mut turns) = (Vec::new(), Vec::new());
         let (was_accepted, mut lapsed, mut begins) = (finding.is_accepted(), false, None);
         for change in changes {
+            let mut revoked = None;
             match &change {
                 Change::Accepted { acceptance } => begins = Some(Acceptance::clone(acceptance)),
                 Change::Lapsed { .. } => lapsed = true,
+                Change::Revoked { rules, .. } => {
+                    revoked = Some((Arc::clone(rules), finding.layers.clone(), finding.shown.clone()));
+                }
                 _ => {}
             }
             entries.append(&mut finding.change(change, self.cause)?);
+            if let Some((rules, layers, shown)) = revoked {
+                turns.append(&mut finding.rule_turns(&layers, &shown, &rules));
+            }
         }
         let over = was_accepted && (begins.is_some() || !finding.is_accepted());
         let ends = over.then(|| how_it_ended(&finding, lapsed));
-        self.items.push(Item { finding, asset, new: false, before, issue, names, entries, begins, ends });
+        self.items.push(Item {
+            finding,
+            asset,
+            new: false,
+            before,
+            issue,
+            names,
+            entries,
+            turns,
+            begins,
+            ends,
+        });
         Ok(())
     }
 
-    /// Lets the rules, where there are any, have their say on every finding.
-    pub fn pass(self, rules: Option<&Matcher>) -> Outcome {
+    /// Lets the rules, where there are any, have their say on every finding that they are not exempt
+    /// from.
+    pub fn pass(self, rules: Option<(&Matcher, &Exempt)>) -> Outcome {
         let passed: Vec<Option<Passed>> = match rules {
-            Some(rules) => {
+            Some((rules, exempt)) => {
                 let findings: Vec<(&Finding, &Asset)> =
                     self.items.iter().map(|item| (&item.finding, item.asset)).collect();
-                rules.pass(&findings, self.now)
+                rules.pass(&findings, exempt, self.now)
             }
             None => self.items.iter().map(|_| None).collect(),
         };
-        let rules = rules.map_or(&[][..], Matcher::rules);
+        let rules = rules.map_or(&[][..], |(rules, _)| rules.rules());
         let mut outcome = Outcome::new(self.now, self.sighted, Told::new(self.cause.clone()));
         for (item, passed) in self.items.into_iter().zip(passed) {
-            let Item { mut finding, new, mut before, issue, names, mut entries, begins, ends, .. } = item;
+            let Item { mut finding, new, mut before, issue, names, mut entries, .. } = item;
+            let (turns, begins, ends) = (item.turns, item.begins, item.ends);
             outcome.turned.ended.extend(ends.map(|how| (finding.id, how)));
             outcome.turned.begun.extend(begins);
-            let mut differs = new || !entries.is_empty();
+            let mut differs = new || !entries.is_empty() || !turns.is_empty();
             outcome.told.entries.append(&mut entries);
+            turns.iter().for_each(|turn| outcome.told.turned(finding.id, turn));
             if let Some(passed) = passed {
                 differs |= passed.layers != finding.layers;
                 let shown = finding.take(passed, rules, &mut outcome.told);

@@ -14,14 +14,14 @@ use uuid::Uuid;
 use super::acceptance::Acceptance;
 use super::facts::{Evidence, Finding, Shown, Sighting};
 use super::issue;
-use super::layers::{Grounds, Layer, Layers, ScalarField, SetField, Source, Statement};
+use super::layers::{Grounds, Layer, Layers, RevokeMode, ScalarField, SetField, Source, Statement, revoke};
 use super::lifecycle;
 use crate::error::{Code, Error, Result};
 use crate::event::catalogue::{Event, EventKind};
 use crate::intake::report::ReportedAsset;
 use crate::intel::fact::Known;
 use crate::ledger::{AuditEntry, Document};
-use crate::rule::pass::{Application, LiveRule, Passed, Values};
+use crate::rule::pass::{Application, LiveRule, Passed, Turn, Values};
 use crate::vocabulary::terms::{Status, Term};
 use crate::vocabulary::time::Timestamp;
 
@@ -46,6 +46,25 @@ pub enum Change {
     Lapsed { rule: Option<Uuid> },
     /// What people said of these fields is dropped.
     Released { scalars: Vec<ScalarField>, sets: Vec<SetField>, status: bool, issue: bool },
+    /// What a rule says is taken back. `rules`: those that may have spoken, the rule itself among them.
+    Revoked { rule: Uuid, mode: RevokeMode, rules: Arc<Vec<RuleAt>> },
+}
+
+/// A rule as it stands, for what is told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleAt {
+    pub id: Uuid,
+    pub version: i64,
+    pub content_hash: String,
+}
+
+/// How what a rule says of a finding turned, without a pass.
+#[derive(Debug)]
+pub struct RuleTurn {
+    rule: RuleAt,
+    turn: Turn,
+    before: Values,
+    after: Values,
 }
 
 impl Finding {
@@ -206,6 +225,14 @@ impl Finding {
                     entries.push(entry("finding.released", was, is));
                 }
             }
+            Change::Revoked { rule, mode, .. } => {
+                let layers = self.layers.clone();
+                revoke(&mut self.layers, rule, mode);
+                if self.layers.status().lifecycle != layers.status().lifecycle {
+                    self.closed_at = None;
+                }
+                entries.extend(self.released(&layers, &before, cause));
+            }
         }
         self.shown = Shown::of(&self.layers);
         self.correlate();
@@ -220,6 +247,56 @@ impl Finding {
         }
         let message = format!("A finding that is {shown} cannot become {status}.");
         Err(Error::new(Code::IllegalState, message).at("status"))
+    }
+
+    /// What of people's and runbooks' words went with what a rule said, one entry each.
+    fn released(&self, layers: &Layers, before: &Shown, cause: &Json) -> Vec<AuditEntry> {
+        let after = Shown::of(&self.layers);
+        let lost = |source: Source| {
+            let kept = self.layers.words_of(source);
+            let words = layers.words_of(source);
+            let mut fields: Vec<&'static str> =
+                words.iter().filter(|word| !kept.contains(word)).map(Statement::field).collect();
+            let lifecycle = [layers, &self.layers].map(|layers| layers.status().lifecycle.source == source);
+            fields.extend((lifecycle == [true, false]).then_some("status"));
+            fields.sort_unstable();
+            fields.dedup();
+            fields
+        };
+        let entry = |(source, fields): (Source, Vec<&'static str>)| {
+            let values = |shown: &Shown| -> Json {
+                fields
+                    .iter()
+                    .map(|field| ((*field).to_owned(), shown.json(field)))
+                    .collect::<Map<_, _>>()
+                    .into()
+            };
+            let mut because = cause.as_object().cloned().unwrap_or_default();
+            because.insert("said_by".to_owned(), json!(source));
+            AuditEntry::new("finding.released", self.id)
+                .before(values(before))
+                .after(values(&after))
+                .because(Json::from(because))
+        };
+        let lost = layers.deciders().into_iter().map(|source| (source, lost(source)));
+        lost.filter(|(_, fields)| !fields.is_empty()).map(entry).collect()
+    }
+
+    /// How what rules say turned since the finding had these layers and showed this.
+    pub fn rule_turns(&self, layers: &Layers, shown: &Shown, rules: &[RuleAt]) -> Vec<RuleTurn> {
+        let turn = |rule: &RuleAt| {
+            let source = Source::rule(rule.id);
+            let (then, now) = (layers.words_of(source), self.layers.words_of(source));
+            let turn = match (then == now, now.is_empty()) {
+                (true, _) => return None,
+                (false, true) => Turn::Withdrawn,
+                (false, false) => Turn::Changed,
+            };
+            let turned: Vec<Statement> = then.into_iter().filter(|word| !now.contains(word)).collect();
+            let (before, after) = (Values::of(shown, &turned), Values::of(&self.shown, &turned));
+            Some(RuleTurn { rule: rule.clone(), turn, before, after })
+        };
+        rules.iter().filter_map(turn).collect()
     }
 
     /// Puts the finding in the issue that the rule says, unless a person said which.
@@ -269,6 +346,8 @@ struct Applied<'a> {
 #[derive(Serialize)]
 struct Because {
     rule: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoke: Option<Json>,
 }
 
 impl Told {
@@ -324,25 +403,44 @@ impl Told {
     }
 
     fn application(&mut self, finding: Uuid, rule: &LiveRule, application: &Application) {
-        let Application { before, after, observed, .. } = application;
-        let change = application.turn.word();
-        let because = self.turns.entry((rule.id, change)).or_insert_with(|| {
-            let mut because = json!({
-                "rule": rule.id, "version": rule.version, "hash": rule.content_hash, "change": change,
-            });
+        let Application { before, after, observed, turn, .. } = application;
+        let because = Because { rule: rule.id, revoke: None };
+        let rule = (rule.id, rule.version, rule.content_hash.as_str());
+        let event = self.turn(finding, rule, *turn, *observed, (before, after));
+        self.events.extend(event.map(|event| event.caused_by(Document::of(&because), 1)));
+    }
+
+    /// What a rule said was taken back: not by an automation.
+    pub fn turned(&mut self, finding: Uuid, turned: &RuleTurn) {
+        let RuleTurn { rule, turn, before, after } = turned;
+        let because = Because { rule: rule.id, revoke: self.cause.get("revoke").cloned() };
+        let rule = (rule.id, rule.version, rule.content_hash.as_str());
+        let event = self.turn(finding, rule, *turn, false, (before, after));
+        self.events.extend(event.map(|event| event.caused_by(Document::of(&because), 0)));
+    }
+
+    /// Audits how what a rule says turned, and makes the event of it unless it is only observed.
+    fn turn(
+        &mut self,
+        finding: Uuid,
+        (rule, version, hash): (Uuid, i64, &str),
+        turn: Turn,
+        observed: bool,
+        (before, after): (&Values, &Values),
+    ) -> Option<Event> {
+        let change = turn.word();
+        let because = self.turns.entry((rule, change)).or_insert_with(|| {
+            let mut because = json!({ "rule": rule, "version": version, "hash": hash, "change": change });
             if let (Some(because), Some(cause)) = (because.as_object_mut(), self.cause.as_object()) {
                 because.extend(cause.clone());
             }
             because.into()
         });
-        let action = if *observed { "finding.rule_observed" } else { "finding.rule_applied" };
+        let action = if observed { "finding.rule_observed" } else { "finding.rule_applied" };
         let entry = AuditEntry::new(action, finding).before(Document::of(before)).after(Document::of(after));
-        self.entries.push(entry.because(because.clone()));
-        if !observed {
-            let told = Applied { after, before, change, rule: rule.id, version: rule.version };
-            let event = Event::new(EventKind::FindingRuleApplied, finding, Document::of(&told));
-            self.events.push(event.caused_by(Document::of(&Because { rule: rule.id }), 1));
-        }
+        self.entries.push(entry.because(because.clone()).of_rule(rule));
+        let told = Applied { after, before, change, rule, version };
+        (!observed).then(|| Event::new(EventKind::FindingRuleApplied, finding, Document::of(&told)))
     }
 }
 

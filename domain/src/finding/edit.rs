@@ -24,6 +24,7 @@ use crate::intake::fingerprint;
 use crate::intake::report::Reported;
 use crate::ledger::{AuditEntry, Speaker};
 use crate::policy::Policy;
+use crate::rule::pass::Exempt;
 use crate::vocabulary::terms::{Justification, Severity, Status, Term};
 use crate::vocabulary::time::Timestamp;
 
@@ -505,7 +506,8 @@ impl Domain {
             let known = self.known(&scope, &rules, named).await?;
             let mut batch = Batch::new(now, &Json::Null);
             batch.create(finding, &asset, known.as_ref())?;
-            let outcome = batch.pass(Some(&rules.matcher));
+            // What is new is exempt from nothing.
+            let outcome = batch.pass(Some((&rules.matcher, &Exempt::default())));
             let mut tx = self.db().begin(actor, &scope, now).await?;
             if !outcome.write(&mut tx).await? {
                 return Err(Error::new(Code::Taken, "There is already a finding with this identity."));

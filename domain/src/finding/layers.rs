@@ -8,6 +8,10 @@
 
 use std::collections::BTreeMap;
 
+mod revoking;
+
+pub use revoking::{RevokeConflict, RevokeMode, revoke};
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -439,25 +443,42 @@ impl Layers {
 
     /// What `rule` says where nothing is settled, in the order of the fields.
     pub fn said_by(&self, rule: Uuid) -> Vec<Statement> {
-        let source = Source::rule(rule);
+        self.words(Source::rule(rule), true)
+    }
+
+    /// All that `source` says, under others too, but for where it moved the lifecycle to.
+    pub fn words_of(&self, source: Source) -> Vec<Statement> {
+        self.words(source, false)
+    }
+
+    fn words(&self, source: Source, unsettled: bool) -> Vec<Statement> {
         let mut said = Vec::new();
-        for (field, stack) in self.scalars.iter().filter(|(_, stack)| !stack.is_settled()) {
+        for (field, stack) in self.scalars.iter().filter(|(_, stack)| !(unsettled && stack.is_settled())) {
             for entry in stack.entries().iter().filter(|entry| entry.source == source) {
                 said.push(Statement::Set(*field, entry.value.clone()));
             }
         }
         for (field, set) in &self.sets {
-            for (element, stack) in set.iter().filter(|(_, stack)| !stack.is_settled()) {
+            for (element, stack) in set.iter().filter(|(_, stack)| !(unsettled && stack.is_settled())) {
                 for entry in stack.entries().iter().filter(|entry| entry.source == source) {
                     said.push(Statement::Element(*field, element.clone(), entry.value));
                 }
             }
         }
-        if !self.status.is_settled() {
+        if !(unsettled && self.status.is_settled()) {
             let verdicts = self.status.verdicts.entries().iter().filter(|entry| entry.source == source);
             said.extend(verdicts.map(|entry| Statement::Judge(entry.value.clone())));
         }
         said
+    }
+
+    /// The people and runbooks that anything of these layers is of.
+    pub fn deciders(&self) -> Vec<Source> {
+        let sources = self.sources().chain([self.status.lifecycle.source]);
+        let mut deciders: Vec<Source> = sources.filter(|source| source.layer >= Layer::Runbook).collect();
+        deciders.sort_unstable();
+        deciders.dedup();
+        deciders
     }
 
     /// Every rule that has an entry.
@@ -507,68 +528,6 @@ impl Default for Layers {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// How far a revoke goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RevokeMode {
-    /// Only where the rule's entry is on top; the rest is reported as conflicts.
-    Safe,
-    /// Also takes away what lies above it.
-    Force,
-}
-
-/// A field that a SAFE revoke left alone, and who speaks above the rule there.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RevokeConflict {
-    pub field: &'static str,
-    pub element: Option<String>,
-    pub above: Vec<Source>,
-}
-
-/// Takes away what `rule` says. Returns whether anything was taken, and the conflicts.
-pub fn revoke(layers: &mut Layers, rule: Uuid, mode: RevokeMode) -> (bool, Vec<RevokeConflict>) {
-    let source = Source::rule(rule);
-    let force = mode == RevokeMode::Force;
-    let mut taken = false;
-    let mut conflicts = Vec::new();
-    for (field, stack) in &mut layers.scalars {
-        match stack.take(source, force) {
-            Ok(took) => taken |= took,
-            Err(above) => conflicts.push(RevokeConflict { field: field.word(), element: None, above }),
-        }
-    }
-    for (field, set) in &mut layers.sets {
-        for (element, stack) in set {
-            match stack.take(source, force) {
-                Ok(took) => taken |= took,
-                Err(above) => conflicts.push(RevokeConflict {
-                    field: field.word(),
-                    element: Some(element.clone()),
-                    above,
-                }),
-            }
-        }
-    }
-    let verdicts = &mut layers.status.verdicts.0;
-    if let Some(at) = verdicts.iter().position(|entry| entry.source == source) {
-        let mut above: Vec<Source> = verdicts[at + 1..].iter().map(|entry| entry.source).collect();
-        if layers.status.lifecycle.source.layer >= Layer::Runbook {
-            above.push(layers.status.lifecycle.source);
-        }
-        if above.is_empty() || force {
-            verdicts.truncate(at);
-            // What a person decided over the acceptance goes with it: the finding is open again.
-            if layers.status.is_settled() {
-                layers.move_to(Source::SCANNER, Status::Open);
-            }
-            taken = true;
-        } else {
-            conflicts.push(RevokeConflict { field: "status", element: None, above });
-        }
-    }
-    layers.prune();
-    (taken, conflicts)
 }
 
 /// The stored form: only what the shown columns do not say by themselves, so that a finding on

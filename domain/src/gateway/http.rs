@@ -9,12 +9,13 @@ use std::sync::Once;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use reqwest::header::{
     ACCEPT, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
     LOCATION,
 };
-use reqwest::{Certificate, Client, Response, StatusCode, Url, redirect};
+use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, Url, redirect};
+use serde_json::Value as Json;
 use url::form_urlencoded;
 
 use crate::error::{Code, Error, Result};
@@ -80,6 +81,11 @@ impl Egress {
             network.ok_or_else(|| Error::invalid("egress_allow", format!("`{text}` is not a network.")))
         };
         Ok(Self { allowed: allowed.iter().map(network).collect::<Result<_>>()?, ..Self::default() })
+    }
+
+    /// The way out of a command that its operator gave the address of: it reaches any.
+    pub fn of_operator() -> Self {
+        Self { allowed: vec![Ipv4Net::default().into(), Ipv6Net::default().into()], ..Self::default() }
     }
 
     /// The same way out, which also trusts the authorities whose certificates these are, in PEM.
@@ -157,14 +163,36 @@ impl Egress {
             let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
             request = request.basic_auth(encoded(name), Some(encoded(secret)));
         }
+        answer(request, &url, most).await
+    }
+
+    /// Sends JSON in the name of who holds this token, and reads what is answered, whatever its status: at
+    /// most `most` bytes. A redirect is an answer like any other.
+    ///
+    /// # Errors
+    /// `INVALID` with what stood in the way.
+    pub async fn post_json(&self, url: &str, bearer: &str, body: &Json, most: u64) -> Result<(u16, Vec<u8>)> {
+        let url = Url::parse(url).map_err(|_| refused("This is not an address."))?;
+        let request = self.client(&url).await?.post(url.clone()).json(body);
+        answer(request.header(ACCEPT, "application/json").bearer_auth(bearer), &url, most).await
+    }
+
+    /// Gets what is at `url` in the name of who holds this token. A redirect is an answer like any other.
+    ///
+    /// # Errors
+    /// `INVALID` with what stood in the way, or a status that is no success.
+    pub async fn get_as(&self, url: &str, bearer: &str, most: u64) -> Result<Download> {
+        let url = Url::parse(url).map_err(|_| refused("This is not an address."))?;
+        let request = self.client(&url).await?.get(url.clone()).bearer_auth(bearer);
         let response = request.send().await.map_err(|error| broken(&url, &error))?;
-        let status = response.status().as_u16();
-        let mut answer = Download { response, left: most, most, conditions: Conditions::default() };
-        let mut body = Vec::new();
-        while let Some(part) = answer.next().await? {
-            body.extend_from_slice(&part);
+        if !response.status().is_success() {
+            return Err(refused(format!(
+                "{} answers with status {}.",
+                place(&url),
+                response.status().as_u16()
+            )));
         }
-        Ok((status, body))
+        Ok(Download { response, left: most, most, conditions: Conditions::default() })
     }
 
     /// One request, to addresses that were checked.
@@ -236,6 +264,18 @@ impl Download {
         }
         Ok(part)
     }
+}
+
+/// The status and the body of what is answered, whatever they are.
+async fn answer(request: RequestBuilder, url: &Url, most: u64) -> Result<(u16, Vec<u8>)> {
+    let response = request.send().await.map_err(|error| broken(url, &error))?;
+    let status = response.status().as_u16();
+    let mut answer = Download { response, left: most, most, conditions: Conditions::default() };
+    let mut body = Vec::new();
+    while let Some(part) = answer.next().await? {
+        body.extend_from_slice(&part);
+    }
+    Ok((status, body))
 }
 
 /// Where a redirect leads: never from an encrypted connection to an open one.

@@ -88,12 +88,13 @@ impl Import {
         let db = self.domain.db();
         let mut known = db.findings_by_fingerprint(&self.scope, self.params.project, fingerprints).await?;
         let assets = self.assets(chunk, &known, ahead, now).await?;
-        let kept = known.values().flat_map(Finding::vulnerabilities);
+        let kept: Vec<Uuid> = known.values().map(|finding| finding.id).collect();
+        let vulnerabilities = known.values().flat_map(Finding::vulnerabilities);
         let reported = chunk.findings.iter().flat_map(|handed| {
             let own = handed.reported.scanner_reference.as_deref().map(text::vulnerability);
             handed.reported.cve_ids.iter().cloned().chain(own)
         });
-        let named = reported.chain(kept).map(|name| (self.params.project, name));
+        let named = reported.chain(vulnerabilities).map(|name| (self.params.project, name));
         let facts = self.domain.known(&self.scope, &rules, named).await?;
         let mut batch = Batch::of_scan(now, &self.cause);
         let mut older = 0;
@@ -119,7 +120,8 @@ impl Import {
                 }
             }
         }
-        let outcome = batch.pass(Some(&rules.matcher));
+        let exempt = self.domain.exempt(&self.scope, &rules, kept).await?;
+        let outcome = batch.pass(Some((&rules.matcher, &exempt)));
         let counts = Counts {
             created: outcome.created(),
             changed: outcome.changed(),

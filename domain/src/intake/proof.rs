@@ -98,6 +98,8 @@ pub(super) fn rules_digest(rules: &RuleSet) -> Option<Uuid> {
         }
         hash.update(rule.id.as_bytes());
         hash.update(rule.version.to_le_bytes());
+        // A company's own mode for a global rule is no version of the rule.
+        hash.update([u8::from(rule.enforced)]);
     }
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&hash.finalize()[..16]);

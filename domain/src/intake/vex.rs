@@ -56,6 +56,14 @@ impl Vocabulary {
 pub const ABSENT: &str = "";
 /// Stands for every justification that has no row of its own.
 pub const OTHER: &str = "*";
+/// Stands for words that begin with [`BEARS`]: what is affected has no justification in any vocabulary, and its author may
+/// bear it all the same.
+pub const RISK_ACCEPTED: &str = "risk_accepted";
+/// A response of CycloneDX, which stands for a justification where there is none.
+pub const WILL_NOT_FIX: &str = "will_not_fix";
+
+/// How the author of a statement says that what is affected stays so, in our exports and in what others write like them.
+const BEARS: &str = "Risk accepted.";
 
 /// What a state with a justification makes of a finding.
 pub struct Row {
@@ -96,6 +104,7 @@ const OPEN: &str = "nobody knows yet";
 const LEFT_OUT: &str = "somebody chose to leave it out, without saying that it is wrong";
 const DISMISSED_AS_WRONG: &str = "whoever looked at it says that it is wrong";
 const NO_PATTERN: &str = "what it was found by is not looked for any more";
+const BORNE: &str = "it is there, and the author says that the risk is accepted";
 
 /// The table. What has no row gives no verdict.
 pub const TABLE: &[Row] = &[
@@ -113,6 +122,7 @@ pub const TABLE: &[Row] = &[
     row(Vocabulary::OpenVex, "not_affected", ABSENT, FALSE, NO_REASON),
     row(Vocabulary::OpenVex, "not_affected", OTHER, ACCEPTED, UNKNOWN_REASON),
     row(Vocabulary::OpenVex, "fixed", OTHER, FIXED, MENDED),
+    row(Vocabulary::OpenVex, "affected", RISK_ACCEPTED, ACCEPTED, BORNE),
     row(Vocabulary::OpenVex, "affected", OTHER, None, STANDS),
     row(Vocabulary::OpenVex, "under_investigation", OTHER, None, OPEN),
     row(Vocabulary::Csaf, "known_not_affected", "component_not_present", FALSE, NOT_THERE),
@@ -129,6 +139,7 @@ pub const TABLE: &[Row] = &[
     row(Vocabulary::Csaf, "known_not_affected", ABSENT, FALSE, NO_REASON),
     row(Vocabulary::Csaf, "known_not_affected", OTHER, ACCEPTED, UNKNOWN_REASON),
     row(Vocabulary::Csaf, "fixed|first_fixed", OTHER, FIXED, MENDED),
+    row(Vocabulary::Csaf, "known_affected|first_affected|last_affected", RISK_ACCEPTED, ACCEPTED, BORNE),
     row(Vocabulary::Csaf, "known_affected|first_affected|last_affected", OTHER, None, STANDS),
     row(Vocabulary::Csaf, "under_investigation", OTHER, None, OPEN),
     row(Vocabulary::CycloneDx, "not_affected", "code_not_present", FALSE, NOT_THERE),
@@ -143,7 +154,7 @@ pub const TABLE: &[Row] = &[
     row(
         Vocabulary::CycloneDx,
         "not_affected",
-        "will_not_fix",
+        WILL_NOT_FIX,
         ACCEPTED,
         "the response says so, where there is no justification",
     ),
@@ -151,6 +162,7 @@ pub const TABLE: &[Row] = &[
     row(Vocabulary::CycloneDx, "not_affected", OTHER, ACCEPTED, UNKNOWN_REASON),
     row(Vocabulary::CycloneDx, "false_positive", OTHER, FALSE, "the author says so"),
     row(Vocabulary::CycloneDx, "resolved|resolved_with_pedigree", OTHER, FIXED, MENDED),
+    row(Vocabulary::CycloneDx, "exploitable", RISK_ACCEPTED, ACCEPTED, BORNE),
     row(Vocabulary::CycloneDx, "exploitable", OTHER, None, STANDS),
     row(Vocabulary::CycloneDx, "in_triage", OTHER, None, OPEN),
     row(
@@ -236,6 +248,16 @@ pub fn knows(vocabulary: Vocabulary, state: &str) -> bool {
     TABLE.iter().any(|row| row.vocabulary == vocabulary && row.state.split('|').any(|name| name == state))
 }
 
+/// [`RISK_ACCEPTED`], where a text begins with the words for it.
+pub fn bears(text: Option<&str>) -> Option<&'static str> {
+    text.is_some_and(|text| text.trim_start().starts_with(BEARS)).then_some(RISK_ACCEPTED)
+}
+
+/// What the author of an accepted risk says, so that [`bears`] tells it again.
+pub fn borne(statement: Option<&str>) -> String {
+    statement.map_or_else(|| BEARS.to_owned(), |statement| format!("{BEARS} {statement}"))
+}
+
 /// The verdict of `state` with `justification`; `None` where the finding stands as it is.
 pub fn verdict(
     vocabulary: Vocabulary,
@@ -245,7 +267,64 @@ pub fn verdict(
     author: Option<String>,
 ) -> Option<Verdict> {
     let status = status(vocabulary, state, justification)?;
-    Some(Verdict { status, justification: justification.map(str::to_owned), statement, author })
+    if justification != Some(RISK_ACCEPTED) {
+        return Some(Verdict { status, justification: justification.map(str::to_owned), statement, author });
+    }
+    // Its words said that it is accepted; what is left of them is why.
+    let why = statement.map(|text| text.trim_start().trim_start_matches(BEARS).trim().to_owned());
+    Some(Verdict { status, justification: None, statement: why.filter(|text| !text.is_empty()), author })
+}
+
+/// How a vocabulary of VEX says something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Words {
+    pub state: &'static str,
+    pub justification: Option<&'static str>,
+}
+
+/// The vocabularies of documents that are only about decisions.
+const OF_VEX: [Vocabulary; 3] = [Vocabulary::OpenVex, Vocabulary::Csaf, Vocabulary::CycloneDx];
+
+/// The table the other way: how `vocabulary` says that a finding is `status`, with `justification` in the word of any vocabulary
+/// of VEX. A word that it does not have becomes the one of its own that means the same; one that nothing means is left out. `None`
+/// for a status that VEX has no word for.
+pub fn words(vocabulary: Vocabulary, status: Status, justification: Option<&str>) -> Option<Words> {
+    let (verdict, because) = match status {
+        Status::Open => (None, Some(OPEN)),
+        Status::InProgress => (None, Some(STANDS)),
+        Status::Closed => return None,
+        status => (Some(status), None),
+    };
+    let rows = |vocabulary: Vocabulary| {
+        TABLE.iter().filter(move |row| row.vocabulary == vocabulary && row.status == verdict)
+    };
+    let is_named = |row: &&Row| ![ABSENT, OTHER].contains(&row.justification);
+    let named = |vocabulary, why: &str| {
+        rows(vocabulary).filter(is_named).find(|row| row.justification.eq_ignore_ascii_case(why.trim()))
+    };
+    let same = || {
+        let why = justification?;
+        named(vocabulary, why).or_else(|| {
+            let meant = OF_VEX.into_iter().find_map(|other| named(other, why))?;
+            rows(vocabulary).filter(is_named).find(|row| row.because == meant.because)
+        })
+    };
+    let any = |why: &'static str| {
+        rows(vocabulary)
+            .find(move |row| row.justification == why && because.is_none_or(|because| row.because == because))
+    };
+    let row = same().or_else(|| [RISK_ACCEPTED, OTHER, ABSENT].into_iter().find_map(any))?;
+    let state = row.state.split('|').next().unwrap_or(row.state);
+    Some(Words { state, justification: Some(row.justification).filter(|_| is_named(&row)) })
+}
+
+/// Whether it is a justification in the word of a vocabulary of VEX.
+pub fn is_justification(word: &str) -> bool {
+    TABLE.iter().any(|row| {
+        OF_VEX.contains(&row.vocabulary)
+            && ![ABSENT, OTHER, RISK_ACCEPTED].contains(&row.justification)
+            && row.justification.eq_ignore_ascii_case(word)
+    })
 }
 
 #[cfg(test)]
@@ -289,10 +368,75 @@ mod tests {
             (Vocabulary::Csaf, "last_affected", None, None),
             (Vocabulary::CycloneDx, "resolved_with_pedigree", None, FIXED),
             (Vocabulary::CycloneDx, "in_triage", None, None),
+            (Vocabulary::CycloneDx, "exploitable", Some("will_not_fix"), None),
+            (Vocabulary::OpenVex, "affected", Some(RISK_ACCEPTED), ACCEPTED),
             (Vocabulary::Snyk, "ignored", Some("wont-fix"), ACCEPTED),
         ];
         for (vocabulary, state, why, expected) in cases {
             assert_eq!(status(vocabulary, state, why), expected, "{state} {why:?}");
         }
+    }
+
+    #[test]
+    fn the_way_back_comes_out_where_it_began() {
+        for vocabulary in OF_VEX {
+            for row in TABLE.iter().filter(|row| OF_VEX.contains(&row.vocabulary)) {
+                let Some(verdict) = row.status else { continue };
+                let why = Some(row.justification).filter(|why| ![ABSENT, OTHER].contains(why));
+                let said = words(vocabulary, verdict, why).expect("VEX has a word for each verdict");
+                assert_eq!(status(vocabulary, said.state, said.justification), Some(verdict), "{said:?}");
+                // In its own vocabulary the very word comes back.
+                if row.vocabulary == vocabulary && why.is_some() {
+                    assert_eq!(said.justification, why, "{said:?}");
+                }
+            }
+            for active in [Status::Open, Status::InProgress] {
+                let said = words(vocabulary, active, Some("component_not_present")).expect("VEX has a word");
+                assert_eq!(
+                    (status(vocabulary, said.state, said.justification), said.justification),
+                    (None, None)
+                );
+            }
+            assert_eq!(words(vocabulary, Status::Closed, None), None);
+        }
+        let cases = [
+            (Vocabulary::CycloneDx, "component_not_present", "not_affected", Some("code_not_present")),
+            (
+                Vocabulary::CycloneDx,
+                "inline_mitigations_already_exist",
+                "not_affected",
+                Some("protected_by_compiler"),
+            ),
+            (
+                Vocabulary::OpenVex,
+                "protected_at_perimeter",
+                "not_affected",
+                Some("inline_mitigations_already_exist"),
+            ),
+            (Vocabulary::OpenVex, "requires_environment", "affected", Some(RISK_ACCEPTED)),
+            (Vocabulary::Csaf, "wont-fix", "known_affected", Some(RISK_ACCEPTED)),
+            (Vocabulary::CycloneDx, "will_not_fix", "not_affected", Some(WILL_NOT_FIX)),
+        ];
+        for (vocabulary, why, state, justification) in cases {
+            let status =
+                if why == "component_not_present" { Status::FalsePositive } else { Status::AcceptedRisk };
+            assert_eq!(words(vocabulary, status, Some(why)), Some(Words { state, justification }), "{why}");
+        }
+    }
+
+    #[test]
+    fn what_is_borne_is_told_by_its_first_words() {
+        let verdict = |text: &str| {
+            super::verdict(Vocabulary::OpenVex, "affected", bears(Some(text)), Some(text.to_owned()), None)
+        };
+        let borne = Some(Verdict {
+            status: Status::AcceptedRisk,
+            justification: None,
+            statement: Some("Till May.".into()),
+            author: None,
+        });
+        assert_eq!(verdict(&super::borne(Some("Till May."))), borne);
+        assert_eq!(verdict(&super::borne(None)).map(|verdict| verdict.statement), Some(None));
+        assert_eq!(verdict("The risk accepted."), None);
     }
 }

@@ -62,6 +62,7 @@ impl Domain {
             .flat_map(|finding| finding.vulnerabilities().into_iter().map(|name| (finding.project, name)));
         let known = self.known(scope, &rules, named).await?.unwrap_or_default();
         let assets = self.db().assets_on(scope, &findings).await?;
+        let exempt = self.exempt(scope, &rules, findings.iter().map(|finding| finding.id)).await?;
         let mut batch = Batch::new(now, cause);
         for finding in findings {
             if let Some(asset) = assets.get(&finding.asset) {
@@ -69,6 +70,7 @@ impl Domain {
                 batch.change(finding, asset, vec![informed])?;
             }
         }
-        Ok(Heard { now, rules: rules.version, outcome: batch.pass(Some(&rules.matcher)) })
+        let outcome = batch.pass(Some((&rules.matcher, &exempt)));
+        Ok(Heard { now, rules: rules.version, outcome })
     }
 }

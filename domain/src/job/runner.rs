@@ -130,6 +130,7 @@ impl Domain {
             JobKind::BulkChange => self.run_bulk_change(job, stop).await,
             JobKind::Export => self.run_export(job).await,
             JobKind::IntelLoad => self.run_intel_load(job, stop).await,
+            JobKind::Revoke => self.run_revoke(job, stop).await,
         }
     }
 

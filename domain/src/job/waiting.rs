@@ -34,7 +34,7 @@ impl JobKind {
             Self::IntelLoad => Some(fetched(params).map_or(UPLOAD, fetch::lease)),
             Self::Import => Some(UPLOAD),
             Self::Export => Some(export::LIFE),
-            Self::Sweep | Self::BulkChange => None,
+            Self::Sweep | Self::BulkChange | Self::Revoke => None,
         }
     }
 }

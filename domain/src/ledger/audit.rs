@@ -59,7 +59,7 @@ pub struct SignedHead {
 }
 
 impl SignedHead {
-    fn new(head: &Head, at: Timestamp, key: &SigningKey) -> Self {
+    pub(crate) fn new(head: &Head, at: Timestamp, key: &SigningKey) -> Self {
         let hash = hex(&head.audit_hash);
         let mut signed =
             Self { company: head.company, seq: head.audit_seq, hash, at, signature: String::new() };
@@ -204,11 +204,11 @@ impl Domain {
 
 type Verdict = Result<(), Break>;
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
     if !text.len().is_multiple_of(2) || !text.is_ascii() {
         return None;
     }

@@ -27,6 +27,7 @@ const AUDIT: &[Column] = &[
     ("cause", Type::Text),
     ("digest", Type::Bytes),
     ("hash", Type::Bytes),
+    ("rule_id", Type::Uuid),
 ];
 
 const EVENT: &[Column] = &[
@@ -58,6 +59,7 @@ struct Encoded {
     after: Option<String>,
     cause: Option<String>,
     digest: Hash,
+    rule: Option<Uuid>,
 }
 
 /// The last numbers after a commit.
@@ -105,6 +107,7 @@ impl Pending {
             after,
             cause,
             digest,
+            rule: entry.rule,
         });
     }
 
@@ -167,6 +170,7 @@ impl Pending {
                 entry.cause.into(),
                 entry.digest.to_vec().into(),
                 head.audit_hash.to_vec().into(),
+                entry.rule.into(),
             ]);
         }
         let mut events = Rows::new(EVENT, self.events.len());

@@ -20,9 +20,22 @@ pub struct Link {
     pub cause: Option<String>,
     pub digest: Hash,
     pub hash: Hash,
+    /// What the entry is found by; not hashed, as the cause says it.
+    pub rule: Option<Uuid>,
 }
 
 impl Link {
+    /// The rule of whose turn the entry tells, by its own words.
+    fn told_rule(&self) -> Option<Uuid> {
+        const OF: &str = "\"rule\":\"";
+        if !self.action.starts_with("finding.rule_") {
+            return None;
+        }
+        // Inside of a text the quotes would be escaped.
+        let (_, rest) = self.cause.as_deref()?.split_once(OF)?;
+        rest.get(..36)?.parse().ok()
+    }
+
     fn content(&self) -> Content<'_> {
         Content {
             at: self.at,
@@ -115,7 +128,7 @@ impl Chain {
         if link.seq != next {
             return Err(self.broken(next, Fault::Gap));
         }
-        if link.content().digest() != link.digest {
+        if link.content().digest() != link.digest || link.told_rule() != link.rule {
             return Err(self.broken(next, Fault::Content));
         }
         if chain(&self.hash, next, &link.digest) != link.hash {
@@ -182,6 +195,7 @@ mod tests {
                 cause: None,
                 digest: GENESIS,
                 hash: GENESIS,
+                rule: None,
             };
             link.digest = link.content().digest();
             link.hash = chain(&last, at, &link.digest);
@@ -247,6 +261,27 @@ mod tests {
         let mark = (links[1].seq, links[1].hash);
         assert_eq!(check(&other, Vec::new(), head(&other)), Ok(()));
         assert_eq!(check(&other, vec![mark], head(&other)).unwrap_err().fault, Fault::Mark);
+    }
+
+    #[test]
+    fn an_entry_is_found_by_the_rule_that_it_tells_of() {
+        let rule = Uuid::from_u128(9);
+        let told = |action: &str, cause: String, of: Option<Uuid>| {
+            let mut links = made(&["a".into()]);
+            (links[0].action, links[0].cause, links[0].rule) = (action.into(), Some(cause), of);
+            links[0].digest = links[0].content().digest();
+            links[0].hash = chain(&GENESIS, 1, &links[0].digest);
+            check(&links, Vec::new(), head(&links)).map_err(|broken| broken.fault)
+        };
+        let cause = format!(r#"{{"reason":"\"rule\":\"x\"","rule":"{rule}"}}"#);
+        for action in ["finding.rule_applied", "finding.rule_observed"] {
+            assert_eq!(told(action, cause.clone(), Some(rule)), Ok(()));
+            for other in [None, Some(Uuid::nil())] {
+                assert_eq!(told(action, cause.clone(), other), Err(Fault::Content));
+            }
+        }
+        assert_eq!(told("finding.updated", cause.clone(), None), Ok(()));
+        assert_eq!(told("finding.updated", cause, Some(rule)), Err(Fault::Content));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What takes a rule's draft to its live version: a second person.
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::store::DraftRow;
@@ -138,14 +138,19 @@ impl Domain {
 
     /// How many active findings a rule's criteria hold for now: of all companies where it is global.
     pub(crate) async fn blast_radius(&self, rule: &Rule) -> Result<BlastRadius> {
+        self.blast_radius_of(rule.company, &rule.content.criteria).await
+    }
+
+    /// How many active findings these criteria hold for now, in a company or, of the global one, in all.
+    pub(crate) async fn blast_radius_of(&self, company: Uuid, criteria: &Json) -> Result<BlastRadius> {
         let now = self.clock().now();
-        let scope = if rule.company == GLOBAL {
+        let scope = if company == GLOBAL {
             Scope::System
         } else {
-            Scope::Company(rule.company, crate::access::Portfolio::Whole)
+            Scope::Company(company, crate::access::Portfolio::Whole)
         };
         let active = active_findings()?;
-        let matched = active.clone().and(Criteria::parse(&FINDING, &rule.content.criteria)?);
+        let matched = active.clone().and(Criteria::parse(&FINDING, criteria)?);
         let counted = async |tree: &Criteria| {
             let filter = FindingFilter::new(Some(Compiled::new(tree)), now);
             Ok::<_, Error>(match self.db().finding_count(&scope, &filter).await? {

@@ -26,6 +26,8 @@ pub struct RuleSet {
     pub informed: bool,
     /// The projects in which a VEX document speaks of findings.
     pub vex: BTreeSet<Uuid>,
+    /// Whether any of the company's findings is exempt from a rule.
+    pub exempts: bool,
     /// When the first of them stops by itself.
     until: Option<Timestamp>,
 }
@@ -37,7 +39,7 @@ pub(crate) struct RuleSets(Mutex<HashMap<Uuid, Arc<RuleSet>>>);
 impl LiveRule {
     /// The rule as the pass evaluates it.
     pub fn of(rule: Rule) -> Self {
-        let version = rule.live.map_or(rule.version, |live| live.version);
+        let version = rule.live_version();
         let criteria = Criteria::parse(&FINDING, &rule.content.criteria)
             .map(|tree| Compiled::new(&tree))
             .map_err(|faults| faults.to_string());
@@ -71,7 +73,8 @@ impl Domain {
         let matcher = Matcher::new(rules.into_iter().map(LiveRule::of).collect());
         let informed = self.db().any_feed_loaded(scope).await?;
         let vex = self.db().vex_projects(scope).await?.into_iter().collect();
-        let set = Arc::new(RuleSet { version, matcher, informed, vex, until });
+        let exempts = self.db().any_exemption(scope).await?;
+        let set = Arc::new(RuleSet { version, matcher, informed, vex, exempts, until });
         self.rule_sets().lock().insert(company, Arc::clone(&set));
         Ok(set)
     }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::pass::{LiveRule, Passed, UNDECIDED, Walk};
+use super::pass::{Exempt, LiveRule, Passed, UNDECIDED, Walk};
 use crate::finding::facts::Finding;
 use crate::finding::layers::Statement;
 use crate::inventory::asset::Asset;
@@ -88,23 +88,46 @@ impl Matcher {
     }
 
     /// Walks the rules over each finding, as [`super::pass::pass`] does.
-    pub fn pass(&self, findings: &[(&Finding, &Asset)], now: Timestamp) -> Vec<Option<Passed>> {
-        findings.chunks(WIDTH).flat_map(|block| self.pass_block(block, now, None)).collect()
+    pub fn pass(
+        &self,
+        findings: &[(&Finding, &Asset)],
+        exempt: &Exempt,
+        now: Timestamp,
+    ) -> Vec<Option<Passed>> {
+        findings.chunks(WIDTH).flat_map(|block| self.pass_block(block, exempt, now, None)).collect()
     }
 
     /// The same, with an eye on one rule.
     pub fn pass_watching(
         &self,
         findings: &[(&Finding, &Asset)],
+        exempt: &Exempt,
         now: Timestamp,
         watch: &mut Watch,
     ) -> Vec<Option<Passed>> {
-        findings.chunks(WIDTH).flat_map(|block| self.pass_block(block, now, Some(watch))).collect()
+        findings.chunks(WIDTH).flat_map(|block| self.pass_block(block, exempt, now, Some(watch))).collect()
+    }
+
+    /// By rules: the findings of a block that are exempt from them.
+    fn silenced(&self, findings: &[(&Finding, &Asset)], exempt: &Exempt) -> HashMap<usize, Rows> {
+        let mut silenced: HashMap<usize, Rows> = HashMap::new();
+        if exempt.is_empty() {
+            return silenced;
+        }
+        for (row, (finding, _)) in findings.iter().enumerate() {
+            for (rule, hash) in exempt.of(finding.id) {
+                if let Some(at) = self.places.get(rule).filter(|at| self.rules[**at].content_hash == *hash) {
+                    silenced.entry(*at).or_default().insert(row);
+                }
+            }
+        }
+        silenced
     }
 
     fn pass_block(
         &self,
         findings: &[(&Finding, &Asset)],
+        exempt: &Exempt,
         now: Timestamp,
         mut watch: Option<&mut Watch>,
     ) -> Vec<Option<Passed>> {
@@ -115,6 +138,7 @@ impl Matcher {
         let place = |rule: Uuid| self.places.get(&rule).copied();
         let mut walks: Vec<Walk<'_>> =
             findings.iter().map(|(finding, asset)| Walk::new(finding, asset, &self.rules, place)).collect();
+        let silenced = self.silenced(findings, exempt);
         let mut active: Rows = (0..walks.len()).filter(|row| walks[*row].is_active()).collect();
         let mut block = Block::new(&self.index, &walks, active, now);
         let mut next = block.next(0);
@@ -125,7 +149,8 @@ impl Matcher {
                 next = block.next(at + 1);
                 continue;
             }
-            let judged = block.judge(at, active, &walks);
+            let asked = silenced.get(&at).map_or(active, |silent| active - *silent);
+            let judged = block.judge(at, asked, &walks);
             if let Some(watch) = watch {
                 watch.note(begin, &judged);
             }

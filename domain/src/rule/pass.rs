@@ -5,10 +5,10 @@
 //! that what no longer holds falls away. What a runbook or a person settled is read, never touched;
 //! a finding that is not active on the base is left as it is; the walk ends where a rule makes it
 //! inactive. A rule whose criteria end in an error keeps what it said: an error is neither a match
-//! nor a silent no-match.
+//! nor a silent no-match. A rule that a finding is exempt from says nothing of it.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Serialize, Serializer};
 use serde_json::{Value as Json, json};
@@ -26,6 +26,9 @@ use crate::vocabulary::time::Timestamp;
 terms! {
     /// Whether a rule is evaluated, and whether what it says is shown.
     Mode { Off = "OFF", Observe = "OBSERVE", Enforce = "ENFORCE" }
+
+    /// How a rule's entries on a finding changed.
+    Turn { Added = "ADDED", Changed = "CHANGED", Withdrawn = "WITHDRAWN" }
 }
 
 /// A rule as the pass evaluates it: live, unexpired, in ENFORCE or OBSERVE.
@@ -53,21 +56,27 @@ impl LiveRule {
     }
 }
 
-/// How a rule's entries on a finding changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
-    Added,
-    Changed,
-    Withdrawn,
-}
+/// Which rules do not speak of which findings: what they said there was taken back. It holds for the
+/// rule as it was then: one that changed speaks again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exempt(HashMap<Uuid, Vec<(Uuid, String)>>);
 
-impl Turn {
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Added => "ADDED",
-            Self::Changed => "CHANGED",
-            Self::Withdrawn => "WITHDRAWN",
-        }
+impl Exempt {
+    pub fn add(&mut self, finding: Uuid, rule: Uuid, content_hash: String) {
+        self.0.entry(finding).or_default().push((rule, content_hash));
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The rules that a finding is exempt from, each with the hash that it had.
+    pub fn of(&self, finding: Uuid) -> &[(Uuid, String)] {
+        self.0.get(&finding).map_or(&[], Vec::as_slice)
+    }
+
+    fn silences(&self, rule: &LiveRule, finding: Uuid) -> bool {
+        self.of(finding).iter().any(|(id, hash)| *id == rule.id && *hash == rule.content_hash)
     }
 }
 
@@ -90,7 +99,7 @@ pub struct Values(Vec<(&'static str, Json)>);
 
 impl Values {
     /// The fields that `statements` speak of, as `shown` shows them.
-    fn of(shown: &Shown, statements: &[Statement]) -> Self {
+    pub(crate) fn of(shown: &Shown, statements: &[Statement]) -> Self {
         let mut fields: Vec<&'static str> = statements.iter().map(Statement::field).collect();
         fields.sort_unstable();
         fields.dedup();
@@ -145,13 +154,21 @@ pub struct Walk<'a> {
 }
 
 /// Walks `rules` over a finding whose layers are `finding.layers`. `None`: nothing changes.
-pub fn pass(finding: &Finding, asset: &Asset, rules: &[LiveRule], now: Timestamp) -> Option<Passed> {
+pub fn pass(
+    finding: &Finding,
+    asset: &Asset,
+    rules: &[LiveRule],
+    exempt: &Exempt,
+    now: Timestamp,
+) -> Option<Passed> {
     let mut walk = Walk::new(finding, asset, rules, |id| rules.iter().position(|rule| rule.id == id));
     for (at, rule) in rules.iter().enumerate() {
         if !walk.is_active() {
             break;
         }
-        walk.ask(at, rule, now);
+        if !exempt.silences(rule, finding.id) {
+            walk.ask(at, rule, now);
+        }
     }
     walk.end(rules)
 }
@@ -162,6 +179,7 @@ pub fn explain(
     finding: &Finding,
     asset: &Asset,
     rules: &[LiveRule],
+    exempt: &Exempt,
     at: usize,
     now: Timestamp,
 ) -> Option<Explanation> {
@@ -170,7 +188,9 @@ pub fn explain(
         if !walk.is_active() {
             break;
         }
-        walk.ask(place, rule, now);
+        if !exempt.silences(rule, finding.id) {
+            walk.ask(place, rule, now);
+        }
     }
     let criteria = rules[at].criteria.as_ref().ok().filter(|_| walk.is_active())?;
     Some(criteria.explain(&walk, now))

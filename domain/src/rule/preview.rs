@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use uuid::Uuid;
 
 use super::matcher::{Matcher, Watch};
-use super::pass::{LiveRule, Mode, Passed, badge, explain};
+use super::pass::{Exempt, LiveRule, Mode, Passed, badge, explain};
 use super::{Content, Rule, RuleDraft};
 use crate::Domain;
 use crate::access::{Actor, Permission, Scope};
@@ -70,6 +70,7 @@ pub struct Preview {
     rows: Vec<Row>,
     findings: Vec<(Finding, Arc<Asset>)>,
     matcher: Matcher,
+    exempt: Exempt,
     /// The place of the rule in the walk.
     at: usize,
 }
@@ -121,10 +122,16 @@ struct Compared {
 
 /// Passes the findings with the rule at `at` silent and speaking, and compares. Pure. The criteria
 /// are asked of findings alone that are active when the rule's turn comes.
-fn compare(matcher: &Matcher, at: usize, findings: &[(&Finding, &Asset)], now: Timestamp) -> Compared {
-    let silent = matcher.pass_watching(findings, now, &mut Watch::silent(at));
+fn compare(
+    matcher: &Matcher,
+    at: usize,
+    findings: &[(&Finding, &Asset)],
+    exempt: &Exempt,
+    now: Timestamp,
+) -> Compared {
+    let silent = matcher.pass_watching(findings, exempt, now, &mut Watch::silent(at));
     let mut watch = Watch::of(at);
-    let spoken = matcher.pass_watching(findings, now, &mut watch);
+    let spoken = matcher.pass_watching(findings, exempt, now, &mut watch);
     let rule = &matcher.rules()[at];
     let mut compared = Compared { rows: Vec::new(), totals: Totals::default() };
     let passes = silent.iter().zip(&spoken).zip(findings).zip(watch.outcomes());
@@ -151,7 +158,7 @@ fn result<'a>(passed: Option<&'a Passed>, finding: &'a Finding) -> (&'a Shown, &
 }
 
 /// The fields in which two differ, with who says what is shown after.
-fn changes(silent: &Shown, spoken: &Shown, layers: &Layers) -> Vec<FieldChange> {
+pub(super) fn changes(silent: &Shown, spoken: &Shown, layers: &Layers) -> Vec<FieldChange> {
     let change = |field: &'static str| FieldChange {
         field,
         before: silent.json(field),
@@ -232,7 +239,7 @@ impl Preview {
     /// the earlier rules had left it. `None`: it was not evaluated, or the walk never came so far.
     pub fn explain(&self, finding: Uuid) -> Option<Explanation> {
         let (finding, asset) = self.findings.iter().find(|(kept, _)| kept.id == finding)?;
-        explain(finding, asset, self.matcher.rules(), self.at, self.as_of)
+        explain(finding, asset, self.matcher.rules(), &self.exempt, self.at, self.as_of)
     }
 }
 
@@ -257,12 +264,13 @@ impl Domain {
             true => self.db().count_recent(&scope).await?,
             false => i64::try_from(findings.len()).unwrap_or(i64::MAX),
         };
+        let exempt = self.exempt_now(&scope, findings.iter().map(|(finding, _)| finding.id)).await?;
         let preview = tokio::task::spawn_blocking(move || {
             let pairs: Vec<(&Finding, &Asset)> = findings.iter().map(|(f, asset)| (f, &**asset)).collect();
-            let Compared { rows, totals } = compare(&matcher, at, &pairs, now);
-            (rows, totals, findings, matcher)
+            let Compared { rows, totals } = compare(&matcher, at, &pairs, &exempt, now);
+            (rows, totals, findings, matcher, exempt)
         });
-        let (rows, totals, findings, matcher) = preview.await.map_err(Error::internal)?;
+        let (rows, totals, findings, matcher, exempt) = preview.await.map_err(Error::internal)?;
         let preview = Arc::new(Preview {
             id: self.clock().id(),
             company: actor.company,
@@ -276,6 +284,7 @@ impl Domain {
             rows,
             findings,
             matcher,
+            exempt,
             at,
         });
         self.previews().keep(Arc::clone(&preview), now);

@@ -30,7 +30,7 @@ const WALK: Sort = Sort::new(
     ],
 );
 
-fn read(row: rule::Model) -> Result<Rule> {
+pub(super) fn read(row: rule::Model) -> Result<Rule> {
     let live = row.live_version.zip(row.live_since).map(|(version, since)| Live {
         version,
         since: Timestamp(since),
@@ -212,19 +212,26 @@ impl Db {
         rows.iter().map(read).collect()
     }
 
-    /// The rules that are neither off nor archived, in the order of the walk.
+    /// The rules that are neither off for the company nor archived, in the order of the walk, in the
+    /// mode that they have for it.
     pub(crate) async fn rules_that_may_hold(&self, scope: &Scope) -> Result<Vec<Rule>> {
+        let modes = self.company_modes(scope).await?;
         let rows = rule::Entity::find()
             .filter(readable(scope)?)
             .filter(rule::Column::ArchivedAt.is_null())
-            .filter(rule::Column::Mode.ne(i32::from(Mode::Off.code())))
             .filter(rule::Column::LiveVersion.is_not_null())
             .order_by_asc(rule::Column::Position)
             .order_by_asc(rule::Column::CreatedAt)
             .order_by_asc(rule::Column::Id)
             .all(self.read())
             .await?;
-        rows.into_iter().map(read).collect()
+        let rules = rows.into_iter().map(|row| {
+            read(row).map(|rule| {
+                let mode = modes.get(&rule.id).copied();
+                rule.under(mode)
+            })
+        });
+        rules.filter(|rule| rule.as_ref().map_or(true, |rule| rule.mode != Mode::Off)).collect()
     }
 }
 

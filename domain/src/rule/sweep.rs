@@ -125,13 +125,14 @@ impl Domain {
             .map(|rule| Change::Lapsed { rule: Some(rule) })
             .into_iter()
             .collect();
+        let exempt = self.exempt(scope, &rules, chunk.iter().map(|finding| finding.id)).await?;
         let mut batch = Batch::new(now, cause);
         for finding in chunk {
             if let Some(asset) = assets.get(&finding.asset) {
                 batch.change(finding, asset, changes.clone())?;
             }
         }
-        Ok((rules.version, batch.pass(Some(&rules.matcher))))
+        Ok((rules.version, batch.pass(Some((&rules.matcher, &exempt)))))
     }
 
     async fn keep_sweep(

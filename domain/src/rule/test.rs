@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json};
 
 use super::action::Action;
 use super::check_criteria;
-use super::pass::{LiveRule, Passed, Values, badge, pass};
+use super::pass::{Exempt, LiveRule, Passed, Values, badge, pass};
 use crate::Domain;
 use crate::access::{Actor, Permission};
 use crate::error::{Error, Result};
@@ -59,7 +59,7 @@ impl Domain {
             criteria: Ok(compiled),
             action,
         };
-        let passed = pass(&finding, &asset, std::slice::from_ref(&rule), now);
+        let passed = pass(&finding, &asset, std::slice::from_ref(&rule), &Exempt::default(), now);
         let mut tested =
             Tested { explanation, matched, before: Map::new(), after: Map::new(), messages: Vec::new() };
         if let Some(Passed { applications, .. }) = passed {

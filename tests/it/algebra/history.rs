@@ -1,13 +1,14 @@
 //! Random histories of one finding, and the model that they are held against.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use domain::access::GLOBAL;
 use domain::error::Code;
-use domain::finding::change::Change;
+use domain::finding::change::{Change, RuleAt};
 use domain::finding::facts::{Evidence, Finding, Shown, Sighting, scanner_statements};
 use domain::finding::layers::{
-    Grounds, Layer, Layers, RevokeMode, Scalar, ScalarField, SetField, Source, Statement, Verdict, revoke,
+    Grounds, Layer, Layers, RevokeMode, Scalar, ScalarField, SetField, Source, Statement, Verdict,
 };
 use domain::finding::lifecycle;
 use domain::intake::report::{Reported, ReportedAsset};
@@ -15,7 +16,8 @@ use domain::inventory::asset::Asset;
 use domain::rule::action::{
     AcceptedRisk, Action, AppendTag, Assign, NormalizeTitle, OverrideSeverity, SetRemediation, SetVulnType,
 };
-use domain::rule::pass::{LiveRule, Turn, pass};
+use domain::rule::pass::{Exempt, LiveRule, Turn, pass};
+use domain::rule::revoke::judge;
 use domain::vocabulary::criteria::{Compiled, Criteria};
 use domain::vocabulary::field::Field;
 use domain::vocabulary::field::finding::{FINDING, FindingField};
@@ -64,6 +66,13 @@ struct Rule {
     version: i64,
 }
 
+impl Rule {
+    /// It changes with what the rule does.
+    fn hash(&self) -> String {
+        format!("v{}", self.version)
+    }
+}
+
 /// What can befall a finding and its rules.
 #[derive(Clone, Debug)]
 pub enum Step {
@@ -80,7 +89,20 @@ pub enum Step {
     Edit(Index, Bare),
     Archive(Index),
     Revoke(Index, bool),
+    /// Clears the exemptions from a rule.
+    Clear(Index),
     ChangeAsset(Asset),
+}
+
+impl Step {
+    /// Whether rules, or a pass, take part in it.
+    pub fn is_of_rules(&self) -> bool {
+        use Step::*;
+        matches!(
+            self,
+            Pass | AddRule(_) | SetMode(..) | Reorder(..) | Edit(..) | Archive(_) | Revoke(..) | Clear(_)
+        )
+    }
 }
 
 /// Something that one entry or more are about.
@@ -102,6 +124,8 @@ pub struct Past {
     people: BTreeMap<Place, Json>,
     /// Where a person or a runbook left the lifecycle, if nobody moved it since.
     decided: Option<Status>,
+    /// From which rules it is exempt, as they were.
+    exemptions: BTreeMap<Uuid, String>,
 }
 
 pub fn severity() -> impl Strategy<Value = Severity> {
@@ -290,7 +314,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (any::<Index>(), any::<Index>()).prop_map(|(from, to)| Step::Reorder(from, to)),
         1 => (any::<Index>(), rule()).prop_map(|(at, bare)| Step::Edit(at, bare)),
         1 => any::<Index>().prop_map(Step::Archive),
-        2 => (any::<Index>(), any::<bool>()).prop_map(|(at, force)| Step::Revoke(at, force)),
+        3 => (any::<Index>(), any::<bool>()).prop_map(|(at, force)| Step::Revoke(at, force)),
+        1 => any::<Index>().prop_map(Step::Clear),
         1 => asset().prop_map(Step::ChangeAsset),
     ]
 }
@@ -307,6 +332,7 @@ pub fn history(steps: usize) -> impl Strategy<Value = (Past, Vec<Step>)> {
             made: 0x100,
             people: BTreeMap::new(),
             decided: None,
+            exemptions: BTreeMap::new(),
         };
         rules.into_iter().for_each(|bare| past.add(bare));
         past
@@ -379,6 +405,12 @@ pub fn entries(layers: &Layers, of: impl Fn(Source) -> bool) -> BTreeMap<Place, 
         .collect()
 }
 
+/// What a source calls the finding.
+fn verdicts(layers: &Layers, of: Source) -> Vec<Verdict> {
+    let entries = layers.status().verdicts.entries().iter();
+    entries.filter(|entry| entry.source == of).map(|entry| entry.value.clone()).collect()
+}
+
 fn place_of(statement: &Statement) -> (Place, Json) {
     match statement {
         Statement::Set(field, value) => {
@@ -405,8 +437,27 @@ impl Past {
         self.rules
             .iter()
             .filter(|rule| rule.bare.mode != Mode::Off)
-            .map(|rule| LiveRule { version: rule.version, ..live(rule.id, &rule.bare) })
+            .map(|rule| LiveRule {
+                version: rule.version,
+                content_hash: rule.hash(),
+                ..live(rule.id, &rule.bare)
+            })
             .collect()
+    }
+
+    /// What it is exempt from.
+    pub fn exempt(&self) -> Exempt {
+        let mut exempt = Exempt::default();
+        for (rule, hash) in &self.exemptions {
+            exempt.add(self.finding.id, *rule, hash.clone());
+        }
+        exempt
+    }
+
+    /// The same past of another finding.
+    pub fn of_finding(mut self, id: Uuid) -> Self {
+        self.finding.id = id;
+        self
     }
 
     pub fn take_all(&mut self, steps: Vec<Step>) -> Checked {
@@ -468,9 +519,15 @@ impl Past {
                 Ok(())
             }
             Step::Revoke(at, force) => match rule(at, &self.rules) {
-                Some(at) => self.revoke(self.rules[at].id, force),
+                Some(at) => self.revoke(at, force),
                 None => Ok(()),
             },
+            Step::Clear(at) => {
+                if let Some(at) = rule(at, &self.rules) {
+                    self.exemptions.remove(&self.rules[at].id);
+                }
+                Ok(())
+            }
             Step::ChangeAsset(asset) => {
                 self.asset = asset;
                 Ok(())
@@ -575,7 +632,10 @@ impl Past {
 
     fn pass(&mut self) -> Checked {
         let rules = self.live();
-        let Some(passed) = pass(&self.finding, &self.asset, &rules, self.now) else { return Ok(()) };
+        let exempt = self.exempt();
+        let Some(passed) = pass(&self.finding, &self.asset, &rules, &exempt, self.now) else {
+            return Ok(());
+        };
         let enforced: Vec<Uuid> = rules.iter().filter(|rule| rule.enforced).map(|rule| rule.id).collect();
         let before = &self.finding.layers;
         // Only the entries of the rules at hand may change, and only where nothing is settled.
@@ -603,26 +663,59 @@ impl Past {
         if passed.layers == *before {
             prop_assert!(passed.applications.is_empty());
         }
+        for rule in rules.iter().filter(|rule| self.exemptions.get(&rule.id) == Some(&rule.content_hash)) {
+            let said = passed.layers.said_by(rule.id);
+            prop_assert!(said.is_empty(), "an exempt rule says nothing: {:?}", said);
+            prop_assert!(!passed.layers.observed().contains_key(&rule.id));
+        }
         self.finding.layers = passed.layers;
         self.finding.shown = passed.shown;
         Ok(())
     }
 
-    fn revoke(&mut self, rule: Uuid, force: bool) -> Checked {
-        let before = self.finding.layers.clone();
+    fn revoke(&mut self, at: usize, force: bool) -> Checked {
+        let (rule, hash) = (self.rules[at].id, self.rules[at].hash());
+        let before = self.finding.clone();
         let mode = if force { RevokeMode::Force } else { RevokeMode::Safe };
-        let (taken, conflicts) = revoke(&mut self.finding.layers, rule, mode);
-        prop_assert_eq!(taken, before != self.finding.layers);
+        let judged = judge(Some(&before), true, rule, mode);
+        let at = |id: Uuid| RuleAt { id, version: 1, content_hash: String::new() };
+        let rules = Arc::new(before.layers.rules().into_iter().map(at).collect());
+        let told = self.finding.change(Change::Revoked { rule, mode, rules }, &Json::Null);
+        let told = told.expect("a revoke is always allowed");
+        let (was, is) = (&before.layers, &self.finding.layers);
+        prop_assert_eq!(judged.takes(), was != is, "what is judged is what happens");
+        let of = |source: Source| move |other: Source| other == source;
+        // What people and runbooks said is taken with FORCE alone, and told of each.
+        let lost = was.deciders().into_iter().filter(|source| {
+            entries(is, of(*source)) != entries(was, of(*source))
+                || (was.status().lifecycle.source == *source)
+                    && was.status().lifecycle != is.status().lifecycle
+        });
+        prop_assert_eq!(told.len(), lost.count());
         if force {
-            prop_assert!(!self.finding.layers.rules().contains(&rule));
-            prop_assert!(conflicts.is_empty());
-            let spoken = entries(&before, |source| source == Source::rule(rule));
+            prop_assert!(!is.rules().contains(&rule));
+            prop_assert!(judged.conflicts.is_empty());
+            let spoken = entries(was, |source| source == Source::rule(rule));
             self.people.retain(|place, _| !spoken.contains_key(place));
-            if before.status().verdicts.entries().iter().any(|entry| entry.source == Source::rule(rule)) {
+            if was.status().verdicts.entries().iter().any(|entry| entry.source == Source::rule(rule)) {
                 self.decided = None;
             }
+        } else {
+            prop_assert!(told.is_empty(), "SAFE takes nothing from anybody");
         }
-        self.finding.shown = Shown::of(&self.finding.layers);
+        // Whose words turned is told of each rule: with SAFE, of the one.
+        let all: Vec<RuleAt> = was.rules().into_iter().map(at).collect();
+        let turns = self.finding.rule_turns(was, &before.shown, &all).len();
+        let turned = all.iter().filter(|one| {
+            let source = of(Source::rule(one.id));
+            entries(was, source) != entries(is, source)
+                || verdicts(was, Source::rule(one.id)) != verdicts(is, Source::rule(one.id))
+        });
+        prop_assert_eq!(turns, turned.count());
+        prop_assert!(force || turns <= 1);
+        if judged.takes() {
+            self.exemptions.insert(rule, hash);
+        }
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::finding::facts::Finding;
 use domain::inventory::asset::Asset;
 use domain::rule::matcher::{Matcher, WIDTH};
-use domain::rule::pass::{LiveRule, pass};
+use domain::rule::pass::{Exempt, LiveRule, pass};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use uuid::Uuid;
@@ -18,10 +18,16 @@ fn agree(rules: Vec<LiveRule>, pasts: &[Past]) -> Result<(), TestCaseError> {
     let matcher = Matcher::new(rules);
     let findings: Vec<(&Finding, &Asset)> = pasts.iter().map(|past| (&past.finding, &past.asset)).collect();
     let now = pasts.iter().map(|past| past.now).max().unwrap_or(support::NOW);
-    let together = matcher.pass(&findings, now);
+    let mut exempt = Exempt::default();
+    for past in pasts {
+        for (rule, hash) in past.exempt().of(past.finding.id) {
+            exempt.add(past.finding.id, *rule, hash.clone());
+        }
+    }
+    let together = matcher.pass(&findings, &exempt, now);
     prop_assert_eq!(together.len(), findings.len());
     for ((finding, asset), passed) in findings.into_iter().zip(together) {
-        let alone = pass(finding, asset, matcher.rules(), now);
+        let alone = pass(finding, asset, matcher.rules(), &exempt, now);
         prop_assert_eq!(passed, alone);
     }
     Ok(())
@@ -35,7 +41,10 @@ fn batch(most: usize) -> impl Strategy<Value = (Vec<Past>, Vec<LiveRule>)> {
     (pasts, fresh, any::<bool>()).prop_map(|(pasts, fresh, settled)| {
         let pasts: Vec<Past> = pasts
             .into_iter()
-            .map(|(mut past, steps)| {
+            .zip(1..)
+            .map(|((past, steps), id)| {
+                // Exemptions are told apart by their findings.
+                let mut past = past.of_finding(Uuid::from_u128(id));
                 past.take_all(steps).expect("the laws hold, or another test says so");
                 if settled {
                     past.take(Step::Pass).expect("the laws hold, or another test says so");

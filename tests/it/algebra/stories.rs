@@ -6,7 +6,7 @@ use domain::finding::layers::{Layer, RevokeMode, Scalar, ScalarField, SetField, 
 use domain::intake::report::{Reported, ReportedAsset};
 use domain::inventory::asset::Asset;
 use domain::rule::action::Action;
-use domain::rule::pass::{LiveRule, badges, pass};
+use domain::rule::pass::{Exempt, LiveRule, badges, pass};
 use domain::vocabulary::criteria::{Compiled, Criteria};
 use domain::vocabulary::field::finding::FINDING;
 use domain::vocabulary::terms::Severity;
@@ -109,7 +109,7 @@ fn imported(mut finding: Finding, severity: Severity, rules: &[Rule]) -> (Findin
 
 fn swept(mut finding: Finding, rules: &[Rule]) -> (Finding, usize) {
     let rules: Vec<LiveRule> = rules.iter().map(|rule| rule.live()).collect();
-    let Some(passed) = pass(&finding, &asset(), &rules, NOW) else { return (finding, 0) };
+    let Some(passed) = pass(&finding, &asset(), &rules, &Exempt::default(), NOW) else { return (finding, 0) };
     (finding.layers, finding.shown) = (passed.layers, passed.shown);
     (finding, passed.applications.len())
 }

@@ -77,7 +77,12 @@ impl Schema {
     /// How many members the widest input of a field has of which only one may be given; 1 for none.
     pub fn members(&self, root: &str, field: &str) -> usize {
         let inputs = list(&self.field(root, field)["args"]).iter().map(|arg| named(&arg["type"]));
-        let widest = inputs.filter(|name| self.0[name]["isOneOf"] == true);
+        // Such an input may be a member of another.
+        let inside = |name: String| {
+            let members = list(&self.0[&name]["inputFields"]).iter().map(|member| named(&member["type"]));
+            members.chain([name.clone()]).collect::<Vec<_>>()
+        };
+        let widest = inputs.flat_map(inside).filter(|name| self.0[name]["isOneOf"] == true);
         widest.map(|name| list(&self.0[&name]["inputFields"]).len()).max().unwrap_or(1)
     }
 
@@ -185,6 +190,8 @@ impl Filler<'_> {
         ];
         // Of a mapping and a saved one, only one is named.
         let either = path == "input.mapping" && ["importStart", "importPreview"].contains(&self.field);
+        // A table has no publisher.
+        let either = either || path == "publisher";
         // Nobody stands in for themselves.
         let own = path == "input.user" && self.field == "absenceSet";
         let whole = path == "filter" && self.field == "findingBulkUpdate";
@@ -211,6 +218,8 @@ impl Filler<'_> {
             "Float" => json!(1.0),
             "Boolean" => json!(false),
             "DateTime" if name == "until" => json!("2026-12-20T00:00:00Z"),
+            // A period ends after it begins.
+            "DateTime" if name == "to" => json!("2026-11-20T12:00:00Z"),
             "DateTime" => json!("2026-11-20T00:00:00Z"),
             "Duration" => json!("P7D"),
             "Criteria" => self.criteria(path),
@@ -262,6 +271,11 @@ impl Filler<'_> {
             "company" => Noun::Company,
             "holder" => Noun::ServiceAccount,
             "rule" => Noun::Rule,
+            "application" | "applications" => Noun::RuleApplication,
+            "exemptions" => Noun::RuleExemption,
+            "finding" => Noun::Finding,
+            "job" => Noun::Job,
+            "view" => Noun::View,
             "savedMapping" => Noun::SavedMapping,
             "record" | "ids" | "finding" => Noun::Finding,
             "id" if ["importCancel", "importProgress"].contains(&self.field) => Noun::Job,
@@ -296,6 +310,7 @@ impl Filler<'_> {
             "cvssVector" => "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H".to_owned(),
             "action" => "finding.created".to_owned(),
             "code" => "WALK".to_owned(),
+            "document" => json!({ "format": "countersign/rules/1", "rules": [] }).to_string(),
             "key" => format!("walked-{}", self.filling.nonce),
             _ => format!("walked by {field} {path} {}", self.filling.nonce),
         }

@@ -4,6 +4,9 @@ use domain::access::{Actor, Portfolio, Role};
 use domain::finding::acceptance::AcceptanceFilter;
 use domain::finding::bulk::Selection;
 use domain::finding::edit::Edit;
+use domain::finding::export::ExportRequest;
+use domain::finding::layers::RevokeMode;
+use domain::finding::selection::Selected;
 use domain::intake::format::Format;
 use domain::intake::import::ImportRequest;
 use domain::intake::saved::NewSavedMapping;
@@ -14,7 +17,10 @@ use domain::inventory::user::NewUser;
 use domain::inventory::view::{NewView, ViewNoun};
 use domain::page::PageArgs;
 use domain::policy::Policy;
+use domain::rule::application::ApplicationFilter;
+use domain::rule::exemption::ExemptionFilter;
 use domain::rule::pass::Mode;
+use domain::rule::revoke::{RevokeOf, RevokeRequest};
 use domain::signin::Visitor;
 use domain::signin::invitation::NewInvitation;
 use domain::signin::link::Acceptance;
@@ -50,12 +56,7 @@ pub async fn wide(world: &World, house: &House, mark: &str) -> Ids {
         life: None,
     };
     let token = domain.token_create(admin, new).await.unwrap().0.id;
-    let new = NewView {
-        name: named("view"),
-        noun: ViewNoun::Findings,
-        filter: json!({ "is": mark }),
-        shared: true,
-    };
+    let new = NewView { name: named("view"), noun: ViewNoun::Findings, filter: title(mark), shared: true };
     let view = domain.view_create(admin, new).await.unwrap().id;
     let new = NewSavedMapping { name: named("mapping"), format: Format::Jsonl, mapping: mapping() };
     let saved = domain.saved_mapping_create(admin, new).await.unwrap().id;
@@ -81,6 +82,10 @@ pub async fn wide(world: &World, house: &House, mark: &str) -> Ids {
     let rule = draft(&named("rule"), 1, criteria, action);
     let rule =
         domain.rule_create(admin, domain::rule::RuleDraft { mode: Mode::Enforce, ..rule }).await.unwrap();
+    // It speaks of all findings that are entered below.
+    let criteria = json!({ "field": "title", "operator": "contains", "value": " flaw " });
+    let action = json!({ "type": "set_vuln_type", "config": { "vulnerability_type": named("type") } });
+    domain.rule_create(admin, draft(&named("second rule"), 2, criteria, action)).await.unwrap();
     // One whose change waits for a second person.
     let other = json!({ "type": "append_tag", "config": { "tags": [named("other tag")] } });
     let criteria = json!({ "field": "title", "operator": "contains", "value": mark });
@@ -142,8 +147,10 @@ pub async fn bound(world: &World, house: &House, project: Option<Uuid>, mark: &s
     let of = AcceptanceFilter { finding: Some(findings[1].id), ..AcceptanceFilter::default() };
     let accepted = domain.acceptances(admin, &of, &PageArgs::first(1)).await.unwrap().nodes().next().unwrap();
     let call_false = Edit::SetStatus { status: Status::FalsePositive, reason: why() };
-    let asked = domain.finding_edit(admin, finding, None, call_false).await.unwrap().asked().unwrap();
-    let export = domain.finding_export(admin, Some(&title(mark)), &[]).await.unwrap().id;
+    let request = domain.finding_edit(admin, finding, None, call_false).await.unwrap().asked().unwrap();
+    let selected = Selected { filter: Some(title(mark)), ..Selected::default() };
+    let asked = ExportRequest { selected, ..ExportRequest::default() };
+    let export = domain.finding_export(admin, asked).await.unwrap().id;
     let statement = json!({ "vulnerability": "CVE-2026-0001", "products": [mark], "status": "not_affected",
         "justification": mark, "impact_statement": mark });
     let vex =
@@ -151,17 +158,38 @@ pub async fn bound(world: &World, house: &House, project: Option<Uuid>, mark: &s
     let said = ImportRequest { format: Some(Format::Openvex), mapping: None, ..request() };
     let vex = world.import(admin, said, &vex.to_string()).await.job.id;
     let scan = domain.job(admin, import).await.unwrap().params["scan"].as_str().unwrap().parse().unwrap();
+    let (application, exemption, revoke) = taken_back(world, admin, &[findings[0].id, findings[2].id]).await;
     let ids = Ids::from([
+        ("RuleApplication", application),
+        ("RuleExemption", exemption),
         ("Project", project),
         ("Asset", findings[0].asset),
         ("Scan", scan),
         ("Finding", finding),
         ("Comment", comment),
         ("Acceptance", accepted.id),
-        ("ChangeRequest", asked.id),
+        ("ChangeRequest", request.id),
         ("Job", waiting),
     ]);
-    (ids, vec![waiting, import, bulk, export, vex])
+    (ids, vec![waiting, import, bulk, export, vex, revoke])
+}
+
+/// An application of a rule to the first finding; and the exemption of the second, from which the rule
+/// was taken back, with the revoke.
+async fn taken_back(world: &World, admin: &Actor, findings: &[Uuid; 2]) -> (Uuid, Uuid, Uuid) {
+    let domain = &world.domain;
+    let [kept, taken] =
+        findings.map(|finding| ApplicationFilter { finding: Some(finding), ..Default::default() });
+    let newest = async |filter: &ApplicationFilter| {
+        let page = domain.rule_applications(admin, filter, &PageArgs::first(1)).await.unwrap();
+        page.nodes().next().unwrap().id()
+    };
+    let of = RevokeOf::Applications(vec![newest(&taken).await]);
+    let request = RevokeRequest { of, mode: RevokeMode::Safe, turn_off: false, sweep: false, reason: None };
+    let revoke = domain.rule_revoke(admin, request).await.unwrap().id;
+    let filter = ExemptionFilter { finding: taken.finding, ..Default::default() };
+    let exemptions = domain.rule_exemptions(admin, &filter, &PageArgs::first(1)).await.unwrap();
+    (newest(&kept).await, exemptions.nodes().next().unwrap().id, revoke)
 }
 
 pub fn title(mark: &str) -> serde_json::Value {

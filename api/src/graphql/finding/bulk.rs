@@ -4,8 +4,9 @@ use async_graphql::{Context, ID, InputObject, Object, OneofObject, SimpleObject}
 use domain::error::{Code, Error, Result};
 use domain::finding::bulk::Selection;
 use domain::finding::edit::Edit;
-use domain::finding::export::expires_at;
+use domain::finding::export::{ExportRequest, Publisher, expires_at};
 use domain::finding::request::Made;
+use domain::finding::selection::Selected;
 use domain::job;
 use domain::vocabulary::field::finding::FindingField;
 use record::{record, root};
@@ -13,7 +14,7 @@ use record::{record, root};
 use super::acceptance::{AcceptRiskInput, ExtendAcceptanceInput};
 use super::mutation::{FindingAssignInput, FindingTagInput};
 use super::request::ChangeRequestNode;
-use super::words::{FindingStatus, Justification, Severity};
+use super::words::{FindingExportFormat, FindingStatus, Justification, Severity};
 use crate::files::export_path;
 use crate::graphql::criteria::Criteria;
 use crate::graphql::id::Noun;
@@ -135,13 +136,22 @@ impl From<Outcome<Made<job::Job>>> for FindingBulkUpdatePayload {
     }
 }
 
+/// Who speaks in a document of VEX.
+#[derive(InputObject)]
+pub struct VexPublisherInput {
+    /// The name under which others know the speaker.
+    name: String,
+    /// An address that is the speaker's own, which CSAF asks for; one made of the company's id if not said.
+    namespace: Option<String>,
+}
+
 /// What `findingExport` answers.
 #[record]
 #[derive(SimpleObject)]
 pub struct FindingExportPayload {
     /// The export as a job. It is written while it is fetched.
     job: Option<Job>,
-    /// The path of the CSV file on this server: fetched once, by who asked for it, with the same
+    /// The path of the file on this server: fetched once, by who asked for it, with the same
     /// kind of bearer token.
     url: Option<String>,
     /// Until when it can be fetched.
@@ -211,15 +221,24 @@ impl BulkMutation {
         .await
     }
 
-    /// Takes findings out as CSV.
+    /// Takes findings out: as CSV, or their decisions as a document of VEX, which the importer reads with the same outcome. All
+    /// that is said of which findings has to hold.
+    #[expect(clippy::too_many_arguments, reason = "each says one thing of the export")]
     async fn finding_export(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which findings; all inside of the portfolio if not said.")] filter: Option<
             Criteria,
         >,
-        #[graphql(desc = "The keys of the fields to write, beside the id; all if not said.")] fields: Option<
-            Vec<String>,
+        #[graphql(desc = "Only those of this saved view, by its global id.")] view: Option<ID>,
+        #[graphql(desc = "Only those of this project, by its global id.")] project: Option<ID>,
+        #[graphql(desc = "What to write.", default_with = "FindingExportFormat::Csv")]
+        format: FindingExportFormat,
+        #[graphql(desc = "The keys of the fields to write, beside the id; all if not said. CSV alone has \
+                         fields.")]
+        fields: Option<Vec<String>>,
+        #[graphql(desc = "Who speaks in a document of VEX; the company if not said.")] publisher: Option<
+            VexPublisherInput,
         >,
         #[graphql(desc = "Makes the mutation happen once, however often it is sent with this key.")]
         idempotency_key: Option<String>,
@@ -232,9 +251,16 @@ impl BulkMutation {
                     FindingField::from_key(key)
                         .ok_or_else(|| Error::invalid("fields", format!("There is no field `{key}`.")))
                 };
-                let fields: Vec<FindingField> =
-                    fields.unwrap_or_default().iter().map(field).collect::<Result<_>>()?;
-                domain.finding_export(&actor, filter.as_ref().map(|filter| &filter.0), &fields).await
+                let view = view.map(|id| Noun::View.read_at(&id, "view")).transpose()?;
+                let project = project.map(|id| Noun::Project.read_at(&id, "project")).transpose()?;
+                let request = ExportRequest {
+                    selected: Selected { filter: filter.map(|filter| filter.0), view, project },
+                    format: Some(format.into()),
+                    fields: fields.unwrap_or_default().iter().map(field).collect::<Result<_>>()?,
+                    publisher: publisher
+                        .map(|input| Publisher { name: input.name, namespace: input.namespace }),
+                };
+                domain.finding_export(&actor, request).await
             },
             |domain, actor, id| async move { domain.job(&actor, id).await },
         )

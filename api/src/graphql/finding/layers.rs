@@ -80,33 +80,7 @@ impl LayerEntry {
     /// Who said it: a VEX document by its newest scan. Null for scanners and feeds, and for those who are
     /// gone.
     async fn by(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Option<LayerAuthor>>> {
-        use domain::finding::layers::Layer;
-
-        let of = |layer: Layer| rows.iter().map(|row| row.source).filter(move |source| source.layer == layer);
-        let documents = of(Layer::Intel).filter(|source| Feed::with_id(source.by).is_none());
-        let (rules, people, scans) = futures_util::try_join!(
-            async {
-                Ok::<_, async_graphql::Error>(
-                    nodes::<Rule, _>(ctx, of(Layer::Rule).map(|source| source.by)).await?,
-                )
-            },
-            people(ctx, rows.iter().map(|row| (row.source.layer == Layer::Human).then_some(row.source.by))),
-            async {
-                Ok::<_, async_graphql::Error>(
-                    nodes::<Newest, _>(ctx, documents.map(|source| source.by)).await?,
-                )
-            },
-        )?;
-        let by = |(row, person): (&&Self, Option<Arc<Person>>)| match row.source.layer {
-            Layer::Rule => rules.get(&row.source.by).cloned().map(LayerAuthor::Rule),
-            Layer::Human => person.map(|person| match &*person {
-                Person::User(user) => LayerAuthor::User(Arc::clone(user)),
-                Person::ServiceAccount(account) => LayerAuthor::ServiceAccount(Arc::clone(account)),
-            }),
-            Layer::Intel => scans.get(&row.source.by).cloned().map(LayerAuthor::Scan),
-            Layer::Scanner | Layer::Runbook => None,
-        };
-        Ok(rows.iter().zip(people).map(by).collect())
+        authors(ctx, rows.iter().map(|row| row.source).collect()).await
     }
 
     /// The feed that said it; null for all other layers.
@@ -139,6 +113,38 @@ impl LayerEntry {
     fn author(&self) -> Option<&str> {
         self.verdict.as_ref()?.author.as_deref()
     }
+}
+
+/// Who stands behind each of these sources, where the caller may see them.
+pub async fn authors(
+    ctx: &Context<'_>,
+    sources: Vec<Source>,
+) -> async_graphql::Result<Vec<Option<LayerAuthor>>> {
+    use domain::finding::layers::Layer;
+
+    let of = |layer: Layer| sources.iter().filter(move |source| source.layer == layer);
+    let documents = of(Layer::Intel).filter(|source| Feed::with_id(source.by).is_none());
+    let (rules, people, scans) = futures_util::try_join!(
+        async {
+            Ok::<_, async_graphql::Error>(
+                nodes::<Rule, _>(ctx, of(Layer::Rule).map(|source| source.by)).await?,
+            )
+        },
+        people(ctx, sources.iter().map(|source| (source.layer == Layer::Human).then_some(source.by))),
+        async {
+            Ok::<_, async_graphql::Error>(nodes::<Newest, _>(ctx, documents.map(|source| source.by)).await?)
+        },
+    )?;
+    let by = |(source, person): (&Source, Option<Arc<Person>>)| match source.layer {
+        Layer::Rule => rules.get(&source.by).cloned().map(LayerAuthor::Rule),
+        Layer::Human => person.map(|person| match &*person {
+            Person::User(user) => LayerAuthor::User(Arc::clone(user)),
+            Person::ServiceAccount(account) => LayerAuthor::ServiceAccount(Arc::clone(account)),
+        }),
+        Layer::Intel => scans.get(&source.by).cloned().map(LayerAuthor::Scan),
+        Layer::Scanner | Layer::Runbook => None,
+    };
+    Ok(sources.iter().zip(people).map(by).collect())
 }
 
 /// The layers of every field that anything is said of.

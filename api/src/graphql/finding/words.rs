@@ -123,3 +123,21 @@ pub enum FindingDelta {
     /// It does not pass the filter; it may never have been in the list.
     Left,
 }
+
+/// What findings are taken out as.
+#[record]
+#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
+#[graphql(remote = "domain::finding::export::ExportFormat")]
+pub enum FindingExportFormat {
+    /// A table with a row of each finding.
+    Csv,
+    /// CycloneDX 1.6 in JSON: assets with their components, and the analysis of each vulnerability.
+    #[graphql(name = "CYCLONEDX_VEX")]
+    CycloneDx,
+    /// OpenVEX 0.2.0.
+    #[graphql(name = "OPENVEX")]
+    OpenVex,
+    /// CSAF 2.0 by its profile VEX.
+    #[graphql(name = "CSAF_VEX")]
+    Csaf,
+}

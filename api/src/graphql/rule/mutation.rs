@@ -194,6 +194,29 @@ impl RuleMutation {
         .await
     }
 
+    /// Sets the mode that a global rule has for the caller's company. What it said stays until the next
+    /// pass.
+    async fn rule_set_company_mode(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The rule's global id.")] id: ID,
+        #[graphql(desc = "The mode; null to follow the rule's own.")] mode: Option<RuleMode>,
+        #[graphql(desc = "Makes the mutation happen once, however often it is sent with this key.")]
+        idempotency_key: Option<String>,
+    ) -> async_graphql::Result<RuleUpdatePayload> {
+        mutate::<Rule, _, _, _>(
+            ctx,
+            idempotency_key,
+            |domain, actor| async move {
+                let id = Noun::Rule.read_at(&id, "id")?;
+                let mode = mode.map(Into::into);
+                domain.rule_set_company_mode(&actor, id, mode).await.map_err(|error| error.at("id"))
+            },
+            |domain, actor, id| async move { domain.rule(&actor, id).await },
+        )
+        .await
+    }
+
     /// Moves a rule in the walk; of a gated rule, its draft.
     async fn rule_set_order(
         &self,

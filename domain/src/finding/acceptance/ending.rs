@@ -90,6 +90,7 @@ impl Domain {
             let ids: Vec<Uuid> = due.iter().map(|acceptance| acceptance.finding).collect();
             let rules = self.live_rules(&scope, now).await?;
             let findings = self.db().findings_by_id(&scope, &ids).await?;
+            let exempt = self.exempt(&scope, &rules, ids).await?;
             let assets = self.db().assets_on(&scope, &findings).await?;
             let mut batch = Batch::new(now, &cause);
             for finding in findings {
@@ -97,7 +98,7 @@ impl Domain {
                     batch.change(finding, asset, vec![Change::Lapsed { rule: None }])?;
                 }
             }
-            let outcome = batch.pass(Some(&rules.matcher));
+            let outcome = batch.pass(Some((&rules.matcher, &exempt)));
             let changed = usize::try_from(outcome.changed()).unwrap_or_default();
             let mut tx = self.db().begin(&actor, &scope, now).await?;
             let kept = match outcome.write(&mut tx).await {

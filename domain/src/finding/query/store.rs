@@ -30,13 +30,13 @@ use crate::vocabulary::time::Timestamp;
 const BATCH: u16 = 500;
 
 /// What a statement over findings asks for, and whether SQL decides it.
-struct Asked {
-    sql: Sql,
-    exact: bool,
+pub(crate) struct Asked {
+    pub sql: Sql,
+    pub exact: bool,
 }
 
 /// `head FROM finding …` with what its filter needs joined. `needs_asset`: the head speaks of it.
-fn matching(
+pub(crate) fn matching(
     dialect: Dialect,
     scope: &Scope,
     filter: &FindingFilter,

@@ -59,7 +59,8 @@ pub const FORMAT: Entry = Entry {
         ("tags", "the list of `product_status`; `tracking.id`"),
         (
             "verdict",
-            "the list of `product_status` and the `label` of a flag; a threat of the category impact; the publisher's name",
+            "the list of `product_status` and the `label` of a flag (or the words that begin a remediation); a threat of the category \
+             impact; the publisher's name",
         ),
         ("excerpt", "the beginning of the vulnerability"),
         ("time of the scan", "`tracking.current_release_date`"),

@@ -44,7 +44,8 @@ pub const XML: Entry = Entry {
     identity: "The component's package URL without version and qualifiers, or else its name, or else the reference; the entry of \
          `versions`, where the component has no version of its own; the vulnerability's id. A component's own version is no part \
          of it: two versions of a component in one report are one finding.",
-    asset: "`metadata.component` with its group, unless it is `.`; or else the asset that the caller names.",
+    asset: "`metadata.component` with its group, unless it is `.`; or else the asset that the caller names; or else the outermost \
+         component that what is affected lies inside of, or what is affected itself where it has a list `components`.",
     required: "The root `bom`; an `id`, an id among the references or a `bom-ref` of each vulnerability.",
     severities: &[
         ("none, info, unknown", "info"),
@@ -80,8 +81,8 @@ pub const XML: Entry = Entry {
         ("tags", "`state` of the analysis, each `response`, and other ids among `references`"),
         (
             "verdict",
-            "`state` and `justification` of the `analysis`, or of what is affected the status `unaffected`; its `detail`; supplier, \
-             manufacturer or author of the report",
+            "`state` and `justification` of the `analysis` (or the words that begin its `detail`, or a `response`), or of what is \
+             affected the status `unaffected`; its `detail`; supplier, manufacturer or author of the report",
         ),
         ("excerpt", "in JSON the beginning of the vulnerability"),
         ("time of the scan", "`metadata.timestamp`"),

@@ -13,7 +13,7 @@ use crate::intake::late::{Late, Weight};
 use crate::intake::limits::{Limits, too_large};
 use crate::intake::package::Package;
 use crate::intake::place::Meter;
-use crate::intake::report::{Product as Named, ReportHead, Reported, ReportedAsset, Vex};
+use crate::intake::report::{Product as Named, ReportHead, Reported, ReportedAsset, Verdict, Vex};
 use crate::intake::source::Source;
 use crate::intake::text;
 use crate::intake::vex::{self, Vocabulary};
@@ -30,8 +30,8 @@ pub const FORMAT: Entry = Entry {
          verdicts). Of several statements about the same pair the latest counts, of the same time the last in the document: the \
          earlier ones are its history. A statement without products says nothing that can be found.",
     identity: "The vulnerability's name, the product and the subcomponent as the statement names them, with their version.",
-    asset: "The asset that the caller names, or else the product: the name and the kind of its package URL, without the version; \
-         or else its `@id`.",
+    asset: "The asset that the caller names, or else the product: the name and the kind of its package URL, without the version \
+         (the mere name of a `generic` one); or else its `@id`.",
     required: "`statements` (which may be null); the `vulnerability` and the `status` of each, which is one of OpenVEX.",
     severities: &[("none is given", "info")],
     fields: &[
@@ -48,7 +48,11 @@ pub const FORMAT: Entry = Entry {
         ("remediation", "`action_statement`"),
         ("references", "`@id` of the vulnerability, where it is an address"),
         ("tags", "other aliases"),
-        ("verdict", "`status` and `justification`; `impact_statement` or else `status_notes`; the `author`"),
+        (
+            "verdict",
+            "`status` and `justification` (or the words that begin the `action_statement`); `impact_statement` or else \
+             `status_notes`; the `author`",
+        ),
         ("excerpt", "the beginning of the statement"),
         ("time of the scan", "the latest `timestamp` of the document and its statements"),
     ],
@@ -290,6 +294,10 @@ impl Product {
     fn asset(&self) -> ReportedAsset {
         let package = self.purl().and_then(Package::parse);
         match package {
+            // A generic package is of no ecosystem: it is what its name says.
+            Some(package) if package.kind == "generic" => {
+                ReportedAsset { name: package.name, kind: Some("product".to_owned()) }
+            }
             Some(package) => ReportedAsset { name: package.key, kind: Some("package".to_owned()) },
             None => ReportedAsset { name: self.name().to_owned(), kind: Some("product".to_owned()) },
         }
@@ -297,6 +305,18 @@ impl Product {
 }
 
 impl Statement {
+    fn verdict(&self, document: &Document) -> Option<Verdict> {
+        let action = self.action_statement.as_deref();
+        let why = self.justification.as_deref().filter(|why| !why.trim().is_empty());
+        let bears = vex::bears(action.filter(|_| why.is_none()));
+        let words = match bears {
+            Some(_) => action,
+            None => self.impact_statement.as_deref().or(self.status_notes.as_deref()),
+        };
+        let author = document.author.as_deref().map(str::to_owned);
+        vex::verdict(Vocabulary::OpenVex, &self.status, why.or(bears), words.map(str::to_owned), author)
+    }
+
     fn reported(
         &self,
         product: &Product,
@@ -341,13 +361,7 @@ impl Statement {
             references: address.filter(|id| id.contains("://")).map(str::to_owned).into_iter().collect(),
             tags: others.cloned().collect(),
             remediation: self.action_statement.clone(),
-            verdict: vex::verdict(
-                Vocabulary::OpenVex,
-                &self.status,
-                self.justification.as_deref().filter(|why| !why.trim().is_empty()),
-                impact.or(notes).map(str::to_owned),
-                document.author.as_deref().map(str::to_owned),
-            ),
+            verdict: self.verdict(document),
             vex: Some(Box::new(Vex {
                 vulnerabilities: std::iter::once(name)
                     .chain(aliases.iter().map(String::as_str))

@@ -125,6 +125,27 @@ impl Db {
         page(&window, &rows, read)
     }
 
+    /// When the newest finished scan of a project looked, and whether one is being stored. What is of one of `formats` is no scan,
+    /// and what was put away does not count.
+    pub(crate) async fn last_look(
+        &self,
+        scope: &Scope,
+        project: Uuid,
+        formats: &[&str],
+    ) -> Result<(Option<Timestamp>, bool)> {
+        let filter = ScanFilter { project: Some(project), ..ScanFilter::default() };
+        let head = Sql::new(self.dialect, "SELECT MAX(CASE WHEN s.status = ")
+            .bind(write_term(ScanStatus::Finished))
+            .push(" THEN s.scanned_at END) AS looked, COUNT(CASE WHEN s.status = ")
+            .bind(write_term(ScanStatus::Running))
+            .push(" THEN 1 END) AS running");
+        let sql = matching(head, scope, &filter).push(" AND (s.format IS NULL OR NOT (");
+        let row = sql.one_of_texts("s.format", formats.iter().copied()).push("))").one(self.read()).await?;
+        let row = row.ok_or_else(|| Error::internal("a statement that counts has a row"))?;
+        let looked: Option<i64> = row.try_get("", "looked")?;
+        Ok((looked.map(Timestamp), row.try_get::<i64>("", "running")? > 0))
+    }
+
     pub(crate) async fn scan_count(&self, scope: &Scope, filter: &ScanFilter) -> Result<i64> {
         matching(Sql::new(self.dialect, "SELECT COUNT(*) AS n"), scope, filter).count(self.read()).await
     }

@@ -56,6 +56,7 @@ fn read_link(row: &QueryResult) -> Result<Link> {
         cause: row.cause,
         digest: hash(row.digest),
         hash: hash(row.hash),
+        rule: row.rule_id,
     })
 }
 
@@ -131,7 +132,7 @@ impl Db {
     }
 
     /// The next entries of a company's chain after number `seq`.
-    pub(super) async fn links_after(&self, scope: &Scope, company: Uuid, seq: i64) -> Result<Vec<Link>> {
+    pub(crate) async fn links_after(&self, scope: &Scope, company: Uuid, seq: i64) -> Result<Vec<Link>> {
         let rows = Sql::new(self.dialect, "SELECT e.* FROM audit_entry e WHERE e.company_id = ")
             .bind(company)
             .own(scope, "e")

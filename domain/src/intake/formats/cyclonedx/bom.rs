@@ -30,6 +30,17 @@ pub struct Component {
     pub name: String,
     pub version: Option<String>,
     pub purl: Option<String>,
+    place: Place,
+}
+
+/// Where a component stands among the others.
+#[derive(Clone, Debug, Default)]
+struct Place {
+    kind: Option<String>,
+    /// The reference of the component that it lies inside of.
+    inside: Option<String>,
+    /// Whether it lists components inside of it, be there any or not.
+    assembled: bool,
 }
 
 /// A component as it is written, with what it is known by.
@@ -38,6 +49,8 @@ pub struct Written {
     pub reference: Option<String>,
     pub kind: Option<String>,
     pub component: Component,
+    /// The references of those inside of it, where it lists any.
+    pub parts: Option<Vec<String>>,
 }
 
 impl Component {
@@ -56,16 +69,38 @@ pub struct Subject {
     pub name: String,
     pub version: Option<String>,
     pub purl: Option<String>,
+    /// What it is part of, where components lie inside of others.
+    whole: Option<Whole>,
 }
 
+/// A component that others lie inside of.
+struct Whole {
+    asset: ReportedAsset,
+    purl: Option<String>,
+    /// Whether it is another one than the subject.
+    other: bool,
+}
+
+/// How many components lie around one that are looked at.
+const CHAIN: usize = 8;
+
 impl Bom {
-    pub fn add(&mut self, written: Written) {
-        let Written { reference, component, .. } = written;
-        let reference = reference.filter(|text| !text.trim().is_empty()).or_else(|| component.purl.clone());
-        let Some(reference) = reference else { return };
-        let texts = [&component.group, &component.version, &component.purl].into_iter().flatten();
-        self.weight += reference.len() + component.name.len() + texts.map(String::len).sum::<usize>() + 200;
-        self.components.insert(reference, component);
+    /// Learns of a component; returns what it is referred to by.
+    pub fn add(&mut self, written: Written) -> Option<String> {
+        let Written { reference, kind, mut component, parts } = written;
+        let reference =
+            reference.filter(|text| !text.trim().is_empty()).or_else(|| component.purl.clone())?;
+        let texts = [&component.group, &component.version, &component.purl, &kind].into_iter().flatten();
+        self.weight += reference.len() + component.name.len() + texts.map(String::len).sum::<usize>() + 250;
+        component.place = Place { kind, inside: None, assembled: parts.is_some() };
+        for part in parts.into_iter().flatten() {
+            if let Some(part) = self.components.get_mut(&part) {
+                self.weight += reference.len();
+                part.place.inside = Some(reference.clone());
+            }
+        }
+        self.components.insert(reference.clone(), component);
+        Some(reference)
     }
 
     /// What the whole bill is about is also a component of it.
@@ -84,23 +119,31 @@ impl Bom {
     }
 
     pub fn asset(&self, by_caller: Option<&str>) -> ReportedAsset {
-        let name =
-            self.about.as_ref().map(Component::full_name).filter(|name| !matches!(name.as_str(), "" | "."));
-        let kind = match self.kind.as_deref().map(str::trim) {
-            Some("container") => Some("container_image".to_owned()),
-            Some("file") => Some("filesystem".to_owned()),
-            Some(kind) => Some(kind.replace('-', "_")),
-            None => None,
-        };
-        match (name, by_caller) {
-            (Some(name), _) => ReportedAsset { name, kind },
-            (None, by_caller) => ReportedAsset { name: by_caller.unwrap_or_default().to_owned(), kind },
-        }
+        let name = self.about_name();
+        let kind = asset_kind(self.kind.as_deref());
+        ReportedAsset { name: name.unwrap_or_else(|| by_caller.unwrap_or_default().to_owned()), kind }
     }
 
-    /// What the bill is about as a product, and whether `subject` is another component of it.
-    pub fn product(&self, subject: Option<&Subject>) -> (Product, bool) {
-        let Some(about) = &self.about else { return (Product::default(), false) };
+    fn about_name(&self) -> Option<String> {
+        self.about.as_ref().map(Component::full_name).filter(|name| !matches!(name.as_str(), "" | "."))
+    }
+
+    /// The asset that `subject` is part of, where neither the bill nor the caller names one.
+    pub fn asset_around(&self, subject: &Subject, by_caller: Option<&str>) -> Option<ReportedAsset> {
+        let whole = subject.whole.as_ref().filter(|_| by_caller.is_none() && self.about_name().is_none())?;
+        Some(whole.asset.clone())
+    }
+
+    /// What the bill is about as a product, and whether `subject` is another component of it. A bill that is about nothing, on an
+    /// asset that nobody named, is of the components that others lie inside of.
+    pub fn product(&self, subject: Option<&Subject>, by_caller: Option<&str>) -> (Product, bool) {
+        let Some(about) = &self.about else {
+            let whole = subject.and_then(|subject| subject.whole.as_ref()).filter(|_| by_caller.is_none());
+            return whole.map_or_else(
+                || (Product::default(), false),
+                |whole| (Product { name: whole.asset.name.clone(), purl: whole.purl.clone() }, whole.other),
+            );
+        };
         let itself = |subject: &Subject| match (&subject.purl, &about.purl) {
             (Some(purl), Some(own)) => purl == own,
             _ => subject.name == about.full_name(),
@@ -116,14 +159,16 @@ impl Bom {
             let package = component.purl.as_deref().and_then(Package::parse);
             let (name, version) = (component.full_name(), component.version.clone());
             let version = version.filter(|version| !version.trim().is_empty());
+            let whole = self.whole(component);
             return match package {
                 Some(package) => Subject {
                     key: package.key,
                     name: package.name,
                     version: version.or(package.version),
                     purl: component.purl.clone(),
+                    whole,
                 },
-                None => Subject { key: name.clone(), name, version, purl: None },
+                None => Subject { key: name.clone(), name, version, purl: None, whole },
             };
         }
         // A component of another bill: urn:cdx:serial/version#reference. The version is of the bill.
@@ -136,13 +181,39 @@ impl Bom {
                 name: package.name,
                 version: package.version,
                 purl: Some(inside.to_owned()),
+                whole: None,
             },
             None => Subject {
                 key: if bill.is_empty() { inside.to_owned() } else { format!("{bill}#{inside}") },
                 name: inside.to_owned(),
                 version: None,
                 purl: None,
+                whole: None,
             },
         }
+    }
+
+    /// The outermost component around `component`, or itself if it has a list of its own.
+    fn whole(&self, component: &Component) -> Option<Whole> {
+        let around = |component: &Component| self.components.get(component.place.inside.as_ref()?);
+        let outermost = std::iter::successors(Some(component), |inner| around(inner)).take(CHAIN).last()?;
+        let other = !std::ptr::eq(outermost, component);
+        (other || component.place.assembled).then(|| Whole {
+            asset: ReportedAsset {
+                name: outermost.full_name(),
+                kind: asset_kind(outermost.place.kind.as_deref()),
+            },
+            purl: outermost.purl.clone(),
+            other,
+        })
+    }
+}
+
+/// The kind of a component as the kind of an asset.
+fn asset_kind(kind: Option<&str>) -> Option<String> {
+    match kind.map(str::trim)? {
+        "container" => Some("container_image".to_owned()),
+        "file" => Some("filesystem".to_owned()),
+        kind => Some(kind.replace('-', "_")),
     }
 }

@@ -20,7 +20,7 @@ pub fn pass(source: Source, pen: &mut Pen<'_>) -> Result<()> {
                 Ok(())
             }
             "metadata" => metadata(value, pen),
-            "components" => components(value, pen),
+            "components" => components(value, pen).map(drop),
             "vulnerabilities" => value.array(&mut |entry| {
                 let raw = entry.raw()?;
                 let vulnerability: Vulnerability = raw.parse(&meter)?;
@@ -76,11 +76,14 @@ fn tool(value: Value<'_>, pen: &mut Pen<'_>) -> Result<()> {
     pen.learn(|bom| bom.made_by(&tool))
 }
 
-fn components(value: Value<'_>, pen: &mut Pen<'_>) -> Result<()> {
+/// A list of components; returns what they are referred to by.
+fn components(value: Value<'_>, pen: &mut Pen<'_>) -> Result<Vec<String>> {
+    let mut listed = Vec::new();
     value.array(&mut |value| {
         let written = component(value, pen)?;
-        pen.learn(|bom| bom.add(written))
-    })
+        pen.learn(|bom| listed.extend(bom.add(written)))
+    })?;
+    Ok(listed)
 }
 
 /// A component; those inside of it are learned on the way. The limit of nesting bounds how deep this recurses.
@@ -94,7 +97,7 @@ fn component(value: Value<'_>, pen: &mut Pen<'_>) -> Result<Written> {
             "name" => written.component.name = value.get::<Option<String>>()?.unwrap_or_default(),
             "version" => written.component.version = value.get()?,
             "purl" => written.component.purl = value.get()?,
-            "components" => components(value, pen)?,
+            "components" => written.parts = Some(components(value, pen)?),
             _ => {}
         }
         Ok(())

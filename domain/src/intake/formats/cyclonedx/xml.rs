@@ -18,7 +18,7 @@ pub fn pass(source: Source, pen: &mut Pen<'_>) -> Result<()> {
         }
         xml.children(&mut |xml, part| match part.name.as_str() {
             "metadata" => metadata(xml, pen),
-            "components" => components(xml, pen),
+            "components" => components(xml, pen).map(drop),
             "vulnerabilities" => vulnerabilities(xml, None, pen),
             _ => Ok(()),
         })
@@ -72,11 +72,14 @@ fn author(xml: &mut Xml<'_>, pen: &mut Pen<'_>) -> Result<()> {
     pen.learn(|bom| bom.author = bom.author.take().or(author))
 }
 
-fn components(xml: &mut Xml<'_>, pen: &mut Pen<'_>) -> Result<()> {
+/// A list of components; returns what they are referred to by.
+fn components(xml: &mut Xml<'_>, pen: &mut Pen<'_>) -> Result<Vec<String>> {
+    let mut listed = Vec::new();
     xml.children(&mut |xml, tag| {
         let written = component(xml, tag, pen)?;
-        pen.learn(|bom| bom.add(written))
-    })
+        pen.learn(|bom| listed.extend(bom.add(written)))
+    })?;
+    Ok(listed)
 }
 
 /// A component; those inside of it are learned on the way. The limit of nesting bounds how deep this recurses.
@@ -85,6 +88,7 @@ fn component(xml: &mut Xml<'_>, tag: &Tag, pen: &mut Pen<'_>) -> Result<Written>
         reference: tag.attribute("bom-ref").map(str::to_owned),
         kind: tag.attribute("type").map(str::to_owned),
         component: Component::default(),
+        parts: None,
     };
     xml.children(&mut |xml, tag| {
         match tag.name.as_str() {
@@ -92,16 +96,17 @@ fn component(xml: &mut Xml<'_>, tag: &Tag, pen: &mut Pen<'_>) -> Result<Written>
             "name" => written.component.name = xml.text()?.trim().to_owned(),
             "version" => written.component.version = optional(xml)?,
             "purl" => written.component.purl = optional(xml)?,
-            "components" => components(xml, pen)?,
+            "components" => written.parts = Some(components(xml, pen)?),
             // Before version 1.4, by an extension.
             "vulnerabilities" => {
                 let so_far = Written {
                     reference: written.reference.clone(),
                     kind: None,
                     component: written.component.clone(),
+                    parts: None,
                 };
                 let reference = so_far.reference.clone().or_else(|| so_far.component.purl.clone());
-                pen.learn(|bom| bom.add(so_far))?;
+                pen.learn(|bom| drop(bom.add(so_far)))?;
                 vulnerabilities(xml, Some(reference.unwrap_or_else(|| written.component.full_name())), pen)?;
             }
             _ => {}

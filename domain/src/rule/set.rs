@@ -1,0 +1,225 @@
+//! All rules of a company as code: written as a document, planned against what stands, and applied
+//! whole or not at all.
+//!
+//! A rule is known again by its key. A plan is a difference that somebody looks at; its hash binds what
+//! is applied to what was seen. What is gated becomes a draft, as by any edit, and is submitted for
+//! approval where that is asked for. Nothing is archived unless it is asked for.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+
+use super::draft::RuleDraft;
+use super::{Rule, RuleFilter};
+use crate::Domain;
+use crate::access::{Actor, Permission, Scope};
+use crate::error::{Code, Error, Result};
+use crate::ledger::AuditEntry;
+use crate::page::PageArgs;
+use crate::vocabulary::criteria::Fault;
+use document::Notation;
+use plan::{Planned, Step};
+
+pub mod document;
+pub mod plan;
+
+/// How a document is applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SetOptions {
+    /// Archives rules that the document does not have.
+    pub prune: bool,
+    /// Asks for the approval of what is gated.
+    pub submit: bool,
+}
+
+/// What a document would make of the rules.
+#[derive(Clone, Debug)]
+pub struct SetPlan {
+    /// Binds an application to this plan: it is another as soon as the document or any rule is.
+    pub hash: String,
+    /// In the order of the document, and then what it does not have, by key.
+    pub planned: Vec<Planned>,
+}
+
+/// What is wrong with a document, or what it would do.
+pub type Read = std::result::Result<SetPlan, Vec<Fault>>;
+
+/// A rule as it stands, with what its draft says, if it has one.
+#[derive(Clone, Debug)]
+pub(crate) struct Standing {
+    pub rule: Rule,
+    /// What an edit of it would change.
+    pub written: RuleDraft,
+}
+
+/// All faults of a document as one refusal.
+fn refused(faults: Vec<Fault>) -> Error {
+    let all: Vec<Json> = faults
+        .iter()
+        .map(|fault| json!({ "pointer": fault.pointer, "code": fault.code.word(), "message": fault.message }))
+        .collect();
+    let message = faults.first().map_or_else(String::new, ToString::to_string);
+    let code = faults.first().map_or(Code::Invalid, |fault| fault.code);
+    Error::new(code, message).with("faults", all).at("document")
+}
+
+impl Domain {
+    /// All rules of the actor's company as a document, with what their drafts say.
+    pub async fn rule_set_export(&self, actor: &Actor, notation: Notation) -> Result<String> {
+        let scope = actor.allow(Permission::Read)?;
+        let standing = self.standing_rules(actor, &scope).await?;
+        let kept = standing.into_iter().filter(|one| one.rule.archived_at.is_none());
+        let written: Vec<RuleDraft> = kept.map(|one| one.written).collect();
+        document::write(&written, notation)
+    }
+
+    /// What a document would do. Nothing is written.
+    pub async fn rule_set_plan(&self, actor: &Actor, text: &str, options: SetOptions) -> Result<Read> {
+        let scope = actor.allow(Permission::Read)?;
+        Ok(self.planned(actor, &scope, text, options).await?.map(|(plan, _)| plan))
+    }
+
+    /// The plan of what is left to do of a document that is in order.
+    pub async fn rule_set_left(&self, actor: &Actor, text: &str, options: SetOptions) -> Result<SetPlan> {
+        self.rule_set_plan(actor, text, options).await?.map_err(refused)
+    }
+
+    /// Does what a plan says, in one transaction. `hash` is that of the plan that was seen.
+    ///
+    /// # Errors
+    /// The first of the document's faults; `CONFLICT` where the plan is another by now.
+    pub async fn rule_set_apply(
+        &self,
+        actor: &Actor,
+        text: &str,
+        options: SetOptions,
+        hash: &str,
+    ) -> Result<SetPlan> {
+        let scope = actor.allow(Permission::WriteRules)?;
+        let planned = self.planned(actor, &scope, text, options).await?;
+        let (plan, standing) = planned.map_err(refused)?;
+        if plan.hash != hash {
+            let message =
+                "The rules or the document are not what they were when the plan was made: plan again.";
+            return Err(Error::new(Code::Conflict, message).at("planHash"));
+        }
+        // What approvers are told is counted before the transaction, which holds the rules.
+        let mut blasts = HashMap::new();
+        if options.submit {
+            for one in plan.planned.iter().filter(|one| matches!(one.step, Step::Create | Step::Change(_))) {
+                let Some(draft) = &one.draft else { continue };
+                let blast = self.blast_radius_of(scope.company()?, &draft.criteria).await?;
+                blasts.insert(one.key.clone(), blast);
+            }
+        }
+        let mut tx = self.db().begin(actor, &scope, self.clock().now()).await?;
+        for one in &plan.planned {
+            let held = match one.rule.as_ref().and_then(|id| standing.get(id)) {
+                Some(standing) if one.step.writes() => {
+                    Some(tx.rule_to_edit(&scope, standing.id, Some(standing.version)).await?)
+                }
+                _ => None,
+            };
+            let named = |error: Error| error.at(&one.key).at("document");
+            let written = match (&one.step, held, &one.draft) {
+                (Step::Create, _, Some(draft)) => {
+                    Some(self.create_rule(&mut tx, actor, &scope, draft.clone(), None).await.map_err(named)?)
+                }
+                (Step::Change(_), Some(rule), Some(draft)) => {
+                    let draft = RuleDraft { key: None, ..draft.clone() };
+                    Some(self.update_rule(&mut tx, actor, &scope, rule, draft).await.map_err(named)?)
+                }
+                (Step::Archive, Some(rule), _) => {
+                    self.archive_rule(&mut tx, actor, &scope, rule).await.map_err(named)?;
+                    None
+                }
+                _ => None,
+            };
+            let waits = match &written {
+                Some(rule) => tx.rule_draft(&scope, rule.id).await?.is_some(),
+                None => false,
+            };
+            if let (true, Some(rule), Some(blast)) = (waits, written, blasts.remove(&one.key)) {
+                self.submit_rule(&mut tx, actor, &scope, &rule, blast).await.map_err(named)?;
+            }
+        }
+        if plan.planned.iter().any(|one| one.step.writes()) {
+            let told = AuditEntry::new("rule_set.applied", self.clock().id());
+            tx.audit(
+                told.after(json!({ "hash": plan.hash, "prune": options.prune, "submit": options.submit })),
+            );
+            tx.commit().await?;
+        }
+        Ok(plan)
+    }
+
+    /// What a document would do, and the rules as they stand, by id.
+    async fn planned(
+        &self,
+        actor: &Actor,
+        scope: &Scope,
+        text: &str,
+        options: SetOptions,
+    ) -> Result<std::result::Result<(SetPlan, HashMap<Uuid, Rule>), Vec<Fault>>> {
+        let drafts = match document::read(text) {
+            Ok(drafts) => drafts,
+            Err(faults) => return Ok(Err(faults)),
+        };
+        let standing = self.standing_rules(actor, scope).await?;
+        let mut faults = Vec::new();
+        let mut checked = Vec::with_capacity(drafts.len());
+        for (at, draft) in drafts.into_iter().enumerate() {
+            let place = |fault: Fault| Fault { pointer: format!("/rules/{at}{}", fault.pointer), ..fault };
+            let own = self.rule_faults(actor, &draft).await?;
+            if own.is_empty() {
+                let (content, mode) = draft.clone().check(scope.company()?)?;
+                checked.push((draft, content, mode));
+            } else {
+                faults.extend(own.into_iter().map(place));
+            }
+        }
+        if !faults.is_empty() {
+            return Ok(Err(faults));
+        }
+        match plan::plan(checked, &standing, options) {
+            Ok(plan) => {
+                let rules = standing.into_iter().map(|one| (one.rule.id, one.rule)).collect();
+                Ok(Ok((plan, rules)))
+            }
+            Err(faults) => Ok(Err(faults)),
+        }
+    }
+
+    /// The rules of the scope's own company, archived ones too, with their drafts.
+    async fn standing_rules(&self, actor: &Actor, scope: &Scope) -> Result<Vec<Standing>> {
+        let company = scope.company()?;
+        let filter = RuleFilter { archived: true, ..RuleFilter::default() };
+        let mut page = PageArgs::first(500);
+        let mut rules: Vec<Rule> = Vec::new();
+        loop {
+            let some = self.rules(actor, &filter, &page).await?;
+            page.after = some.edges.last().map(|edge| edge.cursor.clone());
+            let more = some.has_next;
+            rules.extend(some.nodes().filter(|rule| rule.company == company));
+            if !more {
+                break;
+            }
+        }
+        let ids: Vec<Uuid> = rules.iter().map(|rule| rule.id).collect();
+        let mut drafts = BTreeMap::new();
+        for some in ids.chunks(1_000) {
+            drafts.extend(self.rule_drafts(actor, some).await?);
+        }
+        let standing = rules.into_iter().map(|rule| {
+            let drafted = drafts.remove(&rule.id).map(|draft| draft.content);
+            let written = match drafted {
+                Some(content) => RuleDraft::of(&rule.clone().saying(content)),
+                None => RuleDraft::of(&rule),
+            };
+            let written = RuleDraft { key: Some(rule.key.clone()), ..written };
+            Standing { rule, written }
+        });
+        Ok(standing.collect())
+    }
+}
