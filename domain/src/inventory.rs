@@ -14,6 +14,7 @@ pub mod project;
 pub(crate) mod record;
 pub mod scan;
 pub mod service_account;
+pub mod source;
 pub mod team;
 pub mod token;
 pub mod user;

@@ -39,8 +39,10 @@ use uuid::Uuid;
 
 use gateway::clock::Clock;
 use intake::limits::Limits;
+use rule::backtest::Backtest;
 use rule::live::RuleSets;
-use rule::preview::kept::Previews;
+use rule::preview::Preview;
+use rule::preview::kept::Kept;
 use signin::{Doors, SignInSettings};
 use store::Db;
 
@@ -67,7 +69,8 @@ struct Parts {
     worker: Uuid,
     rule_sets: RuleSets,
     doors: Doors,
-    previews: Previews,
+    previews: Kept<Preview>,
+    backtests: Kept<Backtest>,
     jobs: Notify,
 }
 
@@ -76,9 +79,21 @@ impl Domain {
     /// is: no other server that runs has the same.
     pub fn new(db: Db, clock: Clock, settings: Settings, worker: Uuid) -> Self {
         let spool = settings.folder.join("spool");
-        let (rule_sets, previews, jobs) = (RuleSets::default(), Previews::default(), Notify::new());
+        let (rule_sets, jobs) = (RuleSets::default(), Notify::new());
+        let (previews, backtests) = (Kept::default(), Kept::default());
         let doors = Doors::new(&settings.sign_in);
-        Self(Arc::new(Parts { db, clock, settings, spool, worker, rule_sets, doors, previews, jobs }))
+        Self(Arc::new(Parts {
+            db,
+            clock,
+            settings,
+            spool,
+            worker,
+            rule_sets,
+            doors,
+            previews,
+            backtests,
+            jobs,
+        }))
     }
 
     pub fn db(&self) -> &Db {
@@ -109,8 +124,12 @@ impl Domain {
         &self.0.doors
     }
 
-    pub(crate) fn previews(&self) -> &Previews {
+    pub(crate) fn previews(&self) -> &Kept<Preview> {
         &self.0.previews
+    }
+
+    pub(crate) fn backtests(&self) -> &Kept<Backtest> {
+        &self.0.backtests
     }
 
     /// Tells the workers that there may be something to do.

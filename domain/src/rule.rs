@@ -21,7 +21,9 @@ use action::Action;
 use pass::Mode;
 
 pub mod action;
+pub mod analysis;
 pub mod application;
+pub mod backtest;
 pub mod company_mode;
 pub mod conformance;
 pub mod draft;
@@ -29,6 +31,8 @@ pub mod edit;
 pub mod exemption;
 pub mod expiry;
 pub mod gate;
+pub mod library;
+pub mod limits;
 pub mod live;
 pub mod matcher;
 pub mod pass;
@@ -40,6 +44,7 @@ pub mod sweep;
 pub mod test;
 pub mod title;
 pub mod version;
+pub mod warnings;
 
 pub use draft::{RuleDraft, check_criteria};
 

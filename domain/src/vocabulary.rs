@@ -5,5 +5,6 @@ pub mod field;
 pub mod kind;
 pub mod operator;
 pub mod registry;
+pub mod schema;
 pub mod terms;
 pub mod time;

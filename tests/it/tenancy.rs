@@ -41,6 +41,7 @@ const ACME: &[&str] = &["acmewide7", "acmebound7", "acmeinside7", "Acme ", "@acm
 /// Fields that are not walked as all others are, and why.
 const EXCEPTIONS: &[(&str, &str)] = &[
     ("Query.node", "its id is of any noun: it is called with the records of every one"),
+    ("Query.ruleBacktested", "backtests have ids of no noun: others' are asked for where they are tested"),
     ("Query.rulePreviewed", "previews have ids of no noun: others' are asked for where they are tested"),
     (
         "Query.rulePreviewExplanation",
@@ -64,6 +65,7 @@ const UNMARKED: &[&str] = &[
     "reportFormats",
     // They tell of findings that their criteria hold for: whose those are is tested with previews.
     "ruleAffected",
+    "ruleBacktest",
     "ruleBuilder",
     "rulePreview",
     // Its rows are edges, which are not read: it is tested where revokes are.
@@ -74,6 +76,8 @@ const UNMARKED: &[&str] = &[
     "savedMapping",
     "savedMappings",
     "serverInfo",
+    // Shipped with the server.
+    "suggestedRules",
     // The caller's own.
     "sessions",
     "viewer",

@@ -3,19 +3,26 @@
 
 use async_graphql::{Context, Enum, Object, SimpleObject};
 use domain::event::catalogue::EventKind;
+use domain::finding::query::SCAN_BOUND;
 use domain::intake::format::Format;
 use domain::intake::mapping::Mapped;
+use domain::inventory::{code, source};
+use domain::rule;
 use domain::rule::action::{ACTIONS, ActionType};
+use domain::rule::preview::Reach;
+use domain::rule::preview::kept::KEPT;
+use domain::vocabulary::criteria::{self, Logic};
 use domain::vocabulary::field::finding::FINDING;
 use domain::vocabulary::kind;
 use domain::vocabulary::operator::{self, Operator};
-use domain::vocabulary::registry::{FieldEntry, OperatorEntry, OptionEntry, registry};
+use domain::vocabulary::registry::{FieldEntry, OperatorEntry, OptionEntry, Search, registry};
 use domain::vocabulary::terms::Term;
+use domain::vocabulary::time::Span;
 use record::{record, root};
 
-use super::actor;
 use super::import::ReportFormat;
 use super::scalars::Json;
+use super::{actor, domain};
 
 /// What kind of value a field has.
 #[record]
@@ -125,6 +132,27 @@ pub enum Arity {
     Many,
 }
 
+/// A colour in which a word may be shown.
+#[record]
+#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
+#[graphql(name = "ColourHint", remote = "domain::vocabulary::kind::Colour")]
+pub enum Colour {
+    /// Of little weight, or done with.
+    Grey,
+    /// Good.
+    Green,
+    /// Calm.
+    Blue,
+    /// To be noticed.
+    Yellow,
+    /// To be dealt with.
+    Orange,
+    /// Bad.
+    Red,
+    /// The worst, or out of the ordinary.
+    Purple,
+}
+
 /// An operator on one field.
 #[record]
 #[derive(SimpleObject)]
@@ -139,6 +167,13 @@ pub struct FieldOperator {
     arity: Arity,
     /// What the operand, or each of them, is.
     value_kind: ValueKind,
+    /// The JSON Schema of a condition's `value`; null where there is none.
+    value_schema: Option<Json>,
+    /// The condition in words: `{field}` stands for the field's `phrase` and `{value}` for the operand,
+    /// or for operands with commas between them.
+    sentence: String,
+    /// Whether each operand stands in quotation marks there, as JSON writes a text.
+    quoted: bool,
 }
 
 impl From<OperatorEntry> for FieldOperator {
@@ -150,6 +185,9 @@ impl From<OperatorEntry> for FieldOperator {
             description: entry.description,
             arity: arity.into(),
             value_kind: entry.value_kind.into(),
+            value_schema: entry.value_schema.map(Json),
+            sentence: entry.sentence,
+            quoted: entry.value_kind.is_quoted(),
         }
     }
 }
@@ -164,11 +202,31 @@ pub struct FieldOption {
     label: String,
     /// The place in the list; in an ordered list the higher is the worse.
     rank: i32,
+    /// A colour for it.
+    colour: Colour,
 }
 
 impl From<OptionEntry> for FieldOption {
     fn from(entry: OptionEntry) -> Self {
-        Self { value: entry.value, label: entry.label, rank: entry.rank.into() }
+        Self { value: entry.value, label: entry.label, rank: entry.rank.into(), colour: entry.colour.into() }
+    }
+}
+
+/// A query that finds values of a field.
+#[record]
+#[derive(SimpleObject)]
+pub struct FieldSearch {
+    /// The query: what is looked for is its `query`, how much is found its `first`.
+    query: &'static str,
+    /// An argument that it takes beside those.
+    argument: &'static str,
+    /// What that argument is.
+    value: &'static str,
+}
+
+impl From<Search> for FieldSearch {
+    fn from(Search { query, argument, value }: Search) -> Self {
+        Self { query, argument, value }
     }
 }
 
@@ -180,6 +238,8 @@ pub struct BuilderField {
     path: &'static str,
     /// The field for people.
     label: &'static str,
+    /// What a sentence calls it.
+    phrase: String,
     /// The heading that it stands under.
     group: &'static str,
     /// What it tells.
@@ -194,8 +254,11 @@ pub struct BuilderField {
     operators: Vec<FieldOperator>,
     /// The words of its list; empty for other kinds.
     options: Vec<FieldOption>,
-    /// The noun or code list to search for values.
+    /// The noun or code list that its values are of.
     source: Option<&'static str>,
+    /// How to find values: records and codes of the company, or of free text what findings have already;
+    /// null where `options` are all that there are, and for numbers, times and switches.
+    search: Option<FieldSearch>,
     /// The least number that it can be.
     min: Option<f64>,
     /// The greatest number that it can be.
@@ -210,6 +273,7 @@ impl From<FieldEntry> for BuilderField {
         Self {
             path: entry.path,
             label: entry.label,
+            phrase: entry.phrase,
             group: entry.group,
             description: entry.description,
             kind,
@@ -218,6 +282,7 @@ impl From<FieldEntry> for BuilderField {
             operators: entry.operators.into_iter().map(Into::into).collect(),
             options: entry.options.into_iter().map(Into::into).collect(),
             source: entry.source,
+            search: entry.search.map(Into::into),
             min: entry.min,
             max: entry.max,
             sample: Json(entry.sample),
@@ -237,7 +302,7 @@ pub struct BuilderAction {
     description: &'static str,
     /// The action in words; `{…}` stand for members of its configuration.
     sentence: &'static str,
-    /// The JSON Schema of its `config`.
+    /// The JSON Schema of its `config`. `x-field` names the field whose values are meant.
     config_schema: Json,
     /// A configuration that is accepted.
     sample: Json,
@@ -270,6 +335,97 @@ pub struct BuilderOperator {
     arity: Arity,
 }
 
+/// How conditions are joined.
+#[record]
+#[derive(SimpleObject)]
+pub struct BuilderLogic {
+    /// What goes into a group's `logic`, and between its conditions in a sentence. A group of several
+    /// inside of another stands in brackets.
+    key: &'static str,
+    /// The logic for people.
+    label: &'static str,
+}
+
+/// How large a rule may be, and what is tried of it.
+#[record]
+#[derive(SimpleObject)]
+pub struct BuilderLimits {
+    /// Bytes of a rule's name.
+    name_bytes: usize,
+    /// Bytes of a rule's description.
+    description_bytes: usize,
+    /// Groups inside of each other, the outermost among them.
+    depth: usize,
+    /// Conditions in a tree.
+    conditions: usize,
+    /// Values of one `in`, `not_in` or `all_in`.
+    values: usize,
+    /// Values of all of these together.
+    values_in_tree: usize,
+    /// Bytes of one text value.
+    text_bytes: usize,
+    /// Characters of one regular expression.
+    pattern_characters: usize,
+    /// Regular expressions in a tree.
+    patterns: usize,
+    /// Bytes that one regular expression may take once it is compiled.
+    pattern_bytes: usize,
+    /// Findings that a filter with regular expressions is asked of at most.
+    pattern_findings: i64,
+    /// How many values a sentence names of a list; behind them it says how many more there are.
+    values_in_sentence: usize,
+    /// Users, teams, tags or codes that one action names.
+    action_names: usize,
+    /// The newest active findings that a preview evaluates.
+    preview: usize,
+    /// The newest active findings that `ruleAffected` evaluates.
+    affected: usize,
+    /// Minutes for which the pages of a preview can be asked for.
+    preview_minutes: i64,
+    /// Codes in one list of a company.
+    codes: i64,
+}
+
+impl BuilderLimits {
+    fn of_this_release() -> Self {
+        Self {
+            name_bytes: rule::limits::NAME_BYTES,
+            description_bytes: rule::limits::DESCRIPTION_BYTES,
+            depth: criteria::limits::DEPTH,
+            conditions: criteria::limits::LEAVES,
+            values: criteria::limits::VALUES,
+            values_in_tree: criteria::limits::VALUES_IN_TREE,
+            text_bytes: criteria::limits::TEXT_BYTES,
+            pattern_characters: criteria::limits::PATTERN_CHARS,
+            patterns: criteria::limits::PATTERNS,
+            pattern_bytes: criteria::limits::PATTERN_BYTES,
+            pattern_findings: SCAN_BOUND,
+            values_in_sentence: criteria::NAMED,
+            action_names: rule::action::MAX_NAMES,
+            preview: Reach::Preview.most(),
+            affected: Reach::Affected.most(),
+            preview_minutes: KEPT.0 / Span::MINUTE.0,
+            codes: code::CODES,
+        }
+    }
+}
+
+/// A record or code that references and codes can name.
+#[record]
+#[derive(SimpleObject)]
+pub struct SourceValue {
+    /// The value as criteria and actions write it.
+    value: String,
+    /// What people read for it.
+    label: String,
+}
+
+impl From<source::SourceValue> for SourceValue {
+    fn from(source::SourceValue { value, label }: source::SourceValue) -> Self {
+        Self { value, label }
+    }
+}
+
 /// What rules and filters are built of.
 #[record]
 #[derive(SimpleObject)]
@@ -280,6 +436,10 @@ pub struct RuleBuilder {
     actions: Vec<BuilderAction>,
     /// How it may be asked.
     operators: Vec<BuilderOperator>,
+    /// How conditions are joined.
+    logics: Vec<BuilderLogic>,
+    /// How large all of it may be.
+    limits: BuilderLimits,
 }
 
 /// A kind of event.
@@ -348,7 +508,25 @@ impl BuilderQuery {
             fields: registry(&FINDING).into_iter().map(Into::into).collect(),
             actions: ACTIONS.iter().map(Into::into).collect(),
             operators: Operator::ALL.iter().map(operator).collect(),
+            logics: vec![
+                BuilderLogic { key: Logic::And.word(), label: "All of these" },
+                BuilderLogic { key: Logic::Or.word(), label: "Any of these" },
+            ],
+            limits: BuilderLimits::of_this_release(),
         })
+    }
+
+    /// Records of the company that references and codes can name, by their labels.
+    async fn source_values(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The `source` of a field: user, team, project, company, or a list of codes.")]
+        source: String,
+        #[graphql(desc = "A part of the label, ignoring the case of ASCII letters.")] query: Option<String>,
+        #[graphql(desc = "How many values: at most 500.", default = 20)] first: i32,
+    ) -> async_graphql::Result<Vec<SourceValue>> {
+        let found = domain(ctx).source_values(actor(ctx)?, &source, query.as_deref(), first.into()).await?;
+        Ok(found.into_iter().map(Into::into).collect())
     }
 
     /// The kinds of events.

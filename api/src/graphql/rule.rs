@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
-use domain::rule::application::ApplicationFilter;
 use domain::rule::gate::Drafted;
 use domain::rule::pass::Mode;
 use domain::rule::{Rule, RuleFilter};
@@ -20,21 +19,26 @@ use super::scalars::DateTime;
 use super::words::Allowed;
 use super::{actor, domain, found};
 use action::RuleAction;
-use application::{RuleApplicationConnection, RuleObserved, RuleTurn, applications_of};
+use application::{RuleApplicationConnection, RuleObserved, RuleTurnFilter, applications_of};
 use record::{record, root};
+use warning::RuleWarning;
+
 use uuid::Uuid;
 
 pub mod action;
 pub mod application;
+pub mod backtest;
 pub mod conformance;
 pub mod draft;
 pub mod exemption;
+pub mod library;
 pub mod mutation;
 pub mod preview;
 pub mod revoke;
 pub mod set;
 pub mod trial;
 pub mod version;
+pub mod warning;
 
 /// Whether a rule is evaluated, and whether what it says is shown.
 #[record]
@@ -141,18 +145,16 @@ impl RuleNode {
     async fn applications(
         rows: &[&Self],
         ctx: &Context<'_>,
-        #[graphql(desc = "Only what it would have done while it was observed, or only what it did.")]
-        observed: Option<bool>,
-        #[graphql(desc = "Only turns of this kind.")] change: Option<RuleTurn>,
+        #[graphql(desc = "Which ones; all if not said.")] filter: Option<RuleTurnFilter>,
         #[graphql(desc = "How many rows, from the start or after a cursor; 50 if not said, at most 500.")]
         first: Option<i32>,
         #[graphql(desc = "Only rows after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many rows, from the end or before a cursor; at most 500.")] last: Option<i32>,
         #[graphql(desc = "Only rows before this cursor.")] before: Option<String>,
     ) -> async_graphql::Result<Vec<RuleApplicationConnection>> {
-        let filter = ApplicationFilter { observed, change: change.map(Into::into), ..Default::default() };
         let rules = rows.iter().map(|row| row.0.id).collect();
-        applications_of(ctx, rules, filter, &args(first, after, last, before)).await
+        applications_of(ctx, rules, filter.unwrap_or_default().read(), &args(first, after, last, before))
+            .await
     }
 
     /// What it would have done while it was observed, counted.
@@ -254,6 +256,15 @@ impl RuleNode {
     /// Counts its changes: an update names the one that it saw.
     fn version(&self) -> i64 {
         self.0.version
+    }
+
+    /// What is odd about it among the rules that hold, as if it, and whatever other rules are asked about
+    /// beside it, were enforced.
+    async fn warnings(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Vec<RuleWarning>>> {
+        let asked: Vec<Rule> = rows.iter().map(|row| row.0.clone()).collect();
+        let mut found = domain(ctx).rule_warnings(actor(ctx)?, &asked).await?;
+        let warnings = |row: &&Self| found.remove(&row.0.id).unwrap_or_default();
+        Ok(rows.iter().map(warnings).map(|all| all.into_iter().map(Into::into).collect()).collect())
     }
 
     /// What the caller can do with it now.

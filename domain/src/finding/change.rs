@@ -453,7 +453,7 @@ fn status_map(status: Status) -> Map<String, Json> {
 }
 
 /// What a layer says, by field: of a scalar its last word.
-fn values_of(layers: &Layers, layer: Layer) -> Map<String, Json> {
+pub(crate) fn values_of(layers: &Layers, layer: Layer) -> Map<String, Json> {
     let says = |source: Source| source.layer == layer;
     let scalars = ScalarField::ALL.iter().filter_map(|field| {
         let said = layers.stack(*field).iter().rfind(|entry| says(entry.source))?;
@@ -517,8 +517,28 @@ fn evidence_differences(
 }
 
 impl Evidence {
+    /// The members of its JSON.
+    pub(crate) const FIELDS: &[&str] = &[
+        "class",
+        "description",
+        "scanner_source",
+        "scanner_category",
+        "scanner_reference",
+        "endpoint",
+        "port",
+        "component_name",
+        "component_version",
+        "component_purl",
+        "fixed_version",
+        "fix_available",
+        "file_path",
+        "line",
+        "references",
+        "excerpt",
+    ];
+
     /// The evidence by field, without what is missing.
-    fn json(&self) -> Map<String, Json> {
+    pub(crate) fn json(&self) -> Map<String, Json> {
         let all = json!({
             "class": self.class, "description": self.description, "scanner_source": self.scanner_source,
             "scanner_category": self.scanner_category, "scanner_reference": self.scanner_reference,

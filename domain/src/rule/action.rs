@@ -11,11 +11,17 @@ use super::title;
 use crate::error::{Code, Error, Result};
 use crate::finding::facts::Shown;
 use crate::finding::layers::{Scalar, ScalarField, SetField, Statement, Verdict};
+use crate::vocabulary::criteria::{Fault, Faults};
+use crate::vocabulary::schema;
 use crate::vocabulary::terms::{Severity, Status, Term};
 use crate::vocabulary::time::Timestamp;
 
-const MAX_NAMES: usize = 50;
-const MAX_TEXT: usize = 8 * 1_024;
+/// The most users, teams, tags or codes that one action names.
+pub const MAX_NAMES: usize = 50;
+/// The most characters of a name.
+pub const MAX_NAME: usize = 200;
+/// The most characters of a reason or another text.
+pub const MAX_TEXT: usize = 8 * 1_024;
 
 /// The configuration of each action, in the shape in which it is stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -91,7 +97,7 @@ pub struct ActionType {
     pub description: &'static str,
     /// The action in words; `{…}` stand for members of the configuration.
     pub sentence: &'static str,
-    /// The JSON Schema of `config`.
+    /// The JSON Schema of `config`. `x-field` names the field whose values are meant.
     pub schema: fn() -> Json,
     /// A configuration that is accepted.
     pub sample: fn() -> Json,
@@ -101,14 +107,37 @@ fn object(required: &[&str], properties: Json) -> Json {
     json!({ "type": "object", "additionalProperties": false, "required": required, "properties": properties })
 }
 
-fn ids(noun: &str) -> Json {
-    json!({ "type": "array", "maxItems": MAX_NAMES, "items": { "type": "string", "format": "uuid" },
-            "description": format!("Ids of {noun} of the company.") })
+/// An object that has something in at least one of these members.
+fn object_of_any(members: &[&str], properties: Json) -> Json {
+    let way = |member: &&str| {
+        let list = properties[*member]["type"] == "array";
+        let filled = if list { json!({ *member: { "minItems": 1 } }) } else { json!({}) };
+        json!({ "required": [member], "properties": filled })
+    };
+    let ways: Vec<Json> = members.iter().map(way).collect();
+    let mut schema = object(&[], properties);
+    schema["anyOf"] = ways.into();
+    schema
 }
 
-fn names() -> Json {
-    json!({ "type": "array", "minItems": 1, "maxItems": MAX_NAMES,
-            "items": { "type": "string", "minLength": 1, "maxLength": 200 } })
+fn text(most: usize) -> Json {
+    json!({ "type": "string", "minLength": 1, "maxLength": most, "pattern": r"\S" })
+}
+
+/// The id of a record of the noun that the field's values are ids of.
+fn id(field: &str) -> Json {
+    json!({ "type": "string", "format": "uuid", "x-field": field })
+}
+
+fn ids(field: &str) -> Json {
+    json!({ "type": "array", "maxItems": MAX_NAMES, "items": id(field) })
+}
+
+/// Values of a field.
+fn names(field: &str) -> Json {
+    let mut name = text(MAX_NAME);
+    name["x-field"] = json!(field);
+    json!({ "type": "array", "minItems": 1, "maxItems": MAX_NAMES, "items": name })
 }
 
 /// Every action, in the order in which builders offer them.
@@ -130,9 +159,9 @@ pub static ACTIONS: &[ActionType] = &[
             object(
                 &["reason"],
                 json!({
-                    "reason": { "type": "string", "minLength": 1, "maxLength": MAX_TEXT },
-                    "reference": { "type": "string", "minLength": 1, "maxLength": MAX_TEXT },
-                    "owner": { "type": "string", "format": "uuid" },
+                    "reason": text(MAX_TEXT),
+                    "reference": text(MAX_TEXT),
+                    "owner": id("assigned_users"),
                     "until": { "type": "string", "format": "date-time" },
                 }),
             )
@@ -144,7 +173,12 @@ pub static ACTIONS: &[ActionType] = &[
         label: "Assign",
         description: "Assigns the finding to people and teams of the company, beside those it has.",
         sentence: "assign to {users} {teams}",
-        schema: || object(&[], json!({ "users": ids("users"), "teams": ids("teams") })),
+        schema: || {
+            object_of_any(
+                &["users", "teams"],
+                json!({ "users": ids("assigned_users"), "teams": ids("assigned_teams") }),
+            )
+        },
         sample: || json!({ "users": [], "teams": ["0190a5a0-0000-7000-8000-000000000001"] }),
     },
     ActionType {
@@ -152,7 +186,7 @@ pub static ACTIONS: &[ActionType] = &[
         label: "Append tags",
         description: "Adds tags; those that are there already stay as they are.",
         sentence: "add the tags {tags}",
-        schema: || object(&["tags"], json!({ "tags": names() })),
+        schema: || object(&["tags"], json!({ "tags": names("tags") })),
         sample: || json!({ "tags": ["pci"] }),
     },
     ActionType {
@@ -160,12 +194,7 @@ pub static ACTIONS: &[ActionType] = &[
         label: "Set vulnerability type",
         description: "Says what type of vulnerability it is.",
         sentence: "set the vulnerability type to {vulnerability_type}",
-        schema: || {
-            object(
-                &["vulnerability_type"],
-                json!({ "vulnerability_type": { "type": "string", "minLength": 1, "maxLength": 200 } }),
-            )
-        },
+        schema: || object(&["vulnerability_type"], json!({ "vulnerability_type": text(MAX_NAME) })),
         sample: || json!({ "vulnerability_type": "injection" }),
     },
     ActionType {
@@ -174,12 +203,9 @@ pub static ACTIONS: &[ActionType] = &[
         description: "Says what to do about it: in words, as codes of the company's list, or both.",
         sentence: "set the remediation to {remediation} {techniques}",
         schema: || {
-            object(
-                &[],
-                json!({
-                    "remediation": { "type": "string", "minLength": 1, "maxLength": MAX_TEXT },
-                    "techniques": names(),
-                }),
+            object_of_any(
+                &["remediation", "techniques"],
+                json!({ "remediation": text(MAX_TEXT), "techniques": names("remediation_techniques") }),
             )
         },
         sample: || json!({ "remediation": "Upgrade to the fixed version." }),
@@ -196,95 +222,79 @@ pub static ACTIONS: &[ActionType] = &[
 
 impl Action {
     /// Reads and checks an action. `auto_assign {"user"}` and `auto_assign_team {"team"}` are
-    /// accepted for the single forms of `assign`. Errors name the member at fault.
+    /// accepted for the single forms of `assign`. The error names every fault.
     pub fn parse(json: &Json) -> Result<Self> {
-        let kind = json.get("type").and_then(Json::as_str).unwrap_or_default();
-        let config = json.get("config").cloned().unwrap_or_else(|| json!({}));
-        let refuse = |message: String| Error::invalid("config", message);
-        if json.as_object().is_none_or(|members| members.keys().any(|key| key != "type" && key != "config")) {
-            return Err(Error::new(Code::Invalid, "An action is an object of `type` and `config`."));
+        let faults = Self::faults(json);
+        if !faults.is_empty() {
+            return Err(Faults::of(faults).into());
         }
-        let action = match kind {
-            "auto_assign" | "auto_assign_team" => {
-                let member = if kind == "auto_assign" { "user" } else { "team" };
-                let id = single(&config, member).ok_or_else(|| {
-                    refuse(format!("The configuration of {kind} is an object with the id `{member}` alone."))
-                })?;
-                let (users, teams) = if member == "user" { (vec![id], vec![]) } else { (vec![], vec![id]) };
-                Self::Assign(Assign { users, teams })
-            }
-            kind if ACTIONS.iter().any(|action| action.key == kind) => {
-                serde_json::from_value(json!({ "type": kind, "config": config }))
-                    .map_err(|error| refuse(format!("The configuration of {kind} does not fit: {error}.")))?
-            }
-            _ => {
-                let keys: Vec<&str> = ACTIONS.iter().map(|action| action.key).collect();
-                return Err(Error::invalid("type", format!("The type is one of {}.", keys.join(", "))));
-            }
+        let config =
+            json.get("config").filter(|config| !config.is_null()).cloned().unwrap_or_else(|| json!({}));
+        let action = match json["type"].as_str().unwrap_or_default() {
+            "auto_assign" => json!({ "type": "assign", "config": { "users": [config["user"]] } }),
+            "auto_assign_team" => json!({ "type": "assign", "config": { "teams": [config["team"]] } }),
+            kind => json!({ "type": kind, "config": without_nulls(config) }),
         };
-        action.checked()
+        let action: Self = serde_json::from_value(action)
+            .map_err(|error| Error::invalid("config", format!("The configuration does not fit: {error}.")))?;
+        Ok(action.tidy())
     }
 
-    fn checked(mut self) -> Result<Self> {
-        let text = |member: &str, text: &mut String, most: usize| {
-            *text = text.trim().to_owned();
-            if text.is_empty() || text.len() > most {
-                let message = format!("`{member}` is a text of 1 to {most} bytes.");
-                return Err(Error::invalid(member, message).at("config"));
-            }
-            Ok(())
+    /// All that is wrong with an action, each with its place: what the schema of its configuration
+    /// refuses.
+    pub fn faults(json: &Json) -> Vec<Fault> {
+        let keys: Vec<&str> = ACTIONS.iter().map(|action| action.key).collect();
+        let kind = json.get("type").and_then(Json::as_str).unwrap_or_default();
+        let schema = match kind {
+            "auto_assign" => object(&["user"], json!({ "user": id("assigned_users") })),
+            "auto_assign_team" => object(&["team"], json!({ "team": id("assigned_teams") })),
+            kind => match ACTIONS.iter().find(|action| action.key == kind) {
+                Some(action) => (action.schema)(),
+                None if json.is_object() => {
+                    let message = format!("The type is one of {}.", keys.join(", "));
+                    return vec![Fault { pointer: "/type".to_owned(), code: Code::Invalid, message }];
+                }
+                None => json!({}),
+            },
         };
-        let names = |member: &str, names: &mut Vec<String>| {
-            for name in names.iter_mut() {
-                text(member, name, 200)?;
-            }
+        // What takes no configuration may be written without one, and what needs one says what of it.
+        let whole = object(&["type"], json!({ "type": { "type": "string" }, "config": schema.clone() }));
+        let mut faults = schema::faults(&whole, json);
+        if faults.is_empty() && json.get("config").is_none_or(Json::is_null) {
+            let within = |fault: Fault| Fault { pointer: format!("/config{}", fault.pointer), ..fault };
+            faults.extend(schema::faults(&schema, &json!({})).into_iter().map(within));
+        }
+        faults
+    }
+
+    /// Trims texts, and writes each name once, in order.
+    fn tidy(mut self) -> Self {
+        let text = |text: &mut String| *text = text.trim().to_owned();
+        let names = |names: &mut Vec<String>| {
+            names.iter_mut().for_each(text);
             names.sort();
             names.dedup();
-            if names.len() > MAX_NAMES {
-                return Err(Error::invalid(member, format!("At most {MAX_NAMES}.")).at("config"));
-            }
-            Ok(())
         };
-        let required =
-            |member: &str, message: &str| Err(Error::new(Code::Required, message).at(member).at("config"));
         match &mut self {
             Self::OverrideSeverity(_) | Self::NormalizeTitle(_) => {}
             Self::AcceptedRisk(config) => {
-                text("reason", &mut config.reason, MAX_TEXT)?;
-                if let Some(reference) = &mut config.reference {
-                    text("reference", reference, MAX_TEXT)?;
-                }
+                text(&mut config.reason);
+                config.reference.iter_mut().for_each(text);
             }
             Self::Assign(config) => {
                 for ids in [&mut config.users, &mut config.teams] {
                     ids.sort_unstable();
                     ids.dedup();
-                    if ids.len() > MAX_NAMES {
-                        return Err(Error::invalid("config", format!("At most {MAX_NAMES} of each.")));
-                    }
-                }
-                if config.users.is_empty() && config.teams.is_empty() {
-                    return required("users", "Name at least one user or team.");
                 }
             }
-            Self::AppendTag(config) => {
-                names("tags", &mut config.tags)?;
-                if config.tags.is_empty() {
-                    return required("tags", "Name at least one tag.");
-                }
-            }
-            Self::SetVulnType(config) => text("vulnerability_type", &mut config.vulnerability_type, 200)?,
+            Self::AppendTag(config) => names(&mut config.tags),
+            Self::SetVulnType(config) => text(&mut config.vulnerability_type),
             Self::SetRemediation(config) => {
-                if let Some(remediation) = &mut config.remediation {
-                    text("remediation", remediation, MAX_TEXT)?;
-                }
-                names("techniques", &mut config.techniques)?;
-                if config.remediation.is_none() && config.techniques.is_empty() {
-                    return required("remediation", "Give a remediation, techniques, or both.");
-                }
+                config.remediation.iter_mut().for_each(text);
+                names(&mut config.techniques);
             }
         }
-        Ok(self)
+        self
     }
 
     /// The declaration of this action.
@@ -345,7 +355,10 @@ impl Action {
     }
 }
 
-fn single(config: &Json, member: &str) -> Option<Uuid> {
-    let members = config.as_object().filter(|members| members.len() == 1)?;
-    members.get(member)?.as_str()?.parse().ok()
+/// A member that is null is one that is not there.
+fn without_nulls(mut config: Json) -> Json {
+    if let Some(members) = config.as_object_mut() {
+        members.retain(|_, member| !member.is_null());
+    }
+    config
 }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::action::Action;
 use super::pass::Mode;
-use super::{Content, OnExpiry, Rule};
+use super::{Content, OnExpiry, Rule, limits};
 use crate::Domain;
 use crate::access::{Actor, GLOBAL, Permission};
 use crate::error::{Error, Result};
@@ -74,7 +74,7 @@ impl RuleDraft {
 
     fn check_words(&mut self) -> Result<()> {
         self.name = self.name.trim().to_owned();
-        if self.name.is_empty() || self.name.len() > 200 {
+        if self.name.is_empty() || self.name.len() > limits::NAME_BYTES {
             return Err(Error::invalid("name", "A name has 1 to 200 bytes."));
         }
         if let Some(key) = &self.key {
@@ -82,7 +82,7 @@ impl RuleDraft {
         }
         self.description =
             self.description.take().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
-        if self.description.as_ref().is_some_and(|text| text.len() > 8 * 1_024) {
+        if self.description.as_ref().is_some_and(|text| text.len() > limits::DESCRIPTION_BYTES) {
             return Err(Error::invalid("description", "A description has at most 8 KiB."));
         }
         Ok(())
@@ -144,7 +144,10 @@ impl Domain {
         }
         match draft.check_action(scope.company()?) {
             Ok(action) => faults.extend(self.strangers(actor, &action).await?.into_iter().map(Fault::from)),
-            Err(error) => faults.push(error.into()),
+            Err(error) => match Action::faults(&draft.action) {
+                faulty if faulty.is_empty() => faults.push(error.into()),
+                faulty => faults.extend(faulty.iter().map(|fault| fault_of("action", fault))),
+            },
         }
         Ok(faults)
     }

@@ -79,7 +79,7 @@ pub struct Preview {
 #[derive(Clone, Debug)]
 pub struct Row {
     /// Its place among the findings that were evaluated.
-    finding: usize,
+    pub(super) finding: usize,
     /// Whether the criteria held at the rule's turn.
     pub outcome: Outcome,
     pub changes: Vec<FieldChange>,
@@ -114,41 +114,44 @@ pub struct Totals {
     pub fields: BTreeMap<&'static str, i64>,
 }
 
-/// What was compared of the findings of a preview.
-struct Compared {
-    rows: Vec<Row>,
-    totals: Totals,
+/// What was compared of findings.
+pub(super) struct Compared {
+    pub rows: Vec<Row>,
+    pub totals: Totals,
 }
 
-/// Passes the findings with the rule at `at` silent and speaking, and compares. Pure. The criteria
-/// are asked of findings alone that are active when the rule's turn comes.
-fn compare(
+/// Passes the findings with the rule at `at` speaking, and those that it holds for once more with it
+/// silent, and compares. Pure. The criteria are asked of findings alone that are active when the
+/// rule's turn comes; of any other, silence makes no difference.
+pub(super) fn compare(
     matcher: &Matcher,
     at: usize,
     findings: &[(&Finding, &Asset)],
     exempt: &Exempt,
     now: Timestamp,
 ) -> Compared {
-    let silent = matcher.pass_watching(findings, exempt, now, &mut Watch::silent(at));
     let mut watch = Watch::of(at);
     let spoken = matcher.pass_watching(findings, exempt, now, &mut watch);
+    let met = |place: &usize| watch.outcomes()[*place] != Outcome::False;
+    let places: Vec<usize> = (0..findings.len()).filter(met).collect();
+    let met: Vec<(&Finding, &Asset)> = places.iter().map(|place| findings[*place]).collect();
+    let silent = matcher.pass_watching(&met, exempt, now, &mut Watch::silent(at));
     let rule = &matcher.rules()[at];
-    let mut compared = Compared { rows: Vec::new(), totals: Totals::default() };
-    let passes = silent.iter().zip(&spoken).zip(findings).zip(watch.outcomes());
-    for (place, (((silent, spoken), (finding, _)), outcome)) in passes.enumerate() {
+    let mut compared = Compared { rows: Vec::with_capacity(places.len()), totals: Totals::default() };
+    compared.totals.evaluated = i64::try_from(findings.len()).unwrap_or(i64::MAX);
+    for ((place, (finding, _)), silent) in places.into_iter().zip(&met).zip(&silent) {
+        let outcome = watch.outcomes()[place];
         let (silent, _) = result(silent.as_ref(), finding);
-        let (spoken, layers) = result(spoken.as_ref(), finding);
-        compared.totals.evaluated += 1;
+        let (spoken, layers) = result(spoken[place].as_ref(), finding);
         match outcome {
-            Outcome::False => continue,
-            Outcome::Error => compared.totals.errors += 1,
             Outcome::True => compared.totals.matched += 1,
+            Outcome::False | Outcome::Error => compared.totals.errors += 1,
         }
         let changes = changes(silent, spoken, layers);
         compared.totals.count(silent, spoken, &changes);
         let of_rule = changes.iter().filter(|change| change.by == Some(Source::rule(rule.id)));
         let messages = of_rule.map(|c| badge(&rule.name, c.field, &c.before, &c.after)).collect();
-        compared.rows.push(Row { finding: place, outcome: *outcome, changes, messages });
+        compared.rows.push(Row { finding: place, outcome, changes, messages });
     }
     compared
 }
@@ -184,6 +187,25 @@ fn said_by(field: &str, silent: &Shown, spoken: &Shown, layers: &Layers) -> Opti
 }
 
 impl Totals {
+    /// Counts what others counted.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.evaluated += other.evaluated;
+        self.matched += other.matched;
+        self.changed += other.changed;
+        self.errors += other.errors;
+        for (severity, (before, after)) in &other.severities {
+            let own = self.severities.entry(*severity).or_default();
+            *own = (own.0 + before, own.1 + after);
+        }
+        for (status, (before, after)) in &other.statuses {
+            let own = self.statuses.entry(*status).or_default();
+            *own = (own.0 + before, own.1 + after);
+        }
+        for (field, count) in &other.fields {
+            *self.fields.entry(field).or_default() += count;
+        }
+    }
+
     fn count(&mut self, silent: &Shown, spoken: &Shown, changes: &[FieldChange]) {
         self.changed += i64::from(!changes.is_empty());
         for change in changes {
@@ -199,6 +221,49 @@ impl Totals {
 /// The rows of a preview have no other order than the one they were found in.
 const ROWS: Sort = Sort::new("preview", &[Key::new("place", KeyKind::Int)]);
 
+/// A page of the rows that are wanted, which lie in the order of their places.
+pub(super) fn page_of<'a, R>(
+    rows: &'a [R],
+    place: impl Fn(&R) -> usize,
+    wanted: impl Fn(&R) -> bool,
+    args: &PageArgs,
+) -> Result<Page<&'a R>> {
+    let window = Window::new(args, ROWS)?;
+    let place = |row: &R| i64::try_from(place(row)).unwrap_or(i64::MAX);
+    let bound = |cursor: &Option<Vec<KeyValue>>| match cursor.as_deref() {
+        Some([KeyValue::Int(place)]) => Some(*place),
+        _ => None,
+    };
+    let (after, before) = (bound(&window.after), bound(&window.before));
+    let rows = rows.iter().filter(|row| {
+        wanted(row)
+            && after.is_none_or(|after| place(row) > after)
+            && before.is_none_or(|before| place(row) < before)
+    });
+    let most = usize::from(window.limit) + 1;
+    let rows: Vec<&R> =
+        if window.backward { rows.rev().take(most).collect() } else { rows.take(most).collect() };
+    Ok(window.page(rows.into_iter().map(|row| (vec![KeyValue::Int(place(row))], row)).collect()))
+}
+
+impl kept::Snapshot for Preview {
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
+    fn company(&self) -> Uuid {
+        self.company
+    }
+
+    fn made_at(&self) -> Timestamp {
+        self.as_of
+    }
+
+    fn findings(&self) -> usize {
+        self.findings.len()
+    }
+}
+
 impl Preview {
     /// The finding of a row, as it was when it was evaluated.
     pub fn finding(&self, row: &Row) -> &Finding {
@@ -212,22 +277,7 @@ impl Preview {
     ///
     /// Those of any page.
     pub fn rows(&self, changed: bool, args: &PageArgs) -> Result<Page<&Row>> {
-        let window = Window::new(args, ROWS)?;
-        let place = |row: &Row| i64::try_from(row.finding).unwrap_or(i64::MAX);
-        let bound = |cursor: &Option<Vec<KeyValue>>| match cursor.as_deref() {
-            Some([KeyValue::Int(place)]) => Some(*place),
-            _ => None,
-        };
-        let (after, before) = (bound(&window.after), bound(&window.before));
-        let rows = self.rows.iter().filter(|row| {
-            (!changed || !row.changes.is_empty())
-                && after.is_none_or(|after| place(row) > after)
-                && before.is_none_or(|before| place(row) < before)
-        });
-        let most = usize::from(window.limit) + 1;
-        let rows: Vec<&Row> =
-            if window.backward { rows.rev().take(most).collect() } else { rows.take(most).collect() };
-        Ok(window.page(rows.into_iter().map(|row| (vec![KeyValue::Int(place(row))], row)).collect()))
+        page_of(&self.rows, |row| row.finding, |row| !changed || !row.changes.is_empty(), args)
     }
 
     /// How many rows there are; with `changed`, how many that would show another value.
@@ -304,7 +354,13 @@ impl Domain {
     }
 
     /// The rule as it is tried, whatever its mode.
-    async fn rule_to_try(&self, actor: &Actor, scope: &Scope, tried: Tried, now: Timestamp) -> Result<Rule> {
+    pub(super) async fn rule_to_try(
+        &self,
+        actor: &Actor,
+        scope: &Scope,
+        tried: Tried,
+        now: Timestamp,
+    ) -> Result<Rule> {
         let (of, draft) = match tried {
             Tried::Kept(id) => return self.rule_as_drafted(actor, id).await,
             Tried::Draft { of, draft } => (of, draft),
@@ -322,7 +378,7 @@ impl Domain {
 
     /// The newest findings that are active below what rules say, with their assets; and whether there
     /// are more of them.
-    async fn findings_to_try(
+    pub(super) async fn findings_to_try(
         &self,
         scope: &Scope,
         reach: Reach,
@@ -353,7 +409,7 @@ impl Domain {
 }
 
 /// A draft as the rule that it would become.
-fn drafted(kept: Option<Rule>, content: Content, company: Uuid, now: Timestamp, id: Uuid) -> Rule {
+pub(super) fn drafted(kept: Option<Rule>, content: Content, company: Uuid, now: Timestamp, id: Uuid) -> Rule {
     let rule = kept.unwrap_or_else(|| Rule {
         id,
         company,
@@ -374,7 +430,7 @@ fn drafted(kept: Option<Rule>, content: Content, company: Uuid, now: Timestamp, 
 }
 
 /// By what rules follow each other in the walk.
-fn walk_key(rule: &Rule) -> (i32, Timestamp, Uuid) {
+pub(super) fn walk_key(rule: &Rule) -> (i32, Timestamp, Uuid) {
     (rule.content.order, rule.created_at, rule.id)
 }
 

@@ -125,7 +125,7 @@ const DRAFT: &[Column] = &[
 ];
 
 /// The company's own rules and the global ones.
-fn readable(scope: &Scope) -> Result<Condition> {
+pub(super) fn readable(scope: &Scope) -> Result<Condition> {
     let company = scope.company()?;
     Ok(Condition::any().add(rule::Column::CompanyId.eq(company)).add(rule::Column::CompanyId.eq(GLOBAL)))
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::finding::facts::{Evidence, Facts, Finding, Shown};
 use crate::finding::layers::{Layers, Scalar, ScalarField, SetField, Source, Statement};
 use crate::inventory::asset::Asset;
-use crate::vocabulary::criteria::{Compiled, Explanation};
+use crate::vocabulary::criteria::{Compiled, Criteria, Explanation};
 use crate::vocabulary::field::finding::FindingField;
 use crate::vocabulary::terms::{Criticality, Environment, FindingClass, Severity, Status, Term};
 use crate::vocabulary::time::Timestamp;
@@ -45,42 +45,58 @@ impl Domain {
         let now = self.clock().now();
         let tree = check_criteria(criteria).map_err(|error| error.at("criteria"))?;
         let action = Action::parse(action).map_err(|error| error.at("action"))?;
-        let (finding, asset) = supplied(actor.company, finding, now).map_err(|error| error.at("finding"))?;
-        let compiled = Compiled::new(&tree);
-        let facts = Facts { finding: &finding, asset: &asset, shown: &finding.shown };
-        let explanation = compiled.explain(&facts, now);
-        let matched = compiled.matches(&facts, now).is_true();
-        let rule = LiveRule {
-            id: Uuid::nil(),
-            name: name.to_owned(),
-            version: 0,
-            content_hash: String::new(),
-            enforced: true,
-            criteria: Ok(compiled),
-            action,
-        };
-        let passed = pass(&finding, &asset, std::slice::from_ref(&rule), &Exempt::default(), now);
-        let mut tested =
-            Tested { explanation, matched, before: Map::new(), after: Map::new(), messages: Vec::new() };
-        if let Some(Passed { applications, .. }) = passed {
-            for application in applications {
-                for (field, after) in application.after.iter() {
-                    let before = application.before.get(field).unwrap_or(&Json::Null);
-                    tested.messages.push(badge(name, field, before, after));
-                }
-                let members = |values: &Values| -> Map<String, Json> {
-                    values.iter().map(|(field, value)| (field.to_owned(), value.clone())).collect()
-                };
-                tested.before.extend(members(&application.before));
-                tested.after.extend(members(&application.after));
-            }
-        }
-        Ok(tested)
+        tried(actor.company, name, &tree, action, finding, now)
     }
 }
 
+/// What a rule with these criteria and this action makes of a supplied finding of a company. Pure.
+///
+/// # Errors
+///
+/// `INVALID` for a finding that is none, at `finding`.
+pub(super) fn tried(
+    company: Uuid,
+    name: &str,
+    tree: &Criteria,
+    action: Action,
+    finding: &Json,
+    now: Timestamp,
+) -> Result<Tested> {
+    let (finding, asset) = supplied(company, finding, now).map_err(|error| error.at("finding"))?;
+    let compiled = Compiled::new(tree);
+    let facts = Facts { finding: &finding, asset: &asset, shown: &finding.shown };
+    let explanation = compiled.explain(&facts, now);
+    let matched = compiled.matches(&facts, now).is_true();
+    let rule = LiveRule {
+        id: Uuid::nil(),
+        name: name.to_owned(),
+        version: 0,
+        content_hash: String::new(),
+        enforced: true,
+        criteria: Ok(compiled),
+        action,
+    };
+    let passed = pass(&finding, &asset, std::slice::from_ref(&rule), &Exempt::default(), now);
+    let mut tested =
+        Tested { explanation, matched, before: Map::new(), after: Map::new(), messages: Vec::new() };
+    if let Some(Passed { applications, .. }) = passed {
+        for application in applications {
+            for (field, after) in application.after.iter() {
+                let before = application.before.get(field).unwrap_or(&Json::Null);
+                tested.messages.push(badge(name, field, before, after));
+            }
+            let members = |values: &Values| -> Map<String, Json> {
+                values.iter().map(|(field, value)| (field.to_owned(), value.clone())).collect()
+            };
+            tested.before.extend(members(&application.before));
+            tested.after.extend(members(&application.after));
+        }
+    }
+    Ok(tested)
+}
+
 /// A finding and its asset out of fields by their keys.
-fn supplied(company: Uuid, json: &Json, now: Timestamp) -> Result<(Finding, Asset)> {
+pub(super) fn supplied(company: Uuid, json: &Json, now: Timestamp) -> Result<(Finding, Asset)> {
     let members = json.as_object().ok_or_else(|| Error::invalid("", "A finding is an object of fields."))?;
     let mut asset = Asset {
         id: Uuid::nil(),

@@ -25,6 +25,7 @@ use serde_json::Value as Json;
 
 use super::field::Catalogue;
 
+pub(crate) mod cells;
 mod check;
 mod compile;
 mod explain;
@@ -45,7 +46,8 @@ pub use compile::{Compiled, Outcome};
 pub(crate) use compile::{Leaf, Step, Test};
 pub use explain::{ExplainedGroup, ExplainedLeaf, Explanation};
 pub use fault::{Fault, Faults};
-pub use schema::json_schema;
+pub use schema::{json_schema, operand_schema};
+pub use sentence::NAMED;
 pub use tree::{Condition, Group, Logic, Node, Operand, Pattern, Scalar};
 pub use value::{ReadFault, Subject, Value};
 

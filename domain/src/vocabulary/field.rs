@@ -23,6 +23,11 @@ impl Field {
     pub fn storage(&self) -> Storage {
         self.kind.storage()
     }
+
+    /// What a sentence calls it: `asset criticality`.
+    pub fn phrase(&self) -> String {
+        self.key.replace(['_', '.'], " ")
+    }
 }
 
 /// Where SQL finds a field. How it is stored there follows from the field's [`Kind`].

@@ -74,6 +74,44 @@ terms! {
         Nothing = "NOTHING", Text = "TEXT", Pattern = "PATTERN", Number = "NUMBER", Bool = "BOOL",
         Time = "TIME", Span = "SPAN", Word = "WORD", Reference = "REFERENCE", Code = "CODE",
     }
+
+    /// A colour in which a word may be shown: a hint, by its name.
+    Colour {
+        Grey = "GREY", Green = "GREEN", Blue = "BLUE", Yellow = "YELLOW", Orange = "ORANGE", Red = "RED",
+        Purple = "PURPLE",
+    }
+}
+
+impl ValueKind {
+    /// Whether a sentence has the operand in quotation marks.
+    pub fn is_quoted(self) -> bool {
+        matches!(self, Self::Text | Self::Pattern | Self::Code)
+    }
+}
+
+impl Colour {
+    /// From calm to alarming: what the words of an ordered list are shown in, up to its worst.
+    const RAMP: [Colour; 6] = [Self::Grey, Self::Blue, Self::Yellow, Self::Orange, Self::Red, Self::Purple];
+
+    /// The colour of the word at `rank` of an ordered list of `count`: the shorter the list, the nearer
+    /// to red it begins.
+    fn of_rank(rank: u8, count: usize) -> Self {
+        let skipped = Self::RAMP.len().saturating_sub(count).saturating_sub(1);
+        Self::RAMP[(usize::from(rank) + skipped).min(Self::RAMP.len() - 1)]
+    }
+
+    /// The colour of a word of a list without an order.
+    fn of_word(word: &str) -> Self {
+        match word {
+            "OPEN" | "PRODUCTION" => Self::Red,
+            "IN_PROGRESS" | "DETECTION" => Self::Orange,
+            "ACCEPTED_RISK" => Self::Purple,
+            "FIXED" | "DEVELOPMENT" => Self::Green,
+            "STAGING" => Self::Yellow,
+            "TEST" | "VULNERABILITY" => Self::Blue,
+            _ => Self::Grey,
+        }
+    }
 }
 
 /// One word that a closed list offers.
@@ -82,6 +120,7 @@ pub struct Choice {
     pub value: &'static str,
     /// The place in the list; for an ordered list, its rank.
     pub rank: u8,
+    pub colour: Colour,
 }
 
 impl Choice {
@@ -180,7 +219,15 @@ impl Kind {
 
     /// The words with what a builder shows of them.
     pub fn choices(self) -> impl Iterator<Item = Choice> {
-        self.words().iter().zip(0_u8..).map(|(value, rank)| Choice { value, rank })
+        let colour = move |value: &str, rank| match self {
+            Self::Ordinal(words) => Colour::of_rank(rank, words.len()),
+            _ => Colour::of_word(value),
+        };
+        self.words().iter().zip(0_u8..).map(move |(value, rank)| Choice {
+            value,
+            rank,
+            colour: colour(value, rank),
+        })
     }
 
     /// The noun or code list that the values are taken from, for a builder's search.
@@ -211,11 +258,21 @@ impl Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vocabulary::terms::{Criticality, Severity, Status, Term};
 
     #[test]
     fn labels_read_like_words() {
         let kind = Kind::Enum(&["IN_PROGRESS", "low", "x"]);
         let labels: Vec<String> = kind.choices().map(|choice| choice.label()).collect();
         assert_eq!(labels, ["In progress", "Low", "X"]);
+    }
+
+    #[test]
+    fn the_worst_of_a_list_stands_out() {
+        let colours = |kind: Kind| kind.choices().map(|choice| choice.colour).collect::<Vec<_>>();
+        assert_eq!(colours(Kind::Ordinal(Severity::WORDS)), Colour::RAMP);
+        let criticality = colours(Kind::Ordinal(Criticality::WORDS));
+        assert_eq!(criticality, [Colour::Blue, Colour::Yellow, Colour::Orange, Colour::Red]);
+        assert_eq!(colours(Kind::Enum(Status::WORDS))[0], Colour::Red);
     }
 }

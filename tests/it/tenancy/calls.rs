@@ -217,6 +217,8 @@ impl Filler<'_> {
             "Int" => json!(if name == "first" { ROWS } else { 1 }),
             "Float" => json!(1.0),
             "Boolean" => json!(false),
+            // What has an end begins before it.
+            "DateTime" if name == "from" => json!("2026-11-19T00:00:00Z"),
             "DateTime" if name == "until" => json!("2026-12-20T00:00:00Z"),
             // A period ends after it begins.
             "DateTime" if name == "to" => json!("2026-11-20T12:00:00Z"),
@@ -311,6 +313,8 @@ impl Filler<'_> {
             "action" => "finding.created".to_owned(),
             "code" => "WALK".to_owned(),
             "document" => json!({ "format": "countersign/rules/1", "rules": [] }).to_string(),
+            "source" => "team".to_owned(),
+            "key" if field == "suggestedRuleEnable" => "route-secrets".to_owned(),
             "key" => format!("walked-{}", self.filling.nonce),
             _ => format!("walked by {field} {path} {}", self.filling.nonce),
         }
@@ -333,6 +337,7 @@ impl Filler<'_> {
                 let config = json!({ "users": [self.id(Noun::User)], "teams": [self.id(Noun::Team)] });
                 json!({ "type": "assign", "config": config })
             }
+            Some("slots") => json!({ "team": self.id(Noun::Team) }),
             _ => json!({ "title": "walked" }),
         }
     }

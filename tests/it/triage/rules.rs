@@ -22,7 +22,7 @@ async fn rules_are_tried_before_they_hold(world: &World) {
     let pointers: Vec<&str> =
         told["faults"].as_array().unwrap().iter().map(|fault| fault["pointer"].as_str().unwrap()).collect();
     let expected =
-        ["/name", "/criteria/conditions/0/value", "/criteria/conditions/1/field", "/action/config"];
+        ["/name", "/criteria/conditions/0/value", "/criteria/conditions/1/field", "/action/config/severity"];
     assert_eq!(pointers, expected);
     let always = json!({ "name": "All", "action": { "type": "append_tag", "config": { "tags": ["x"] } },
         "criteria": { "logic": "OR", "conditions": [

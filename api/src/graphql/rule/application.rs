@@ -200,6 +200,22 @@ pub async fn applications_of(
     Ok(rules.into_iter().zip(pages).map(connection).collect())
 }
 
+/// Which applications of a rule: all that is said must hold.
+#[derive(Default, InputObject)]
+pub struct RuleTurnFilter {
+    /// Only what it would have done while it was observed, or only what it did.
+    observed: Option<bool>,
+    /// Only turns of this kind.
+    change: Option<RuleTurn>,
+}
+
+impl RuleTurnFilter {
+    pub fn read(self) -> ApplicationFilter {
+        let change = self.change.map(Into::into);
+        ApplicationFilter { observed: self.observed, change, ..ApplicationFilter::default() }
+    }
+}
+
 /// Which applications: all that is said must hold.
 #[derive(Default, InputObject)]
 pub struct RuleApplicationFilter {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use domain::error::Error;
 use domain::page::Edge;
-use domain::rule::preview::{FieldChange, Preview, Reach, Row, Tried};
+use domain::rule::preview::{FieldChange, Preview, Reach, Row, Totals, Tried};
 use domain::vocabulary::criteria::Explanation;
 use record::{record, root};
 use uuid::Uuid;
@@ -118,6 +118,35 @@ pub struct RulePreviewField {
     count: i64,
 }
 
+impl RulePreviewSeverity {
+    /// The lowest first.
+    pub fn all(totals: &Totals) -> Vec<Self> {
+        let row = |(severity, (before, after)): (&_, &(i64, i64))| Self {
+            severity: Severity::from(*severity),
+            before: *before,
+            after: *after,
+        };
+        totals.severities.iter().map(row).collect()
+    }
+}
+
+impl RulePreviewStatus {
+    pub fn all(totals: &Totals) -> Vec<Self> {
+        let row = |(status, (before, after)): (&_, &(i64, i64))| Self {
+            status: FindingStatus::from(*status),
+            before: *before,
+            after: *after,
+        };
+        totals.statuses.iter().map(row).collect()
+    }
+}
+
+impl RulePreviewField {
+    pub fn all(totals: &Totals) -> Vec<Self> {
+        totals.fields.iter().map(|(field, count)| Self { field, count: *count }).collect()
+    }
+}
+
 /// Why criteria hold for a finding, or do not.
 #[record]
 #[derive(SimpleObject)]
@@ -201,30 +230,17 @@ impl RulePreview {
 
     /// The severities of the matched findings, the lowest first.
     fn severities(&self) -> Vec<RulePreviewSeverity> {
-        let severities = self.0.totals.severities.iter();
-        let row = |(severity, (before, after)): (&_, &(i64, i64))| RulePreviewSeverity {
-            severity: Severity::from(*severity),
-            before: *before,
-            after: *after,
-        };
-        severities.map(row).collect()
+        RulePreviewSeverity::all(&self.0.totals)
     }
 
     /// The statuses of the matched findings.
     fn statuses(&self) -> Vec<RulePreviewStatus> {
-        let statuses = self.0.totals.statuses.iter();
-        let row = |(status, (before, after)): (&_, &(i64, i64))| RulePreviewStatus {
-            status: FindingStatus::from(*status),
-            before: *before,
-            after: *after,
-        };
-        statuses.map(row).collect()
+        RulePreviewStatus::all(&self.0.totals)
     }
 
     /// The fields that would show another value.
     fn fields(&self) -> Vec<RulePreviewField> {
-        let fields = self.0.totals.fields.iter();
-        fields.map(|(field, count)| RulePreviewField { field, count: *count }).collect()
+        RulePreviewField::all(&self.0.totals)
     }
 
     /// The findings that the criteria hold for, the newest first.
@@ -310,14 +326,19 @@ async fn tried(
     input: RulePreviewInput,
     reach: Reach,
 ) -> async_graphql::Result<RulePreview> {
-    let rule = input.rule.map(|id| Noun::Rule.read_at(&id, "rule")).transpose()?;
-    let tried = match (rule, input.draft) {
-        (of, Some(draft)) => Tried::Draft { of, draft: Box::new(draft.read()) },
-        (Some(rule), None) => Tried::Kept(rule),
+    let tried = tried_of(input.rule, input.draft)?;
+    Ok(RulePreview(domain(ctx).rule_preview(actor(ctx)?, tried, reach).await?))
+}
+
+/// What is to be tried.
+pub fn tried_of(rule: Option<ID>, draft: Option<RuleDraftInput>) -> domain::error::Result<Tried> {
+    let rule = rule.map(|id| Noun::Rule.read_at(&id, "rule")).transpose()?;
+    match (rule, draft) {
+        (of, Some(draft)) => Ok(Tried::Draft { of, draft: Box::new(draft.read()) }),
+        (Some(rule), None) => Ok(Tried::Kept(rule)),
         (None, None) => {
             let missing = "Give a rule, a draft, or both.";
-            return Err(Error::new(domain::error::Code::Required, missing).at("rule").into());
+            Err(Error::new(domain::error::Code::Required, missing).at("rule"))
         }
-    };
-    Ok(RulePreview(domain(ctx).rule_preview(actor(ctx)?, tried, reach).await?))
+    }
 }

@@ -8,6 +8,7 @@ use domain::vocabulary::field::finding::FINDING;
 use record::{record, root};
 
 use super::mutation::RuleDraftInput;
+use super::warning::RuleWarning;
 use crate::graphql::criteria::{Criteria, DraftFault};
 use crate::graphql::id::Noun;
 use crate::graphql::scalars::Json;
@@ -36,6 +37,8 @@ pub struct RuleValidation {
     faults: Vec<DraftFault>,
     /// The criteria in English; null where they have faults of form.
     sentence: Option<String>,
+    /// What would be odd about it among the rules that hold; nothing is told of a draft with faults.
+    warnings: Vec<RuleWarning>,
 }
 
 /// A rule to try: one that is kept, a draft, or the one with parts of the other.
@@ -128,12 +131,22 @@ impl TrialQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The draft.")] draft: RuleDraftInput,
+        #[graphql(desc = "The global id of the rule whose place it takes.")] rule: Option<ID>,
     ) -> async_graphql::Result<RuleValidation> {
+        let of = rule.map(|id| Noun::Rule.read_at(&id, "rule")).transpose()?;
+        if let Some(of) = of {
+            domain(ctx).rule(actor(ctx)?, of).await.map_err(|error| error.at("rule"))?;
+        }
         let draft = draft.read();
         let faults = domain(ctx).rule_faults(actor(ctx)?, &draft).await?;
         let sentence = Tree::parse(&FINDING, &draft.criteria).ok().map(|tree| tree.sentence());
+        let warnings = match faults.is_empty() {
+            true => domain(ctx).draft_warnings(actor(ctx)?, of, &draft).await?,
+            false => Vec::new(),
+        };
         let faults: Vec<DraftFault> = faults.into_iter().map(Into::into).collect();
-        Ok(RuleValidation { valid: faults.is_empty(), faults, sentence })
+        let warnings = warnings.into_iter().map(Into::into).collect();
+        Ok(RuleValidation { valid: faults.is_empty(), faults, sentence, warnings })
     }
 
     /// What a rule makes of a finding that the caller supplies. Nothing of it is read or kept.

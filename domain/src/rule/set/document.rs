@@ -306,7 +306,7 @@ rules:
     nam/e: x
     name: 3
     order: many
-    mode: enforce
+    mode: LOUD
     expires_at: soon
     action: {}
   - { key: a, name: A, criteria: {}, action: {} }

@@ -2,7 +2,7 @@
 //! that a leaf neither allocates nor parses.
 //!
 //! Every leaf comes down to a [`Test`] that a present value passes or not, and whether the leaf
-//! asks for the opposite. SQL and the search for tautologies are drawn from the same tests.
+//! asks for the opposite. SQL and the search of `cells` are drawn from the same tests.
 
 use regex::Regex;
 use serde::Serialize;
@@ -185,7 +185,7 @@ impl Leaf {
     }
 
     /// What the leaf makes of a value that was read.
-    pub(super) fn judge(&self, value: Value<'_>, now: Timestamp) -> Outcome {
+    pub(crate) fn judge(&self, value: Value<'_>, now: Timestamp) -> Outcome {
         if !value.fits(self.kind) {
             return Outcome::Error;
         }

@@ -56,6 +56,11 @@ impl From<Fault> for Error {
 pub struct Faults(pub(super) Vec<Fault>);
 
 impl Faults {
+    /// There is at least one.
+    pub(crate) fn of(faults: Vec<Fault>) -> Self {
+        Self(faults)
+    }
+
     pub fn iter(&self) -> std::slice::Iter<'_, Fault> {
         self.0.iter()
     }

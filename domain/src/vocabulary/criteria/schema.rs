@@ -48,14 +48,23 @@ fn conditions_on(field: &Field) -> Vec<Json> {
     forms.into_iter().map(|(arity, kind, operators)| condition(field, arity, kind, &operators)).collect()
 }
 
-fn condition(field: &Field, arity: Arity, value_kind: ValueKind, operators: &[Operator]) -> Json {
-    let value = match arity {
+/// The JSON Schema of what an operator is compared with on a field of `kind`; `None` where it takes
+/// nothing.
+pub fn operand_schema(operator: Operator, kind: Kind) -> Option<Json> {
+    operand(kind, operator.arity(), operator.value_kind(kind))
+}
+
+fn operand(kind: Kind, arity: Arity, value_kind: ValueKind) -> Option<Json> {
+    match arity {
         Arity::None => None,
-        Arity::One => Some(scalar(field.kind, value_kind)),
+        Arity::One => Some(scalar(kind, value_kind)),
         Arity::Many => Some(json!({
-            "type": "array", "items": scalar(field.kind, value_kind), "minItems": 1, "maxItems": limits::VALUES
+            "type": "array", "items": scalar(kind, value_kind), "minItems": 1, "maxItems": limits::VALUES
         })),
-    };
+    }
+}
+
+fn condition(field: &Field, arity: Arity, value_kind: ValueKind, operators: &[Operator]) -> Json {
     let mut schema = json!({
         "type": "object",
         "description": field.description,
@@ -66,7 +75,7 @@ fn condition(field: &Field, arity: Arity, value_kind: ValueKind, operators: &[Op
         "required": ["field", "operator"],
         "additionalProperties": false
     });
-    if let Some(value) = value {
+    if let Some(value) = operand(field.kind, arity, value_kind) {
         schema["properties"]["value"] = value;
         schema["required"] = json!(["field", "operator", "value"]);
     }

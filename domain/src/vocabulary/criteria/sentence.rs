@@ -5,7 +5,7 @@ use super::tree::{Condition, Node, Operand, Scalar};
 use crate::vocabulary::field::{Catalogue, Field};
 
 /// How many values of a list a sentence names.
-const NAMED: usize = 10;
+pub const NAMED: usize = 10;
 
 pub(super) fn of(criteria: &Criteria) -> String {
     let mut sentence = String::new();
@@ -37,7 +37,7 @@ fn write_node(out: &mut String, catalogue: &Catalogue, node: &Node, outermost: b
 }
 
 fn write_condition(out: &mut String, field: &Field, condition: &Condition) {
-    out.push_str(&field.key.replace(['_', '.'], " "));
+    out.push_str(&field.phrase());
     out.push(' ');
     out.push_str(condition.operator.phrase(field.kind));
     match &condition.operand {
