@@ -217,7 +217,7 @@ async fn all_faults_come_at_once_and_nothing_is_written(world: &World) {
         [
             "/rules/1/name",
             "/rules/1/criteria/value",
-            "/rules/1/action/config",
+            "/rules/1/action/config/severity",
             "/rules/2/criteria",
             "/rules/3/action/config/teams"
         ],

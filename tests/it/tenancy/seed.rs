@@ -86,6 +86,12 @@ pub async fn wide(world: &World, house: &House, mark: &str) -> Ids {
     let criteria = json!({ "field": "title", "operator": "contains", "value": " flaw " });
     let action = json!({ "type": "set_vuln_type", "config": { "vulnerability_type": named("type") } });
     domain.rule_create(admin, draft(&named("second rule"), 2, criteria, action)).await.unwrap();
+    // Two that contradict each other, of which no finding is.
+    for (order, severity) in [(3, "high"), (4, "low")] {
+        let criteria = json!({ "field": "title", "operator": "eq", "value": named("nothing") });
+        let action = json!({ "type": "override_severity", "config": { "severity": severity } });
+        domain.rule_create(admin, draft(&named(severity), order, criteria, action)).await.unwrap();
+    }
     // One whose change waits for a second person.
     let other = json!({ "type": "append_tag", "config": { "tags": [named("other tag")] } });
     let criteria = json!({ "field": "title", "operator": "contains", "value": mark });
