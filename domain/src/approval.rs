@@ -29,11 +29,6 @@ pub(crate) mod store;
 
 /// How long an emergency approval lasts, at most, before somebody reviews it.
 pub const EMERGENCY: Span = Span(72 * Span::HOUR.0);
-/// How many votes something takes.
-const QUORUM: usize = 1;
-/// When the server reminds of what waits, and when it takes it back.
-const REMINDED_AFTER: Span = Span(3 * Span::DAY.0);
-const ENDED_AFTER: Span = Span(7 * Span::DAY.0);
 /// The most bytes of a reason or comment.
 const TEXT: usize = 8 * 1_024;
 
@@ -168,6 +163,14 @@ pub struct ApprovalFilter {
     /// Only emergencies that nobody has reviewed.
     pub unreviewed: bool,
     pub subject: Option<Uuid>,
+}
+
+/// How a company has things approved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub quorum: usize,
+    pub remind_after: Option<Span>,
+    pub end_after: Option<Span>,
 }
 
 impl Hand {
@@ -431,6 +434,7 @@ impl Domain {
         scope: &Scope,
         new: NewApproval,
     ) -> Result<Approval> {
+        let terms = tx.approval_terms(scope).await?;
         let now = tx.now();
         let approval = Approval {
             id: self.clock().id(),
@@ -445,11 +449,11 @@ impl Domain {
             blast: new.blast,
             author: new.author,
             editor: new.editor,
-            required: QUORUM,
+            required: terms.quorum.max(1),
             votes: Vec::new(),
-            remind_at: Some(now.plus(REMINDED_AFTER)),
+            remind_at: terms.remind_after.map(|span| now.plus(span)),
             reminded_at: None,
-            deadline: Some(now.plus(ENDED_AFTER)),
+            deadline: terms.end_after.map(|span| now.plus(span)),
             decided_at: None,
             decided_by: None,
             reason: None,

@@ -117,7 +117,7 @@ impl Domain {
         let live = rule.live.map(|_| rule.content.json()).unwrap_or_else(|| json!({}));
         let diff = Diff::of(&live, &draft.content.json()).map_or(json!({}), Diff::payload);
         let mut reasons = tx.gates_on(scope, &draft.content).await?;
-        if rule.gated || draft.content.requires_approval {
+        if draft.content.requires_approval || reasons.is_empty() {
             reasons.insert(0, "The rule asks for the approval of its changes.".to_owned());
         }
         let new = NewApproval {
