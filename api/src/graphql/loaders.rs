@@ -56,7 +56,6 @@ macro_rules! loaded {
 }
 
 loaded! {
-    Finding = findings_by_id;
     Acceptance = acceptances_of;
     ChangeRequest = change_requests_by_id;
     Issue = issues;
