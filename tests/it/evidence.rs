@@ -68,7 +68,7 @@ fn rows(files: &BTreeMap<String, Vec<u8>>, name: &str) -> Vec<Json> {
     let list: Vec<Json> = serde_json::from_slice(&files[&format!("{name}.json")])
         .unwrap_or_else(|error| panic!("{name}: {error}"));
     let mut csv = csv_rows(&files[&format!("{name}.csv")]);
-    assert_eq!(csv.remove(0).is_empty(), false, "{name} has a header");
+    assert!(!csv.remove(0).is_empty(), "{name} has a header");
     assert_eq!(csv.len(), list.len(), "{name} is the same twice");
     list
 }

@@ -276,6 +276,9 @@ fn happened(entry: &Entry) -> Option<Happened> {
     })
 }
 
+/// Which version of a rule stood, and in which mode.
+type AsOf = (Uuid, i64, Mode);
+
 /// Passes what was put back, moment by moment, under the rules that held then. Pure.
 fn replay(
     rule: Rule,
@@ -291,11 +294,10 @@ fn replay(
     let mut totals = Totals::default();
     let mut rows = Vec::new();
     // The rules change seldom: those of a moment are most often those of the one before.
-    let mut last: Option<(Vec<(Uuid, i64, Mode)>, Matcher, usize)> = None;
+    let mut last: Option<(Vec<AsOf>, Matcher, usize)> = None;
     for (at, places) in moments {
         let holding = holding(stood, modes, &rule, at);
-        let versions: Vec<(Uuid, i64, Mode)> =
-            holding.iter().map(|rule| (rule.id, rule.version, rule.mode)).collect();
+        let versions: Vec<AsOf> = holding.iter().map(|rule| (rule.id, rule.version, rule.mode)).collect();
         if last.as_ref().is_none_or(|(known, ..)| *known != versions) {
             let (matcher, place) = with(holding, &rule);
             last = Some((versions, matcher, place));

@@ -32,7 +32,7 @@ impl Reader {
         if let Some(words) = schema["enum"].as_array()
             && !words.iter().any(|word| same(word, value))
         {
-            let words: Vec<String> = words.iter().map(|word| bare(word)).collect();
+            let words: Vec<String> = words.iter().map(bare).collect();
             return self.invalid(format!("This is one of {}.", words.join(", ")));
         }
         match value {

@@ -37,6 +37,7 @@ pub struct ApprovalChange {
 /// What `approvalChanged` sends.
 #[record]
 #[derive(Union)]
+#[expect(clippy::large_enum_variant, reason = "one snapshot opens a stream of changes")]
 pub enum ApprovalChanged {
     Snapshot(ApprovalSnapshot),
     Change(ApprovalChange),

@@ -112,7 +112,6 @@ impl GateQuery {
     /// Whether a project may go out: it passes where no active finding of it is one that the view and the filter mean (any at
     /// all, where neither is said), it is not archived, a scan of it has finished and none is being stored. A project or view that
     /// the caller does not see is an error, NOT_FOUND: a gate that is asked wrongly does not pass.
-    #[expect(clippy::too_many_arguments, reason = "each is one bound of the question")]
     async fn release_gate(
         &self,
         ctx: &Context<'_>,

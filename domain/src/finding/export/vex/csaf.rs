@@ -137,7 +137,7 @@ impl Format for Csaf {
         let number = self.places.number(Some(statement.asset), statement.component);
         let words = statement.decision.words(Vocabulary::Csaf);
         let Some((number, (words, text))) = number.zip(words) else { return Ok(false) };
-        if !self.gathered.as_ref().is_some_and(|gathered| gathered.name == statement.name) {
+        if self.gathered.as_ref().is_none_or(|gathered| gathered.name != statement.name) {
             self.write(out);
         }
         let gathered = self.gathered.get_or_insert_with(|| Gathered {
