@@ -33,6 +33,7 @@ pub mod node;
 pub mod page;
 pub mod payload;
 pub mod person;
+pub mod policy;
 pub mod project;
 pub mod rule;
 pub mod saved_mapping;
@@ -76,6 +77,9 @@ pub struct Query(
     intel::IntelQuery,
     vex::VexQuery,
     finding::query::FindingQuery,
+    finding::acceptance::AcceptanceQuery,
+    finding::request::ChangeRequestQuery,
+    policy::PolicyQuery,
     finding::gate::GateQuery,
     rule::RuleQuery,
     rule::trial::TrialQuery,
@@ -118,6 +122,8 @@ pub struct Mutation(
     finding::mutation::FindingMutation,
     finding::issue::IssueMutation,
     finding::bulk::BulkMutation,
+    finding::acceptance::AcceptanceMutation,
+    policy::PolicyMutation,
     rule::mutation::RuleMutation,
     rule::library::LibraryMutation,
     rule::exemption::ExemptionMutation,

@@ -15,7 +15,7 @@ use crate::error::{Code, Error, Result};
 use crate::event::catalogue::{Event, EventKind};
 use crate::page::{Page, PageArgs};
 use crate::vocabulary::terms::{Term, terms};
-use crate::vocabulary::time::Timestamp;
+use crate::vocabulary::time::{Span, Timestamp};
 use state::{Pending, Vote};
 
 pub use rights::ApprovalRights;
@@ -35,7 +35,7 @@ terms! {
     }
 
     /// What kind of thing is to be approved.
-    SubjectKind { Rule = "RULE" }
+    SubjectKind { Rule = "RULE", Change = "CHANGE", Policy = "POLICY" }
 }
 
 /// What is to be approved.
@@ -43,24 +43,32 @@ terms! {
 pub enum Subject {
     /// The draft of a rule.
     Rule(Uuid),
+    /// A change of findings that a person asked for.
+    Change(Uuid),
+    /// What a company asks of changes, where it is to ask less.
+    Policy(Uuid),
 }
 
 impl Subject {
     pub fn kind(self) -> SubjectKind {
         match self {
             Self::Rule(_) => SubjectKind::Rule,
+            Self::Change(_) => SubjectKind::Change,
+            Self::Policy(_) => SubjectKind::Policy,
         }
     }
 
     pub fn id(self) -> Uuid {
         match self {
-            Self::Rule(id) => id,
+            Self::Rule(id) | Self::Change(id) | Self::Policy(id) => id,
         }
     }
 
     pub(crate) fn new(kind: SubjectKind, id: Uuid) -> Self {
         match kind {
             SubjectKind::Rule => Self::Rule(id),
+            SubjectKind::Change => Self::Change(id),
+            SubjectKind::Policy => Self::Policy(id),
         }
     }
 }
@@ -151,6 +159,14 @@ pub struct ApprovalFilter {
     /// Only emergencies that nobody has reviewed.
     pub unreviewed: bool,
     pub subject: Option<Uuid>,
+}
+
+/// How a company has things approved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub quorum: usize,
+    pub remind_after: Option<Span>,
+    pub end_after: Option<Span>,
 }
 
 impl Hand {

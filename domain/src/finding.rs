@@ -1,6 +1,8 @@
 //! Findings: what they are, where their values come from, and the one way to change them.
 
+pub mod acceptance;
 pub mod batch;
+pub mod bulk;
 pub mod change;
 pub mod edit;
 pub mod export;
@@ -10,6 +12,7 @@ pub mod issue;
 pub mod layers;
 pub mod lifecycle;
 pub mod query;
+pub mod request;
 pub mod selection;
 pub mod sighting;
 pub mod store;

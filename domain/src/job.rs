@@ -124,7 +124,9 @@ impl JobKind {
     fn weight(self, params: &Json) -> i64 {
         match self {
             Self::IntelLoad | Self::Revoke => i64::MAX,
-            Self::Sweep if params.get("asset").is_none_or(Json::is_null) => i64::MAX,
+            Self::Sweep if ["asset", "rule"].iter().all(|of| params.get(of).is_none_or(Json::is_null)) => {
+                i64::MAX
+            }
             _ => 0,
         }
     }
@@ -258,7 +260,7 @@ impl Domain {
             Cancelled::Asked => {}
             Cancelled::Ended if job.kind == JobKind::Import => self.end_scan_of(&mut tx, &job, None).await?,
             Cancelled::Ended if job.kind == JobKind::IntelLoad => self.end_load_of(&tx, &job, None).await?,
-            Cancelled::Ended => {}
+            Cancelled::Ended => tx.end_request_of(&job).await?,
         }
         tx.audit(AuditEntry::new("job.cancelled", id));
         tx.commit().await?;

@@ -24,6 +24,7 @@ pub mod inventory;
 pub mod job;
 pub mod ledger;
 pub mod page;
+pub mod policy;
 pub mod rule;
 pub mod signin;
 pub mod store;

@@ -34,6 +34,10 @@ impl Domain {
         for job in self.end_overdue().await? {
             tracing::info!(%job, "a job ended that had waited for too long");
         }
+        let (warned, opened) = self.keep_acceptances().await?;
+        if warned + opened > 0 {
+            tracing::info!(warned, opened, "accepted risks came to their end, or will soon");
+        }
         for job in self.revert_expired().await? {
             tracing::info!(%job, "what a rule said that ended is taken back");
         }

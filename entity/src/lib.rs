@@ -1,11 +1,15 @@
 //! The rows of the tables, one table a file. No behaviour: that is the domain's.
 
 pub mod absence;
+pub mod acceptance;
 pub mod api_token;
 pub mod approval;
 pub mod approval_vote;
 pub mod asset;
 pub mod audit_entry;
+pub mod change_policy;
+pub mod change_request;
+pub mod change_request_item;
 pub mod code;
 pub mod company;
 pub mod cve_fact;
@@ -30,6 +34,7 @@ pub mod rule_company_mode;
 pub mod rule_draft;
 pub mod rule_exemption;
 pub mod rule_expiry;
+pub mod rule_lapse;
 pub mod rule_version;
 pub mod saved_mapping;
 pub mod saved_view;

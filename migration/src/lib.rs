@@ -1,6 +1,6 @@
 //! The steps that make the tables, the same on SQLite and PostgreSQL.
 //!
-//! A step is written as SQL with the few types that the databases name differently as `$WORDS`.
+//! A step is written as SQL with the few words that the databases name differently as `$WORDS`.
 //! Times are whole microseconds in BIGINT. Text on PostgreSQL has COLLATE "C", so that both
 //! databases compare by code points.
 
@@ -21,6 +21,7 @@ mod m0010_signin;
 mod m0011_walks;
 mod m0012_approvals;
 mod m0013_revocation;
+mod m0016_acceptance;
 
 pub struct Migrator;
 
@@ -41,19 +42,22 @@ impl MigratorTrait for Migrator {
             Box::new(m0011_walks::Migration),
             Box::new(m0012_approvals::Migration),
             Box::new(m0013_revocation::Migration),
+            Box::new(m0016_acceptance::Migration),
         ]
     }
 }
 
 /// Runs `statements`, separated by semicolons, in the words of the database at hand.
 async fn run(manager: &SchemaManager<'_>, statements: &str) -> Result<(), DbErr> {
-    let words: [(&str, &str); 5] = match manager.get_database_backend() {
+    let words: [(&str, &str); 6] = match manager.get_database_backend() {
         DbBackend::Postgres => [
             ("$UUID", "UUID"),
             ("$TEXT", "TEXT COLLATE \"C\""),
             ("$BYTES", "BYTEA"),
             ("$LIST", "JSONB"),
             ("$CLUSTERED", ""),
+            // Until when a rule accepts a risk: RFC 3339, which sorts as text.
+            ("$ACTION_UNTIL", "((action::jsonb) #>> '{config,until}')"),
         ],
         _ => [
             ("$UUID", "BLOB"),
@@ -61,6 +65,7 @@ async fn run(manager: &SchemaManager<'_>, statements: &str) -> Result<(), DbErr>
             ("$BYTES", "BLOB"),
             ("$LIST", "TEXT"),
             ("$CLUSTERED", "WITHOUT ROWID"),
+            ("$ACTION_UNTIL", "json_extract(action, '$.config.until')"),
         ],
     };
     let sql = words.iter().fold(statements.to_owned(), |sql, (word, name)| sql.replace(word, name));

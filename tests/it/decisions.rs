@@ -15,7 +15,7 @@ use domain::inventory::view::{NewView, ViewNoun};
 use domain::job::JobState;
 use domain::ledger::audit::AuditFilter;
 use domain::rule::pass::Mode;
-use domain::vocabulary::terms::Status;
+use domain::vocabulary::terms::{Justification, Status};
 use domain::vocabulary::time::Span;
 use serde_json::{Value as Json, json};
 use support::{Wire, World, on_both};
@@ -131,7 +131,8 @@ async fn project(world: &World, name: &str) -> Uuid {
 }
 
 async fn decide(world: &World, finding: &Finding, status: Status, reason: Option<&str>) {
-    let reason = reason.map(str::to_owned);
+    // Whoever accepts a risk has to say why.
+    let reason = reason.or((status == AcceptedRisk).then_some("Known.")).map(str::to_owned);
     world.edit(finding.id, Edit::SetStatus { status, reason }).await;
 }
 
@@ -164,7 +165,6 @@ async fn decided(world: &World) {
     let findings = probed(world, home).await;
     for (title, status, reason) in [
         ("b", AcceptedRisk, Some("It goes next month.\nAnn has looked.")),
-        ("e", FalsePositive, Some("component_not_present: nobody installed it")),
         ("f", Fixed, None),
         ("g", FalsePositive, None),
         ("GHSA-aaaa-bbbb-cccc", AcceptedRisk, None),
@@ -175,6 +175,10 @@ async fn decided(world: &World) {
     ] {
         decide(world, &findings[title], status, reason).await;
     }
+    // A justification of its own.
+    let justification = Justification::ComponentNotPresent;
+    let call_false = Edit::CallFalse { justification, reason: Some("nobody installed it".to_owned()) };
+    world.edit(findings["e"].id, call_false).await;
     // It speaks no more of what comes, and what it said stays.
     world.domain.rule_set_mode(world.acme.author(), rule.id, None, Mode::Off).await.unwrap();
     assert_eq!(probed(world, home).await["k"].shown.status, AcceptedRisk);

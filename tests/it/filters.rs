@@ -127,7 +127,9 @@ async fn populate(world: &World, dice: &mut Dice) {
         assets.insert(finding.asset);
         let people = [world.acme.analyst().id, world.acme.author().id];
         let edit = match dice.below(6) {
-            0 => Edit::SetStatus { status: dice.of(select(Status::ALL)), reason: None },
+            0 => {
+                Edit::SetStatus { status: dice.of(select(Status::ALL)), reason: Some("as diced".to_owned()) }
+            }
             1 => Edit::SetSeverity { severity: dice.of(select(Severity::ALL)), reason: None },
             2 => Edit::Tag { add: vec!["pci".to_owned()], remove: vec!["a".to_owned(), "b".to_owned()] },
             3 => Edit::Assign {

@@ -38,7 +38,7 @@ async fn view(world: &World, name: &str, filter: Json, noun: ViewNoun, shared: b
 
 async fn move_to(world: &World, title: &str, status: Status) {
     let finding = world.finding(title).await;
-    world.edit(finding.id, Edit::SetStatus { status, reason: None }).await;
+    world.edit(finding.id, Edit::SetStatus { status, reason: Some("Looked at.".to_owned()) }).await;
 }
 
 /// The kinds of the reasons.

@@ -3,6 +3,7 @@
 // The types of the schema's resolvers nest deeper than the compiler expects by itself.
 #![recursion_limit = "256"]
 
+mod acceptance;
 mod again;
 mod algebra;
 mod approvals;
@@ -25,6 +26,7 @@ mod mappings;
 mod observability;
 mod paging;
 mod people;
+mod policy;
 mod preview;
 mod registry;
 mod revoke;

@@ -214,7 +214,7 @@ async fn what_a_series_no_longer_names_is_closed(world: &World) {
     // And an archived rule of the lifecycle's table: a closed finding is not accepted.
     let b = world.finding("b").await.id;
     world.edit(b, Edit::SetStatus { status: Status::Closed, reason: None }).await;
-    let accept = Edit::SetStatus { status: Status::AcceptedRisk, reason: None };
+    let accept = Edit::SetStatus { status: Status::AcceptedRisk, reason: Some("no".to_owned()) };
     let refused = world.domain.finding_edit(analyst, b, None, accept).await;
     assert_eq!(refused.expect_err("the table has no such move").code, Code::IllegalState);
     world.assert_ledger_whole().await;

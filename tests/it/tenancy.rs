@@ -52,6 +52,9 @@ const EXCEPTIONS: &[(&str, &str)] = &[
 /// Fields whose answer to Acme's admin holds no mark, so that their silence to others proves little:
 /// they tell of the server, of the caller, or of what the caller sent.
 const UNMARKED: &[&str] = &[
+    "changePolicy",
+    // No rule of theirs would be gated; the acceptances are counted.
+    "changePolicyConformance",
     "company",
     "companies",
     "criteriaSchema",
@@ -94,6 +97,8 @@ const BOUND_NOUNS: &[Noun] = &[
     Noun::Finding,
     Noun::Comment,
     Noun::Job,
+    Noun::Acceptance,
+    Noun::ChangeRequest,
     Noun::RuleApplication,
     Noun::RuleExemption,
 ];

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject, Union};
 use domain::approval::state::Vote;
 use domain::approval::{Approval, ApprovalFilter, Subject};
+use domain::finding::request::ChangeRequest;
 use domain::rule::Rule;
 use record::{record, root};
 
+use super::finding::request::ChangeRequestNode;
 use super::id::Noun;
 use super::loaders::nodes;
 use super::page::{Counter, args, connection};
 use super::person::{Person, people};
+use super::policy::ChangePolicyNode;
 use super::rule::RuleNode;
 use super::scalars::{DateTime, Json};
 use super::words::Allowed;
@@ -42,6 +45,10 @@ pub enum ApprovalStage {
 pub enum ApprovalSubjectKind {
     /// The draft of a rule.
     Rule,
+    /// A change of findings.
+    Change,
+    /// What the company asks of changes, where it is to ask less.
+    Policy,
 }
 
 /// What is to be approved.
@@ -49,6 +56,8 @@ pub enum ApprovalSubjectKind {
 #[derive(Union)]
 pub enum ApprovalSubject {
     Rule(Arc<RuleNode>),
+    Change(Arc<ChangeRequestNode>),
+    Policy(Arc<ChangePolicyNode>),
 }
 
 /// How many active findings something touches.
@@ -153,12 +162,21 @@ impl ApprovalNode {
         rows: &[&Self],
         ctx: &Context<'_>,
     ) -> async_graphql::Result<Vec<Option<ApprovalSubject>>> {
-        let rules = rows.iter().map(|row| match row.0.subject {
-            Subject::Rule(id) => id,
-        });
-        let rules = nodes::<Rule, RuleNode>(ctx, rules).await?;
+        use domain::approval::SubjectKind;
+
+        let of = |kind: SubjectKind| {
+            rows.iter().filter(move |row| row.0.subject.kind() == kind).map(|row| row.0.subject.id())
+        };
+        let rules = nodes::<Rule, RuleNode>(ctx, of(SubjectKind::Rule)).await?;
+        let changes = nodes::<ChangeRequest, ChangeRequestNode>(ctx, of(SubjectKind::Change)).await?;
+        let policy = match of(SubjectKind::Policy).next() {
+            Some(_) => Some(Arc::new(ChangePolicyNode::from(domain(ctx).change_policy(actor(ctx)?).await?))),
+            None => None,
+        };
         let subject = |row: &&Self| match row.0.subject {
             Subject::Rule(id) => rules.get(&id).cloned().map(ApprovalSubject::Rule),
+            Subject::Change(id) => changes.get(&id).cloned().map(ApprovalSubject::Change),
+            Subject::Policy(_) => policy.clone().map(ApprovalSubject::Policy),
         };
         Ok(rows.iter().map(subject).collect())
     }

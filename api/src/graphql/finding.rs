@@ -31,16 +31,19 @@ use super::scalars::{DateTime, Json};
 use super::team::TeamNode;
 use super::user::UserNode;
 use super::words::Allowed;
+use acceptance::FindingAcceptance;
 use issue::IssueNode;
 use layers::FieldLayers;
-use words::{FindingClass, FindingStatus, Severity};
+use words::{FindingClass, FindingStatus, Justification, Severity};
 
+pub mod acceptance;
 pub mod bulk;
 pub mod gate;
 pub mod issue;
 pub mod layers;
 pub mod mutation;
 pub mod query;
+pub mod request;
 pub mod stats;
 pub mod subscription;
 pub mod words;
@@ -306,6 +309,26 @@ impl FindingNode {
         Ok(rows.iter().map(issue).collect())
     }
 
+    /// Why its risk is borne, by whom and until when; null where its status is another.
+    async fn acceptance(
+        rows: &[&Self],
+        ctx: &Context<'_>,
+    ) -> async_graphql::Result<Vec<Option<FindingAcceptance>>> {
+        acceptance::shown(ctx, &rows.iter().map(|row| &*row.0).collect::<Vec<_>>()).await
+    }
+
+    /// What a person decided of its status; null where nobody did.
+    fn decision(&self) -> Option<FindingDecision> {
+        let by = self.0.decided_by()?;
+        let grounds = &self.0.layers.status().grounds;
+        Some(FindingDecision {
+            by,
+            status: self.0.shown.status.into(),
+            reason: grounds.reason.clone(),
+            justification: grounds.justification.map(Into::into),
+        })
+    }
+
     /// What people said to each other about it, the oldest first; at most 100.
     async fn comments(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Vec<CommentNode>>> {
         let comments = load::<Vec<Comment>>(ctx, rows.iter().map(|row| row.0.id)).await?;
@@ -371,6 +394,38 @@ impl FindingNode {
             comment: edit().into(),
             release: self.0.may_release(actor).into(),
         })
+    }
+}
+
+pub struct FindingDecision {
+    by: Uuid,
+    status: FindingStatus,
+    reason: Option<String>,
+    justification: Option<Justification>,
+}
+
+/// What a person decided of a finding's status.
+#[record]
+#[Object]
+impl FindingDecision {
+    /// Where the person moved it.
+    fn status(&self) -> FindingStatus {
+        self.status
+    }
+
+    /// Why, in the person's words. Of an accepted risk `acceptance` says more.
+    fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
+    /// Why it is a false positive, in the word of VEX.
+    fn justification(&self) -> Option<Justification> {
+        self.justification
+    }
+
+    /// Who decided; null where the caller cannot see that one.
+    async fn by(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Option<Arc<Person>>>> {
+        people(ctx, rows.iter().map(|row| Some(row.by))).await
     }
 }
 

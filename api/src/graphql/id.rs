@@ -48,6 +48,8 @@ nouns! {
     Scan = "Scan", "scan";
     Finding = "Finding", "finding";
     Comment = "Comment", "comment";
+    Acceptance = "Acceptance", "acceptance";
+    ChangeRequest = "ChangeRequest", "change request";
     Rule = "Rule", "rule";
     RuleApplication = "RuleApplication", "rule application";
     RuleExemption = "RuleExemption", "rule exemption";

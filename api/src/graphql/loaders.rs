@@ -10,9 +10,11 @@ use domain::access::Actor;
 use domain::approval::Approval;
 use domain::approval::absence::Absence;
 use domain::error::Result;
+use domain::finding::acceptance::Acceptance;
 use domain::finding::edit::Comment;
 use domain::finding::facts::Finding;
 use domain::finding::issue::Issue;
+use domain::finding::request::ChangeRequest;
 use domain::intel::start::References;
 use domain::intel::vex::query::Newest;
 use domain::inventory::asset::Asset;
@@ -54,6 +56,8 @@ macro_rules! loaded {
 }
 
 loaded! {
+    Acceptance = acceptances_of;
+    ChangeRequest = change_requests_by_id;
     Issue = issues;
     User = users_by_id;
     Membership = memberships_of;

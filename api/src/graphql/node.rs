@@ -7,6 +7,8 @@ use super::approval::ApprovalNode;
 use super::asset::AssetNode;
 use super::audit::AuditEntryNode;
 use super::company::CompanyNode;
+use super::finding::acceptance::AcceptanceNode;
+use super::finding::request::ChangeRequestNode;
 use super::finding::{CommentNode, FindingNode};
 use super::id::{Key, Noun, key};
 use super::invitation::InvitationNode;
@@ -48,6 +50,8 @@ pub enum Node {
     Scan(ScanNode),
     Finding(FindingNode),
     Comment(CommentNode),
+    Acceptance(AcceptanceNode),
+    ChangeRequest(ChangeRequestNode),
     Rule(RuleNode),
     RuleApplication(RuleApplicationNode),
     RuleExemption(RuleExemptionNode),
@@ -110,6 +114,10 @@ impl NodeQuery {
                 Noun::Scan => found(domain.scan(actor, id).await)?.map(Node::Scan),
                 Noun::Finding => found(domain.finding(actor, id).await)?.map(Node::Finding),
                 Noun::Comment => found(domain.comment(actor, id).await)?.map(Node::Comment),
+                Noun::Acceptance => found(domain.acceptance(actor, id).await)?.map(Node::Acceptance),
+                Noun::ChangeRequest => {
+                    found(domain.change_request(actor, id).await)?.map(Node::ChangeRequest)
+                }
                 Noun::Rule => found(domain.rule(actor, id).await)?.map(Node::Rule),
                 Noun::RuleApplication => {
                     found(domain.rule_application(actor, id).await)?.map(Node::RuleApplication)

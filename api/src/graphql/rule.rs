@@ -191,8 +191,8 @@ impl RuleNode {
         self.0.content.requires_approval
     }
 
-    /// Whether a change of it waits for approval: by the word of what is live or of its draft. Turning
-    /// this off takes an approval itself.
+    /// Whether a change of it waits for approval: by its own word, or by the company's policy when it
+    /// went live. Turning this off takes an approval itself.
     fn gated(&self) -> bool {
         self.0.gated
     }

@@ -15,11 +15,6 @@ use crate::vocabulary::time::{Span, Timestamp};
 
 /// How long an emergency approval lasts, at most, before somebody reviews it.
 const EMERGENCY: Span = Span(72 * Span::HOUR.0);
-/// How many votes something takes.
-const QUORUM: usize = 1;
-/// When the server reminds of what waits, and when it takes it back.
-const REMINDED_AFTER: Span = Span(3 * Span::DAY.0);
-const ENDED_AFTER: Span = Span(7 * Span::DAY.0);
 /// The most bytes of a reason or comment.
 const TEXT: usize = 8 * 1_024;
 
@@ -100,13 +95,16 @@ impl Domain {
         let scope = actor.allow(Permission::Read)?;
         let reason = text(reason.to_owned(), "reason")?;
         let voices = self.voices(actor, &scope, true).await?;
-        let (mut tx, mut approval, _held) = self.held(actor, &scope, id).await?;
+        let (mut tx, mut approval, held) = self.held(actor, &scope, id).await?;
         let pending = approval.pending()?;
         let voice = *voices.0.first().ok_or_else(|| Error::forbidden("reject"))?;
         let rejected = pending.reject(Hand::of(actor), voice, &reason)?;
         approval.stage = Stage::Rejected;
         approval.decided_by = Some(rejected.by.id);
         approval.reason = Some(rejected.reason);
+        if let Held::Change(request) = held {
+            tx.drop_change_request(request).await?;
+        }
         self.note(&mut tx, &mut approval, "approval.rejected", EventKind::ApprovalRejected).await?;
         tx.answer(approval.id);
         tx.commit().await?;
@@ -136,6 +134,8 @@ impl Domain {
         emergency.review = Some(Review { by: actor.id, at: tx.now(), upheld });
         match held {
             Held::Rule(rule) => self.rule_reviewed(&mut tx, actor, *rule, &approval, upheld).await?,
+            // Nobody approves those alone.
+            Held::Change(_) | Held::Policy => {}
         }
         self.note(&mut tx, &mut approval, "approval.reviewed", EventKind::ApprovalReviewed).await?;
         tx.answer(approval.id);
@@ -151,6 +151,7 @@ impl Domain {
         scope: &Scope,
         new: NewApproval,
     ) -> Result<Approval> {
+        let terms = tx.approval_terms(scope).await?;
         let now = tx.now();
         let approval = Approval {
             id: self.clock().id(),
@@ -165,11 +166,11 @@ impl Domain {
             blast: new.blast,
             author: new.author,
             editor: new.editor,
-            required: QUORUM,
+            required: terms.quorum.max(1),
             votes: Vec::new(),
-            remind_at: Some(now.plus(REMINDED_AFTER)),
+            remind_at: terms.remind_after.map(|span| now.plus(span)),
             reminded_at: None,
-            deadline: Some(now.plus(ENDED_AFTER)),
+            deadline: terms.end_after.map(|span| now.plus(span)),
             decided_at: None,
             decided_by: None,
             reason: None,
@@ -199,6 +200,9 @@ impl Domain {
         let _draft = approval.pending()?.withdraw();
         approval.stage = Stage::Withdrawn;
         approval.reason = Some(reason.to_owned());
+        if let Subject::Change(request) = approval.subject {
+            tx.drop_change_request(request).await?;
+        }
         self.note(tx, approval, "approval.withdrawn", EventKind::ApprovalWithdrawn).await
     }
 
@@ -218,6 +222,10 @@ impl Domain {
                 let emergency = approval.emergency;
                 self.rule_goes_live(tx, scope, *rule, approval, emergency.as_ref()).await?;
             }
+            Held::Change(request) => {
+                tx.apply_change_request(request, self.clock().id(), approval.id).await?;
+            }
+            Held::Policy => tx.put_approved_policy(approval).await?,
         }
         self.note(tx, approval, "approval.approved", EventKind::ApprovalApproved).await
     }
@@ -252,11 +260,17 @@ impl Domain {
                 let rule = self.rule_as_drafted(actor, rule).await?;
                 Some(self.blast_radius(&rule).await?)
             }
-            Subject::Rule(_) => None,
+            Subject::Rule(_) | Subject::Change(_) | Subject::Policy(_) => None,
         };
         let mut tx = self.db().begin(actor, scope, self.clock().now()).await?;
         let held = match seen.subject {
             Subject::Rule(rule) => Held::Rule(Box::new(tx.rule_to_edit(scope, rule, None).await?)),
+            // Only what becomes of its approval moves a request.
+            Subject::Change(request) => Held::Change(request),
+            Subject::Policy(_) => {
+                tx.lock_change_policy().await?;
+                Held::Policy
+            }
         };
         let approval = tx.approval_to_change(id).await?.ok_or_else(|| Error::not_found("approval"))?;
         let blast = blast.unwrap_or(approval.blast);
@@ -267,6 +281,8 @@ impl Domain {
 /// What an approval is about, as a transaction holds it.
 enum Held {
     Rule(Box<crate::rule::Rule>),
+    Change(Uuid),
+    Policy,
 }
 
 fn text(text: String, field: &str) -> Result<String> {

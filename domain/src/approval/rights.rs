@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::state::{Pending, Vote};
-use super::{Approval, Emergency, Hand};
+use super::{Approval, Emergency, Hand, SubjectKind};
 use crate::Domain;
 use crate::access::{Actor, Permission, Portfolio, Role, Scope};
 use crate::error::{Code, Error, Result};
@@ -98,6 +98,10 @@ pub(super) fn may_alone(actor: &Actor, approval: &Approval) -> Result<()> {
     actor.allow(Permission::Approve)?;
     if !is_admin(actor) {
         return Err(Error::forbidden("approve alone"));
+    }
+    if approval.subject.kind() != SubjectKind::Rule {
+        let message = "Only a rule is approved in an emergency: it can be stopped when its time is over.";
+        return Err(Error::new(Code::IllegalState, message));
     }
     let pending = Pending { votes: Vec::new(), ..approval.pending()? };
     Voices(vec![actor.person]).on(&pending, Hand::of(actor)).map(drop)

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::rights::Voices;
 use super::state::{Hand, Vote};
-use super::{Approval, ApprovalFilter, BlastRadius, Emergency, Review, Stage, Subject};
+use super::{Approval, ApprovalFilter, BlastRadius, Emergency, Review, Stage, Subject, Terms};
 use crate::access::Scope;
 use crate::error::{Error, Result};
 use crate::page::{Key, KeyKind, Page, PageArgs, Sort, Window};
@@ -19,7 +19,7 @@ use crate::store::sql::Sql;
 use crate::store::{Db, Tx};
 use crate::vocabulary::criteria::sql::Dialect;
 use crate::vocabulary::terms::Term;
-use crate::vocabulary::time::Timestamp;
+use crate::vocabulary::time::{Span, Timestamp};
 
 const NEWEST: Sort = Sort::new(
     "newest",
@@ -311,6 +311,30 @@ impl Db {
 }
 
 impl Tx {
+    /// How the scope's company has things approved.
+    pub(super) async fn approval_terms(&self, scope: &Scope) -> Result<Terms> {
+        let policy = self.policy_in_force(scope).await?;
+        let hours = |hours: i32| Span::HOUR.times(hours.into());
+        Ok(Terms {
+            quorum: usize::try_from(policy.quorum).unwrap_or(1),
+            remind_after: hours(policy.reminder_hours),
+            end_after: hours(policy.deadline_hours),
+        })
+    }
+
+    /// What waits about a subject of the company.
+    pub(crate) async fn pending_approval_of(&self, subject: Subject) -> Result<Option<Uuid>> {
+        let sql =
+            Sql::new(self.dialect, "SELECT a.id FROM approval AS a WHERE a.stage = 0 AND a.company_id = ")
+                .bind(self.company)
+                .push(" AND a.subject_id = ")
+                .bind(subject.id())
+                .push(" AND a.subject_kind = ")
+                .bind(write_term(subject.kind()));
+        let row = sql.push(" ORDER BY a.created_at DESC LIMIT 1").one(self.conn()).await?;
+        row.map(|row| Ok(row.try_get("", "id")?)).transpose()
+    }
+
     pub(super) async fn insert_approval(&self, approval: &Approval) -> Result<()> {
         rows(approval).insert(self.conn(), self.dialect, "approval", "").await?;
         Ok(())

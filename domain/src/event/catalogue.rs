@@ -79,6 +79,9 @@ events! {
         {"users": ["0190a5a0-0000-7000-8000-000000000004"], "teams": []};
     FindingNoteAdded = "finding_note_added", "finding", "Someone commented on a finding.",
         {"comment": "0190a5a0-0000-7000-8000-000000000005"};
+    FindingAcceptanceEnding = "finding_acceptance_ending", "finding", "The risk of a finding is accepted until a date that is near.",
+        {"acceptance": "0190a5a0-0000-7000-8000-000000000008", "until": "2026-12-31T00:00:00.000000Z",
+         "owner": "0190a5a0-0000-7000-8000-000000000004"};
     FindingRuleApplied = "finding_rule_applied", "finding", "A rule's entries on a finding were added, changed or withdrawn.",
         {"rule": "0190a5a0-0000-7000-8000-000000000006", "version": 1, "change": "ADDED",
          "before": {"severity": "critical"}, "after": {"severity": "high"}};

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
+use super::acceptance::store::Turned;
+use super::acceptance::{Acceptance, AcceptanceEnd};
 use super::change::{Change, RuleTurn, Told};
 use super::facts::{Finding, Shown};
 use crate::error::Result;
@@ -19,6 +21,7 @@ use crate::ledger::store::Pending;
 use crate::rule::matcher::Matcher;
 use crate::rule::pass::{Exempt, Passed};
 use crate::store::Tx;
+use crate::vocabulary::terms::Status;
 use crate::vocabulary::time::Timestamp;
 
 /// Findings in memory, some new, some changed.
@@ -45,6 +48,9 @@ struct Item<'a> {
     entries: Vec<AuditEntry>,
     /// How what rules say of it turned by that.
     turns: Vec<RuleTurn>,
+    /// The acceptance of its risk that begins, and how the one ends that was open.
+    begins: Option<Acceptance>,
+    ends: Option<AcceptanceEnd>,
 }
 
 /// What a batch came to, with all that is to be told of it.
@@ -58,6 +64,8 @@ pub struct Outcome {
     /// The names of vulnerabilities that findings came to have, and those that they no longer do.
     named: Vec<(String, Uuid)>,
     unnamed: Vec<(String, Uuid)>,
+    /// The acceptances of risks that begin and end.
+    turned: Turned,
 }
 
 impl<'a> Batch<'a> {
@@ -88,8 +96,18 @@ impl<'a> Batch<'a> {
             let informed = Change::Informed { known: Arc::clone(known), asset: asset.reported() };
             entries.append(&mut finding.change(informed, self.cause)?);
         }
-        let (names, turns) = (Vec::new(), Vec::new());
-        self.items.push(Item { finding, asset, new: true, before: None, issue, names, entries, turns });
+        self.items.push(Item {
+            finding,
+            asset,
+            new: true,
+            before: None,
+            issue,
+            names: Vec::new(),
+            entries,
+            turns: Vec::new(),
+            begins: None,
+            ends: None,
+        });
         Ok(())
     }
 
@@ -102,19 +120,36 @@ impl<'a> Batch<'a> {
         let names = finding.vulnerabilities();
         let (before, issue) = ((!changes.is_empty()).then(|| finding.shown.clone()), finding.issue);
         let (mut entries, mut turns) = (Vec::new(), Vec::new());
+        let (was_accepted, mut lapsed, mut begins) = (finding.is_accepted(), false, None);
         for change in changes {
-            let revoked = match &change {
+            let mut revoked = None;
+            match &change {
+                Change::Accepted { acceptance } => begins = Some(Acceptance::clone(acceptance)),
+                Change::Lapsed { .. } => lapsed = true,
                 Change::Revoked { rules, .. } => {
-                    Some((Arc::clone(rules), finding.layers.clone(), finding.shown.clone()))
+                    revoked = Some((Arc::clone(rules), finding.layers.clone(), finding.shown.clone()));
                 }
-                _ => None,
-            };
+                _ => {}
+            }
             entries.append(&mut finding.change(change, self.cause)?);
             if let Some((rules, layers, shown)) = revoked {
                 turns.append(&mut finding.rule_turns(&layers, &shown, &rules));
             }
         }
-        self.items.push(Item { finding, asset, new: false, before, issue, names, entries, turns });
+        let over = was_accepted && (begins.is_some() || !finding.is_accepted());
+        let ends = over.then(|| how_it_ended(&finding, lapsed));
+        self.items.push(Item {
+            finding,
+            asset,
+            new: false,
+            before,
+            issue,
+            names,
+            entries,
+            turns,
+            begins,
+            ends,
+        });
         Ok(())
     }
 
@@ -132,7 +167,10 @@ impl<'a> Batch<'a> {
         let rules = rules.map_or(&[][..], |(rules, _)| rules.rules());
         let mut outcome = Outcome::new(self.now, self.sighted, Told::new(self.cause.clone()));
         for (item, passed) in self.items.into_iter().zip(passed) {
-            let Item { mut finding, new, mut before, issue, names, mut entries, turns, .. } = item;
+            let Item { mut finding, new, mut before, issue, names, mut entries, .. } = item;
+            let (turns, begins, ends) = (item.turns, item.begins, item.ends);
+            outcome.turned.ended.extend(ends.map(|how| (finding.id, how)));
+            outcome.turned.begun.extend(begins);
             let mut differs = new || !entries.is_empty() || !turns.is_empty();
             outcome.told.entries.append(&mut entries);
             turns.iter().for_each(|turn| outcome.told.turned(finding.id, turn));
@@ -166,6 +204,7 @@ impl Outcome {
             told,
             named: Vec::new(),
             unnamed: Vec::new(),
+            turned: Turned::default(),
         }
     }
 
@@ -216,7 +255,8 @@ impl Outcome {
         }
         self.told.entries.into_iter().for_each(|entry| pending.audit(entry));
         self.told.events.into_iter().for_each(|event| pending.emit(event));
-        Written::new(&self.new, &self.changed, self.sighted, (self.named, self.unnamed))
+        let names = (self.named, self.unnamed);
+        Written::new(&self.new, &self.changed, self.sighted, names, self.turned)
     }
 
     /// Writes everything into `tx`. `false`: a finding was written by somebody else meanwhile, and
@@ -224,6 +264,17 @@ impl Outcome {
     pub(crate) async fn write(self, tx: &mut Tx) -> Result<bool> {
         let written = self.encode(tx.pending());
         tx.write_findings(written).await
+    }
+}
+
+/// How the acceptance of a finding's risk ended, by where the finding stands now.
+fn how_it_ended(finding: &Finding, lapsed: bool) -> AcceptanceEnd {
+    match finding.layers.status().lifecycle.value {
+        Status::AcceptedRisk => AcceptanceEnd::Extended,
+        Status::Fixed => AcceptanceEnd::Fixed,
+        _ if lapsed => AcceptanceEnd::Expired,
+        _ if finding.decided_by().is_some() => AcceptanceEnd::Reopened,
+        _ => AcceptanceEnd::Revoked,
     }
 }
 

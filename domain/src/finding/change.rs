@@ -11,9 +11,10 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
+use super::acceptance::Acceptance;
 use super::facts::{Evidence, Finding, Shown, Sighting};
 use super::issue;
-use super::layers::{Layer, Layers, RevokeMode, ScalarField, SetField, Source, Statement, revoke};
+use super::layers::{Grounds, Layer, Layers, RevokeMode, ScalarField, SetField, Source, Statement, revoke};
 use super::lifecycle;
 use crate::error::{Code, Error, Result};
 use crate::event::catalogue::{Event, EventKind};
@@ -38,8 +39,12 @@ pub enum Change {
     Said { source: Source, statements: Vec<Statement> },
     /// Somebody says which issue it is of: one of its own, for none.
     Linked { by: Uuid, issue: Option<Uuid> },
-    /// Somebody moves its lifecycle.
-    Moved { source: Source, status: Status, at: Timestamp },
+    /// Somebody moves its lifecycle, and may say why.
+    Moved { source: Source, status: Status, grounds: Grounds, at: Timestamp },
+    /// A person bears its risk, in the place of whoever did before.
+    Accepted { acceptance: Box<Acceptance> },
+    /// The end date of its acceptance has come: that of a rule, or else a person's.
+    Lapsed { rule: Option<Uuid> },
     /// What people said of these fields is dropped.
     Released { scalars: Vec<ScalarField>, sets: Vec<SetField>, status: bool, issue: bool },
     /// What a rule says is taken back. `rules`: those that may have spoken, the rule itself among them.
@@ -161,24 +166,53 @@ impl Finding {
                 (self.issue, self.issue_by) = (is, Some(by));
                 entries.push(entry("finding.linked", issue_map(was), issue_map(is)));
             }
-            Change::Moved { source, status, at } => {
-                let lifecycle = &self.layers.status().lifecycle;
+            Change::Moved { source, status, grounds, at } => {
+                let stood = self.layers.status();
                 // Saying again what is shown makes a rule's acceptance, or a scan's word, one's own.
-                let stands = lifecycle.value == status && before.status == status;
-                if stands && lifecycle.source == source {
+                let stands = stood.lifecycle.value == status && before.status == status;
+                let said = grounds.is_empty() || grounds == stood.grounds;
+                if stands && stood.lifecycle.source == source && said {
                     return Ok(entries);
                 }
-                if !stands && before.status != status && !lifecycle::moves(before.status).contains(&status) {
-                    let message = format!("A finding that is {} cannot become {status}.", before.status);
-                    return Err(Error::new(Code::IllegalState, message).at("status"));
-                }
+                self.allow_move(status)?;
                 self.layers.move_to(source, status);
+                self.layers.justify(grounds);
                 self.closed_at = (!status.is_active()).then_some(at);
                 entries.push(entry(
                     "finding.status_changed",
                     status_map(before.status),
                     status_map(self.layers.status().shown()),
                 ));
+            }
+            Change::Accepted { acceptance } => {
+                let status = Status::AcceptedRisk;
+                self.allow_move(status)?;
+                let again = self.is_accepted();
+                let by = acceptance.by.map_or(Source::SCANNER, Source::human);
+                self.layers.move_to(by, status);
+                self.closed_at = self.closed_at.filter(|_| again).or(Some(acceptance.at));
+                let mut after = status_map(status);
+                after.insert("acceptance".to_owned(), acceptance.terms.json());
+                let action = if again { "finding.acceptance_changed" } else { "finding.status_changed" };
+                entries.push(entry(action, status_map(before.status), after));
+            }
+            Change::Lapsed { rule } => {
+                match rule {
+                    Some(rule) => self.layers.retract_verdict(rule),
+                    None if self.is_accepted() => {
+                        self.layers.move_to(Source::SCANNER, Status::Open);
+                        self.closed_at = None;
+                    }
+                    None => {}
+                }
+                let after = self.layers.status().shown();
+                if after != before.status {
+                    entries.push(entry(
+                        "finding.status_changed",
+                        status_map(before.status),
+                        status_map(after),
+                    ));
+                }
             }
             Change::Released { scalars, sets, status, issue } => {
                 if issue && self.issue_by.take().is_some() {
@@ -204,6 +238,16 @@ impl Finding {
         self.shown = Shown::of(&self.layers);
         self.correlate();
         Ok(entries)
+    }
+
+    /// Refuses a person's or a runbook's move that the lifecycle does not have.
+    fn allow_move(&self, status: Status) -> Result<()> {
+        let shown = self.shown.status;
+        if shown == status || lifecycle::moves(shown).contains(&status) {
+            return Ok(());
+        }
+        let message = format!("A finding that is {shown} cannot become {status}.");
+        Err(Error::new(Code::IllegalState, message).at("status"))
     }
 
     /// What of people's and runbooks' words went with what a rule said, one entry each.

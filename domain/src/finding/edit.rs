@@ -1,44 +1,34 @@
-//! What people do to findings: one at a time, or many at once.
+//! What people do to findings, one at a time: edits, new findings, comments.
 //!
-//! A change of many findings up to [`INLINE`] happens at once; a larger one is a job. Each finding
-//! is changed or not by itself: one that cannot be (its lifecycle does not allow the move) is
-//! counted as refused, and the others go on.
+//! Where the company's policy gates an edit, nothing of it happens: it becomes a request
+//! (`finding/request.rs`).
 
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value as Json, json};
-use tokio_util::sync::CancellationToken;
+use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use super::batch::{Batch, Outcome};
+use super::acceptance::{self, Acceptance, Terms};
+use super::batch::Batch;
 use super::change::Change;
 use super::facts::{Evidence, Finding, Shown, scanner_statements};
-use super::layers::{Layers, Scalar, ScalarField, SetField, Source, Statement};
-use super::query::FindingFilter;
+use super::layers::{Grounds, Layers, Scalar, ScalarField, SetField, Source, Statement};
+use super::request::{Draft, Made};
 use crate::Domain;
-use crate::access::{Actor, Permission, Scope};
+use crate::access::{Actor, Permission};
 use crate::error::{Code, Error, Result};
 use crate::event::catalogue::{Event, EventKind};
+use crate::gateway::clock::Clock;
 use crate::intake::fingerprint;
 use crate::intake::report::Reported;
-use crate::job::runner::Left;
-use crate::job::store::Step;
-use crate::job::{Job, JobKind, JobState, Principal};
 use crate::ledger::{AuditEntry, Speaker};
+use crate::policy::Policy;
 use crate::rule::pass::Exempt;
-use crate::store::{Tx, is_transient};
-use crate::vocabulary::criteria::{Compiled, Criteria};
-use crate::vocabulary::field::finding::FINDING;
-use crate::vocabulary::terms::{Severity, Status, Term};
+use crate::vocabulary::terms::{Justification, Severity, Status, Term};
 use crate::vocabulary::time::Timestamp;
 
-/// Up to how many findings a change of many happens at once.
-pub const INLINE: usize = 200;
-/// How many ids a change of many may name.
-pub const NAMED: usize = 10_000;
-const CHUNK: usize = 200;
-const TRIES: usize = 20;
+pub(super) const TRIES: usize = 20;
 
 /// What a person wants of a finding.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,6 +37,18 @@ pub enum Edit {
     SetStatus {
         status: Status,
         reason: Option<String>,
+    },
+    /// Says that it is not what the scanner takes it for, and why.
+    CallFalse {
+        justification: Justification,
+        reason: Option<String>,
+    },
+    /// Bears its risk.
+    Accept(Terms),
+    /// Bears its risk for longer than was agreed.
+    Extend {
+        until: Timestamp,
+        reason: String,
     },
     SetSeverity {
         severity: Severity,
@@ -71,14 +73,6 @@ pub enum Edit {
     },
 }
 
-/// Which findings a change of many means.
-#[derive(Clone, Debug)]
-pub enum Selection {
-    Ids(Vec<Uuid>),
-    /// A criteria tree; everything in scope is never meant by accident.
-    Matching(Json),
-}
-
 /// A finding that a person enters.
 #[derive(Clone, Debug)]
 pub struct NewFinding {
@@ -101,8 +95,23 @@ pub struct Comment {
 }
 
 impl Edit {
+    /// Another status, with the justification that only a false positive has.
+    pub fn status(
+        status: Status,
+        reason: Option<String>,
+        justification: Option<Justification>,
+    ) -> Result<Self> {
+        match justification {
+            None => Ok(Self::SetStatus { status, reason }),
+            Some(justification) if status == Status::FalsePositive => {
+                Ok(Self::CallFalse { justification, reason })
+            }
+            Some(_) => Err(Error::invalid("justification", "Only a false positive is justified like that.")),
+        }
+    }
+
     /// Brings the words of an edit into their form.
-    fn check(self) -> Result<Self> {
+    pub(super) fn check(self, now: Timestamp) -> Result<Self> {
         let reason = |reason: Option<String>| {
             let reason = reason.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
             match reason {
@@ -124,7 +133,20 @@ impl Edit {
             Ok(tags)
         };
         Ok(match self {
+            // Whoever moves a finding there bears its risk, and says why.
+            Self::SetStatus { status: Status::AcceptedRisk, reason } => {
+                let reason = reason.unwrap_or_default();
+                Self::Accept(Terms { reason, reference: None, owner: None, until: None }.check(now)?)
+            }
             Self::SetStatus { status, reason: why } => Self::SetStatus { status, reason: reason(why)? },
+            Self::CallFalse { justification, reason: why } => {
+                Self::CallFalse { justification, reason: reason(why)? }
+            }
+            Self::Accept(terms) => Self::Accept(terms.check(now)?),
+            Self::Extend { until, reason } => {
+                acceptance::ahead(Some(until), now)?;
+                Self::Extend { until, reason: acceptance::reason(&reason)? }
+            }
             Self::SetSeverity { severity, reason: why } => {
                 Self::SetSeverity { severity, reason: reason(why)? }
             }
@@ -157,20 +179,123 @@ impl Edit {
     }
 
     /// The people and teams that the edit adds.
-    fn assigned(&self) -> (&[Uuid], &[Uuid]) {
+    pub(super) fn assigned(&self) -> (Vec<Uuid>, Vec<Uuid>) {
         match self {
-            Self::Assign { add_users, add_teams, .. } => (add_users, add_teams),
-            _ => (&[], &[]),
+            Self::Assign { add_users, add_teams, .. } => (add_users.clone(), add_teams.clone()),
+            Self::Accept(Terms { owner, .. }) => (owner.iter().copied().collect(), Vec::new()),
+            _ => (Vec::new(), Vec::new()),
         }
     }
 
-    fn changes(&self, source: Source, now: Timestamp) -> Vec<Change> {
+    /// What is done, for whoever has to agree to it.
+    pub(super) fn title(&self) -> String {
+        match self {
+            Self::SetStatus { status, .. } => format!("Status {status}"),
+            Self::CallFalse { .. } => format!("Status {}", Status::FalsePositive),
+            Self::Accept(_) => "Acceptance of the risk".to_owned(),
+            Self::Extend { .. } => "Longer acceptance of the risk".to_owned(),
+            Self::SetSeverity { severity, .. } => format!("Severity {severity}"),
+            Self::Tag { .. } => "Tags".to_owned(),
+            Self::Assign { .. } => "Assignment".to_owned(),
+            Self::Release { fields } => format!("Release of {}", fields.join(", ")),
+            Self::Link { .. } => "Issue".to_owned(),
+        }
+    }
+
+    /// Whether the edit speaks of the acceptance of a finding's risk.
+    pub(super) fn is_of_acceptance(&self) -> bool {
+        matches!(self, Self::Accept(_) | Self::Extend { .. })
+    }
+
+    /// Whether the edit may bring a finding to show this status: what is released may show anything.
+    pub(super) fn may_move_to(&self, status: Status) -> bool {
+        match self {
+            Self::SetStatus { status: to, .. } => *to == status,
+            Self::CallFalse { .. } => status == Status::FalsePositive,
+            Self::Accept(_) | Self::Extend { .. } => status == Status::AcceptedRisk,
+            Self::Release { fields } => fields.iter().any(|field| field == "status"),
+            _ => false,
+        }
+    }
+
+    /// Whether the edit may make something that is critical or worse less so.
+    pub(super) fn may_lower(&self) -> bool {
+        match self {
+            Self::SetSeverity { severity, .. } => *severity < Severity::Urgent,
+            Self::Release { fields } => fields.iter().any(|field| field == ScalarField::Severity.word()),
+            _ => false,
+        }
+    }
+
+    /// The keys of the fields that the edit touches.
+    pub(super) fn fields(&self) -> Vec<&str> {
+        match self {
+            Self::SetStatus { .. } | Self::CallFalse { .. } => vec!["status"],
+            Self::Accept(_) | Self::Extend { .. } => vec!["status", "acceptance"],
+            Self::SetSeverity { .. } => vec![ScalarField::Severity.word()],
+            Self::Tag { .. } => vec![SetField::Tags.word()],
+            Self::Assign { .. } => vec![SetField::AssignedUsers.word(), SetField::AssignedTeams.word()],
+            Self::Release { fields } => fields.iter().map(String::as_str).collect(),
+            Self::Link { .. } => vec!["issue"],
+        }
+    }
+
+    /// Refuses what the policy does not let anybody agree to.
+    pub(super) fn check_policy(&self, policy: &Policy, now: Timestamp) -> Result<()> {
+        let until = match self {
+            Self::Accept(terms) => terms.until,
+            Self::Extend { until, .. } => Some(*until),
+            _ => return Ok(()),
+        };
+        if policy.permits(until, now) {
+            return Ok(());
+        }
+        let days = policy.acceptance_days.unwrap_or_default();
+        let message =
+            format!("The company accepts risks for at most {days} days: give an end date within them.");
+        Err(Error::invalid("until", message))
+    }
+
+    /// The changes that the edit makes of a finding, whose risk is accepted as `open` says.
+    ///
+    /// # Errors
+    ///
+    /// `ILLEGAL_STATE` where there is no acceptance that could last longer.
+    pub(super) fn changes(
+        &self,
+        finding: &Finding,
+        open: Option<&Acceptance>,
+        voice: &Voice<'_>,
+    ) -> Result<Vec<Change>> {
+        let source = Source::human(voice.by);
         let said = |statements| vec![Change::Said { source, statements }];
         let elements = |field, ids: &[Uuid], present| -> Vec<Statement> {
             ids.iter().map(|id| Statement::Element(field, id.to_string(), present)).collect()
         };
-        match self {
-            Self::SetStatus { status, .. } => vec![Change::Moved { source, status: *status, at: now }],
+        let open = open.filter(|_| finding.is_accepted());
+        Ok(match self {
+            Self::SetStatus { status, reason } => {
+                vec![voice.moves(*status, Grounds { reason: reason.clone(), justification: None })]
+            }
+            Self::CallFalse { justification, reason } => {
+                let grounds = Grounds { reason: reason.clone(), justification: Some(*justification) };
+                vec![voice.moves(Status::FalsePositive, grounds)]
+            }
+            Self::Accept(terms) if open.is_some_and(|open| open.terms == *terms) => Vec::new(),
+            Self::Accept(terms) => vec![voice.accepts(finding, terms.clone())],
+            Self::Extend { until, reason } => {
+                let illegal = |message| Error::new(Code::IllegalState, message).at("id");
+                let open = open.ok_or_else(|| illegal("Nobody has accepted the risk of this finding."))?;
+                match open.terms.until {
+                    None => return Err(illegal("This acceptance has no end date.")),
+                    Some(end) if *until <= end => {
+                        return Err(illegal("This acceptance lasts that long already."));
+                    }
+                    Some(_) => {}
+                }
+                let terms = Terms { until: Some(*until), reason: reason.clone(), ..open.terms.clone() };
+                vec![voice.accepts(finding, terms)]
+            }
             Self::SetSeverity { severity, .. } => {
                 said(vec![Statement::Set(ScalarField::Severity, Some(Scalar::Severity(*severity)))])
             }
@@ -196,16 +321,60 @@ impl Edit {
                 status: fields.iter().any(|field| field == "status"),
                 issue: fields.iter().any(|field| field == "issue"),
             }],
+        })
+    }
+
+    /// The owner of an acceptance is no assignee.
+    pub(super) fn name_stranger(&self, mut error: Error) -> Error {
+        if self.is_of_acceptance() && error.code == Code::NotFound {
+            error.field = vec!["owner".to_owned()];
+        }
+        error
+    }
+
+    /// Why, in the person's words.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        match self {
+            Self::SetStatus { reason, .. }
+            | Self::CallFalse { reason, .. }
+            | Self::SetSeverity { reason, .. } => reason.as_deref(),
+            Self::Accept(Terms { reason, .. }) | Self::Extend { reason, .. } => Some(reason),
+            _ => None,
         }
     }
 
-    fn cause(&self) -> Json {
-        match self {
-            Self::SetStatus { reason: Some(reason), .. } | Self::SetSeverity { reason: Some(reason), .. } => {
-                json!({ "reason": reason })
-            }
-            _ => Json::Null,
-        }
+    pub(super) fn cause(&self) -> Json {
+        self.reason().map_or(Json::Null, |reason| json!({ "reason": reason }))
+    }
+}
+
+/// Who makes an edit, and when.
+pub(super) struct Voice<'a> {
+    pub by: Uuid,
+    pub now: Timestamp,
+    pub clock: &'a Clock,
+    /// The request by which a second person agreed.
+    pub request: Option<Uuid>,
+}
+
+impl Voice<'_> {
+    fn moves(&self, status: Status, grounds: Grounds) -> Change {
+        Change::Moved { source: Source::human(self.by), status, grounds, at: self.now }
+    }
+
+    fn accepts(&self, finding: &Finding, terms: Terms) -> Change {
+        let acceptance = Acceptance {
+            id: self.clock.id(),
+            company: finding.company,
+            finding: finding.id,
+            terms,
+            by: Some(self.by),
+            at: self.now,
+            request: self.request,
+            warned_at: None,
+            ended: None,
+        };
+        Change::Accepted { acceptance: Box::new(acceptance) }
     }
 }
 
@@ -229,22 +398,33 @@ impl Finding {
 }
 
 impl Domain {
-    /// Makes one change to one finding. `expected` is the revision that the caller saw.
+    /// Makes one change to one finding, or asks for it where the company's policy gates it. `expected`
+    /// is the revision that the caller saw.
     pub async fn finding_edit(
         &self,
         actor: &Actor,
         id: Uuid,
         expected: Option<i64>,
         edit: Edit,
-    ) -> Result<Finding> {
+    ) -> Result<Made<Finding>> {
         let scope = actor.allow(Permission::EditFindings)?;
-        let edit = edit.check()?;
+        let edit = edit.check(self.clock().now())?;
+        let policy = self.db().change_policy(&scope).await?.policy;
+        edit.check_policy(&policy, self.clock().now())?;
         let cause = edit.cause();
         for _ in 0..TRIES {
             let finding = self.db().findings_by_id(&scope, &[id]).await?.pop();
             let finding = finding.ok_or_else(|| Error::not_found("finding"))?;
+            let open = self.accepted_among(&scope, std::slice::from_ref(&finding), &edit).await?;
             let assets = self.db().assets_on(&scope, std::slice::from_ref(&finding)).await?;
             let now = self.clock().now();
+            let voice = Voice { by: actor.id, now, clock: self.clock(), request: None };
+            let changes = edit.changes(&finding, open.get(&id), &voice)?;
+            let mut draft = Draft::default();
+            if policy.watches_people() {
+                draft.add(&finding, open.get(&id), &edit, changes.clone())?;
+            }
+            let request = self.request_if_gated(actor, &scope, &policy, &edit, draft).await?;
             let mut tx = self.db().begin(actor, &scope, now).await?;
             if let Some(expected) = expected
                 && expected != finding.revision
@@ -252,180 +432,27 @@ impl Domain {
                 return Err(tx.conflict("finding", id, finding.revision).await?);
             }
             let (users, teams) = edit.assigned();
-            tx.require_assignable(users, teams).await?;
+            let assignable = tx.require_assignable(&users, &teams).await;
+            assignable.map_err(|error| edit.name_stranger(error))?;
+            if let Some((request, items)) = request {
+                return Ok(Made::Asked(Box::new(self.ask(tx, actor, &scope, request, items).await?)));
+            }
             let asset =
                 assets.get(&finding.asset).ok_or_else(|| Error::internal("a finding has no asset"))?;
             let mut batch = Batch::new(now, &cause);
-            batch.change(finding.clone(), asset, edit.changes(Source::human(actor.id), now))?;
+            batch.change(finding.clone(), asset, changes)?;
             let outcome = batch.pass(None);
             if !outcome.unchanged().is_empty() {
-                return Ok(finding);
+                return Ok(Made::Done(finding));
             }
             if outcome.write(&mut tx).await? {
                 tx.answer(id);
                 tx.commit().await?;
                 let finding = self.db().findings_by_id(&scope.whole(), &[id]).await?.pop();
-                return finding.ok_or_else(|| Error::not_found("finding"));
+                return finding.map(Made::Done).ok_or_else(|| Error::not_found("finding"));
             }
         }
         Err(Error::internal("a finding was written by others every time the change was tried"))
-    }
-
-    /// Makes one change to many findings: at once, as a job that has ended when this returns, or as
-    /// one that goes on. Its counts say what became of them: `changed`, `unchanged`, `refused`.
-    pub async fn finding_bulk(&self, actor: &Actor, selection: Selection, edit: Edit) -> Result<Job> {
-        let scope = actor.allow(Permission::EditFindings)?;
-        let edit = edit.check().map_err(|error| error.at("edit"))?;
-        let (ids, params) = match selection {
-            Selection::Ids(ids) if ids.len() > NAMED => {
-                return Err(Error::invalid(
-                    "ids",
-                    format!("Name at most {NAMED} findings, or use a filter."),
-                ));
-            }
-            Selection::Ids(ids) => {
-                let params = (ids.len() > INLINE).then(|| json!({ "ids": ids, "edit": edit }));
-                (ids, params)
-            }
-            Selection::Matching(criteria) => {
-                let filter = self.finding_filter(Some(&criteria))?;
-                let ids = self.db().finding_ids(&scope, &filter, Uuid::nil(), INLINE + 1).await?;
-                let params = (ids.len() > INLINE).then(|| json!({ "filter": criteria, "edit": edit }));
-                (ids, params)
-            }
-        };
-        let now = self.clock().now();
-        let id = self.clock().id();
-        let principal = Principal::of(actor);
-        let mut tx = self.db().begin(actor, &scope, now).await?;
-        let (users, teams) = edit.assigned();
-        tx.require_assignable(users, teams).await.map_err(|error| error.at("edit"))?;
-        if let Some(params) = params {
-            tx.insert_job(id, JobKind::BulkChange, JobState::Pending, &principal, None, &params).await?;
-            let told = json!({ "kind": JobKind::BulkChange, "edit": edit });
-            tx.audit(AuditEntry::new("job.started", id).after(told));
-            tx.answer(id);
-            tx.commit().await?;
-            self.wake_jobs();
-            return self.job(actor, id).await;
-        }
-        drop(tx);
-        let cause = edit.cause();
-        let params = json!({ "ids": ids, "edit": edit });
-        for _ in 0..TRIES {
-            let (outcome, tally) = self.edited(actor, &scope, &ids, &edit, &cause, now).await?;
-            let mut tx = self.db().begin(actor, &scope, now).await?;
-            if outcome.write(&mut tx).await? {
-                tx.insert_job(id, JobKind::BulkChange, JobState::Running, &principal, None, &params).await?;
-                tx.step_job_at(id, 0, &tally.step("finished", Some((JobState::Completed, None)))).await?;
-                tally.tell(&mut tx, id);
-                tx.answer(id);
-                tx.commit().await?;
-                return self.job(actor, id).await;
-            }
-        }
-        Err(Error::internal("findings were written by others every time the change was tried"))
-    }
-
-    /// The findings of `ids` that are in scope, edited.
-    pub(super) async fn edited(
-        &self,
-        actor: &Actor,
-        scope: &Scope,
-        ids: &[Uuid],
-        edit: &Edit,
-        cause: &Json,
-        now: Timestamp,
-    ) -> Result<(Outcome, Tally)> {
-        let findings = self.db().findings_by_id(scope, ids).await?;
-        let assets = self.db().assets_on(scope, &findings).await?;
-        let mut batch = Batch::new(now, cause);
-        let mut tally = Tally::default();
-        for finding in findings {
-            let Some(asset) = assets.get(&finding.asset) else { continue };
-            match batch.change(finding, asset, edit.changes(Source::human(actor.id), now)) {
-                Ok(()) => {}
-                Err(error) if error.code == Code::IllegalState => tally.refused += 1,
-                Err(error) => return Err(error),
-            }
-        }
-        let outcome = batch.pass(None);
-        tally.changed = outcome.changed();
-        tally.unchanged = i64::try_from(outcome.unchanged().len()).unwrap_or(i64::MAX);
-        Ok((outcome, tally))
-    }
-
-    pub(crate) async fn run_bulk_change(&self, job: &Job, stop: &CancellationToken) -> Result<Left> {
-        let actor = job.principal.actor(job.company);
-        let scope = actor.allow(Permission::EditFindings)?;
-        let edit: Edit = serde_json::from_value(job.params["edit"].clone()).map_err(Error::internal)?;
-        let named: Option<Vec<Uuid>> = job
-            .params
-            .get("ids")
-            .map(|ids| serde_json::from_value(ids.clone()).map_err(Error::internal))
-            .transpose()?;
-        let named = named.map(|mut ids| {
-            ids.sort_unstable();
-            ids.dedup();
-            ids
-        });
-        let filter = match job.params.get("filter") {
-            Some(criteria) => {
-                let tree = Criteria::parse(&FINDING, criteria).map_err(Error::from)?;
-                FindingFilter::new(Some(Compiled::new(&tree)), job.created_at)
-            }
-            None => FindingFilter::new(None, job.created_at),
-        };
-        let mut tally = Tally::read(job);
-        let cause = edit.cause();
-        let mut tries = 0;
-        while !stop.is_cancelled() {
-            let after = tally.after;
-            let ids: Vec<Uuid> = match &named {
-                Some(ids) => ids.iter().copied().filter(|id| *id > after).take(CHUNK).collect(),
-                None => self.db().finding_ids(&scope, &filter, after, CHUNK).await?,
-            };
-            let Some(last) = ids.last().copied() else {
-                return self.finish_bulk(job, &actor, &scope, &tally).await;
-            };
-            let now = self.clock().now();
-            let (outcome, chunk) = self.edited(&actor, &scope, &ids, &edit, &cause, now).await?;
-            let next = Tally {
-                after: last,
-                changed: tally.changed + chunk.changed,
-                unchanged: tally.unchanged + chunk.unchanged,
-                refused: tally.refused + chunk.refused,
-            };
-            let mut tx = self.db().begin(&actor, &scope, now).await?;
-            let written = match outcome.write(&mut tx).await {
-                Ok(written) => written,
-                Err(error) if is_transient(&error) => false,
-                Err(error) => return Err(error),
-            };
-            if !written {
-                tries += 1;
-                if tries == TRIES {
-                    return Err(Error::internal("findings were written by others every time"));
-                }
-                continue;
-            }
-            if !tx.step_job(job, &next.step("changing", None)).await? {
-                return Ok(Left::Stopped);
-            }
-            tx.commit().await?;
-            (tally, tries) = (next, 0);
-        }
-        Ok(Left::Stopped)
-    }
-
-    async fn finish_bulk(&self, job: &Job, actor: &Actor, scope: &Scope, tally: &Tally) -> Result<Left> {
-        let mut tx = self.db().begin(actor, scope, self.clock().now()).await?;
-        if !tx.step_job(job, &tally.step("finished", Some((JobState::Completed, None)))).await? {
-            return Ok(Left::Stopped);
-        }
-        tally.tell(&mut tx, job.id);
-        tx.commit().await?;
-        Ok(Left::Ended)
     }
 
     /// Enters a finding by hand. It is passed like one that a scanner reports.
@@ -537,51 +564,5 @@ impl Domain {
             comments.entry(comment.finding).or_default().push(comment);
         }
         Ok(comments)
-    }
-}
-
-/// How far a change of many is.
-#[derive(Default)]
-pub(super) struct Tally {
-    after: Uuid,
-    changed: i64,
-    unchanged: i64,
-    refused: i64,
-}
-
-impl Tally {
-    fn read(job: &Job) -> Self {
-        let count = |name| job.counts.get(name).and_then(Json::as_i64).unwrap_or(0);
-        let after = job.position.as_ref().and_then(|at| at.get("after")?.as_str()?.parse().ok());
-        Self {
-            after: after.unwrap_or_default(),
-            changed: count("changed"),
-            unchanged: count("unchanged"),
-            refused: count("refused"),
-        }
-    }
-
-    /// Says what came of the change, at its end.
-    fn tell(&self, tx: &mut Tx, job: Uuid) {
-        let told = json!({ "job": job, "changed": self.changed, "unchanged": self.unchanged,
-                           "refused": self.refused });
-        tx.audit(AuditEntry::new("job.ended", job).after(told.clone()));
-        tx.emit(Event::new(EventKind::FindingBulkUpdated, job, told));
-    }
-
-    fn step(&self, stage: &'static str, end: Option<(JobState, Option<Json>)>) -> Step<'static> {
-        let done = self.changed + self.unchanged + self.refused;
-        Step {
-            stage,
-            position: Some(json!({ "after": self.after })),
-            total: end.is_some().then_some(done),
-            done,
-            counts: Map::from_iter([
-                ("changed".to_owned(), json!(self.changed)),
-                ("unchanged".to_owned(), json!(self.unchanged)),
-                ("refused".to_owned(), json!(self.refused)),
-            ]),
-            end,
-        }
     }
 }

@@ -20,7 +20,8 @@ use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
-use super::edit::{Edit, INLINE};
+use super::bulk::INLINE;
+use super::edit::Edit;
 use super::facts::{Evidence, Finding, Shown};
 use super::layers::SetField;
 use crate::Domain;

@@ -15,7 +15,7 @@ pub use revoking::{RevokeConflict, RevokeMode, revoke};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::vocabulary::terms::{Severity, Status, Term, terms};
+use crate::vocabulary::terms::{Justification, Severity, Status, Term, terms};
 use crate::vocabulary::time::Timestamp;
 
 terms! {
@@ -170,11 +170,29 @@ impl Verdict {
     }
 }
 
+/// Why a person moved the lifecycle. Of an accepted risk its acceptance says more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grounds {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub justification: Option<Justification>,
+}
+
+impl Grounds {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// The status of a finding: its lifecycle and the verdicts that lie over it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StatusLayers {
     /// Where the lifecycle stands, and who moved it there.
     pub lifecycle: Entry<Status>,
+    /// Why it was moved there.
+    #[serde(default, skip_serializing_if = "Grounds::is_empty")]
+    pub grounds: Grounds,
     #[serde(default, skip_serializing_if = "Stack::is_empty")]
     pub verdicts: Stack<Verdict>,
 }
@@ -236,6 +254,7 @@ impl Layers {
             sets: BTreeMap::new(),
             status: StatusLayers {
                 lifecycle: Entry { source: Source::SCANNER, value: Status::Open },
+                grounds: Grounds::default(),
                 verdicts: Stack::default(),
             },
             observed: BTreeMap::new(),
@@ -330,8 +349,21 @@ impl Layers {
     /// document says of the finding is true whether it is seen or not.
     pub fn move_to(&mut self, source: Source, status: Status) {
         self.status.lifecycle = Entry { source, value: status };
+        self.status.grounds = Grounds::default();
         if matches!(status, Status::Fixed | Status::Closed) {
             self.status.verdicts.retain(|source| source.layer != Layer::Rule);
+        }
+    }
+
+    /// Says why the lifecycle was moved to where it stands.
+    pub fn justify(&mut self, grounds: Grounds) {
+        self.status.grounds = grounds;
+    }
+
+    /// Takes away what `rule` calls the finding, where nobody has decided otherwise.
+    pub fn retract_verdict(&mut self, rule: Uuid) {
+        if !self.status.is_settled() {
+            self.status.verdicts.retain(|source| source != Source::rule(rule));
         }
     }
 
@@ -392,6 +424,7 @@ impl Layers {
         }
         if status && self.status.lifecycle.source.layer == Layer::Human {
             self.status.lifecycle.source = Source::SCANNER;
+            self.status.grounds = Grounds::default();
         }
         self.prune();
     }
@@ -550,7 +583,11 @@ impl Layers {
         let mut layers = Self {
             scalars: stored.scalars,
             sets: stored.sets,
-            status: stored.status.unwrap_or(StatusLayers { lifecycle, verdicts: Stack::default() }),
+            status: stored.status.unwrap_or(StatusLayers {
+                lifecycle,
+                grounds: Grounds::default(),
+                verdicts: Stack::default(),
+            }),
             observed: stored.observed,
         };
         for statement in shown {

@@ -6,6 +6,7 @@ use entity::finding_comment;
 use sea_orm::{ActiveValue, EntityTrait, QueryResult, Value};
 use uuid::Uuid;
 
+use super::acceptance::store::Turned;
 use super::edit::Comment;
 use super::facts::{Evidence, Finding, Shown, Sighting};
 use super::layers::{Layers, SetField};
@@ -312,23 +313,22 @@ impl Db {
         rows.iter().map(|row| read(row).map(|finding| (finding.fingerprint, finding))).collect()
     }
 
-    /// How many findings a sweep of the company, or of one asset, looks at.
-    pub(crate) async fn count_to_sweep(&self, scope: &Scope, asset: Option<Uuid>) -> Result<i64> {
+    /// How many findings a sweep looks at.
+    pub(crate) async fn count_to_sweep(&self, scope: &Scope, swath: Swath) -> Result<i64> {
         let sql = Sql::new(self.dialect, "SELECT COUNT(*) AS n FROM finding AS f WHERE ");
-        let row = to_sweep(sql, scope, asset)?.one(self.read()).await?;
+        let row = to_sweep(sql, scope, swath)?.one(self.read()).await?;
         row.map_or(Ok(0), |row| Ok(row.try_get("", "n")?))
     }
 
-    /// The next findings of a sweep, in the order of their ids: all that may be active below what
-    /// rules say.
+    /// The next findings of a sweep, in the order of their ids.
     pub(crate) async fn findings_to_sweep(
         &self,
         scope: &Scope,
-        asset: Option<Uuid>,
+        swath: Swath,
         after: Uuid,
         most: i64,
     ) -> Result<Vec<Finding>> {
-        let sql = to_sweep(select(self.dialect, ""), scope, asset)?
+        let sql = to_sweep(select(self.dialect, ""), scope, swath)?
             .push(" AND f.id > ")
             .bind(after)
             .push(" ORDER BY f.id LIMIT ")
@@ -339,7 +339,7 @@ impl Db {
 
 /// Those that may be active below what rules say, inside of the portfolio.
 fn recent(sql: Sql, scope: &Scope) -> Result<Sql> {
-    Ok(to_sweep(sql, scope, None)?.covered_finding(scope, "f"))
+    Ok(to_sweep(sql, scope, Swath::Company)?.covered_finding(scope, "f"))
 }
 
 impl Db {
@@ -425,21 +425,36 @@ impl Tx {
     }
 }
 
-/// Open, in progress, and accepted: an acceptance may be a rule's, over a finding that is open. Of one
-/// asset all: what VEX documents call its findings hangs on its name. The rows are to be walked by
-/// their ids, whatever a planner thinks of the other indexes: it would sort all that is left for every
-/// chunk.
-fn to_sweep(sql: Sql, scope: &Scope, asset: Option<Uuid>) -> Result<Sql> {
+/// Which findings a sweep looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Swath {
+    /// All that may be active below what rules say.
+    Company,
+    /// Of one asset all: what VEX documents call its findings hangs on its name.
+    Asset(Uuid),
+    /// Those that show a risk as accepted and of which this rule says anything.
+    AcceptedBy(Uuid),
+}
+
+/// Open, in progress, and accepted: an acceptance may be a rule's, over a finding that is open. The rows
+/// are to be walked by their ids, whatever a planner thinks of the other indexes: it would sort all that
+/// is left for every chunk. What is accepted is found by its status.
+fn to_sweep(sql: Sql, scope: &Scope, swath: Swath) -> Result<Sql> {
     const ACTIVE: &str = " AND (f.status IN (0, 1, 3)) IS TRUE";
     let company = scope.company()?;
-    Ok(match asset {
-        Some(asset) => sql
+    Ok(match swath {
+        Swath::Company => sql.push("f.company_id = ").bind(company).push(ACTIVE),
+        Swath::Asset(asset) => sql
             .push("f.asset_id = ")
             .bind(asset)
             .push(" AND (f.company_id = ")
             .bind(company)
             .push(") IS TRUE"),
-        None => sql.push("f.company_id = ").bind(company).push(ACTIVE),
+        Swath::AcceptedBy(rule) => sql
+            .push("f.company_id = ")
+            .bind(company)
+            .push(" AND f.status = 3 AND ")
+            .contains("f.layers", &rule.to_string()),
     })
 }
 
@@ -453,12 +468,14 @@ pub(crate) struct Written {
     sighted: bool,
     /// The CVE ids that findings came to show, and those that they no longer do.
     cves: Named,
+    /// The acceptances of risks that begin and end.
+    turned: Turned,
 }
 
 impl Written {
     /// `new` ones, and `changed` ones in the order of their ids, each one write after the revision
     /// at which it was read.
-    pub fn new(new: &[Finding], changed: &[Finding], sighted: bool, cves: Named) -> Self {
+    pub fn new(new: &[Finding], changed: &[Finding], sighted: bool, cves: Named, turned: Turned) -> Self {
         let rows = |findings: &[Finding], scanned: bool| {
             let mut rows = Rows::new(COLUMNS, findings.len());
             for finding in findings {
@@ -466,7 +483,7 @@ impl Written {
             }
             rows
         };
-        Self { new: rows(new, true), changed: rows(changed, sighted), sighted, cves }
+        Self { new: rows(new, true), changed: rows(changed, sighted), sighted, cves, turned }
     }
 }
 
@@ -474,7 +491,7 @@ impl Tx {
     /// Writes findings. `false`: another writer made a new one of them first, or wrote a present
     /// one meanwhile, and nothing of this transaction may be kept.
     pub(crate) async fn write_findings(&self, written: Written) -> Result<bool> {
-        let Written { new, changed, sighted, cves: (named, unnamed) } = written;
+        let Written { new, changed, sighted, cves: (named, unnamed), turned } = written;
         // Not ON CONFLICT DO NOTHING: a conflict is rare, and guarding against it costs each row.
         match new.insert(self.conn(), self.dialect, "finding", "").await.map_err(Error::from) {
             Ok(_) => {}
@@ -492,6 +509,7 @@ impl Tx {
             return Ok(false);
         }
         self.index_cves(named, unnamed).await?;
+        self.turn_acceptances(turned).await?;
         Ok(true)
     }
 }

@@ -184,6 +184,7 @@ impl Domain {
         if job.kind == JobKind::IntelLoad {
             self.end_load_of(&tx, job, error.as_ref()).await?;
         }
+        tx.end_request_of(job).await?;
         let entry =
             AuditEntry::new(if state == JobState::Failed { "job.failed" } else { "job.ended" }, job.id);
         tx.audit(entry.after(json!({ "state": state, "error": error })));

@@ -46,7 +46,7 @@ impl Domain {
             None => free_key(tx, scope, &content.name).await?,
         };
         let now = tx.now();
-        let gated = content.requires_approval;
+        let gated = content.requires_approval || !tx.gates_on(scope, &content).await?.is_empty();
         let rule = Rule {
             id: self.clock().id(),
             company,
@@ -119,7 +119,8 @@ impl Domain {
     ) -> Result<Rule> {
         let draft = tx.rule_draft(scope, rule.id).await?;
         let binds_as_live = rule.live.is_some() && content.hash(rule.company) == rule.content_hash;
-        let gated = content.requires_approval || rule.gated;
+        let gated =
+            content.requires_approval || rule.gated || !tx.gates_on(scope, &content).await?.is_empty();
         if binds_as_live || !gated {
             let live = Live { version: before.version + 1, since: tx.now(), emergency_until: None };
             let live = if binds_as_live { rule.live } else { Some(live) };

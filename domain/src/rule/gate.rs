@@ -16,6 +16,7 @@ use crate::finding::query::{Count, FindingFilter};
 use crate::finding::selection::is_active;
 use crate::inventory::record::Diff;
 use crate::ledger::AuditEntry;
+use crate::policy::RuleFacts;
 use crate::store::Tx;
 use crate::vocabulary::criteria::{Compiled, Criteria};
 use crate::vocabulary::field::finding::FINDING;
@@ -116,7 +117,10 @@ impl Domain {
         }
         let live = rule.live.map(|_| rule.content.json()).unwrap_or_else(|| json!({}));
         let diff = Diff::of(&live, &draft.content.json()).map_or(json!({}), Diff::payload);
-        let reasons = vec!["The rule asks for the approval of its changes.".to_owned()];
+        let mut reasons = tx.gates_on(scope, &draft.content).await?;
+        if draft.content.requires_approval || reasons.is_empty() {
+            reasons.insert(0, "The rule asks for the approval of its changes.".to_owned());
+        }
         let new = NewApproval {
             subject: Subject::Rule(rule.id),
             title: draft.content.name.clone(),
@@ -180,7 +184,7 @@ impl Domain {
             since: tx.now(),
             emergency_until: emergency.map(|emergency| emergency.until),
         };
-        let gated = draft.content.requires_approval;
+        let gated = draft.content.requires_approval || !tx.gates_on(scope, &draft.content).await?.is_empty();
         let before = rule.snapshot();
         let after = Rule { live: Some(live), gated, version: live.version, updated_at: live.since, ..rule };
         let after = after.saying(draft.content);
@@ -211,5 +215,26 @@ impl Domain {
         };
         tx.rewrite_rule(actor, "rule.reviewed", rule, after).await?;
         Ok(())
+    }
+}
+
+impl Tx {
+    /// Why the company's policy asks for the approval of a rule that says this; empty where it does not.
+    pub(crate) async fn gates_on(&self, scope: &Scope, content: &Content) -> Result<Vec<String>> {
+        let policy = self.policy_in_force(scope).await?;
+        let criteria = Criteria::parse(&FINDING, &content.criteria).ok();
+        let (mut touched, mut active) = (0, 0);
+        if let Some(criteria) = criteria.as_ref().filter(|_| policy.counts()) {
+            let count = async |tree: &Criteria| {
+                let filter = FindingFilter::new(Some(Compiled::new(tree)), self.now());
+                self.finding_count(scope, &filter).await
+            };
+            let still = Criteria::parse(&FINDING, &is_active())?;
+            active = count(&still).await?.unwrap_or(0);
+            // More than it can be tried on, where there is no count.
+            touched = count(&still.clone().and(criteria.clone())).await?.unwrap_or(active);
+        }
+        let facts = RuleFacts { action: &content.action, criteria: criteria.as_ref(), touched, active };
+        Ok(policy.for_rule(&facts).into_iter().map(|gate| gate.reason().to_owned()).collect())
     }
 }

@@ -8,7 +8,9 @@ use crate::Domain;
 use crate::access::{Actor, Permission, Scope};
 use crate::error::{Error, Result};
 use crate::finding::batch::{Batch, Outcome};
+use crate::finding::change::Change;
 use crate::finding::facts::Finding;
+use crate::finding::store::Swath;
 use crate::job::runner::Left;
 use crate::job::store::Step;
 use crate::job::{Job, JobKind, JobState, Principal};
@@ -39,7 +41,7 @@ struct Swept {
 impl Domain {
     pub(crate) async fn run_sweep(&self, job: &Job, stop: &CancellationToken) -> Result<Left> {
         let scope = job.scope();
-        let asset = job.params.get("asset").and_then(Json::as_str).and_then(|id| id.parse::<Uuid>().ok());
+        let swath = swath(&job.params);
         let position = job.position.as_ref();
         let number = |name| position.and_then(|at| at.get(name)).and_then(Json::as_i64).unwrap_or(0);
         let mut swept = Swept {
@@ -47,13 +49,13 @@ impl Domain {
             done: number("done"),
             changed: number("changed"),
         };
-        let total = self.db().count_to_sweep(&scope, asset).await?;
+        let total = self.db().count_to_sweep(&scope, swath).await?;
         while !stop.is_cancelled() {
-            let chunk = self.db().findings_to_sweep(&scope, asset, swept.after, CHUNK).await?;
+            let chunk = self.db().findings_to_sweep(&scope, swath, swept.after, CHUNK).await?;
             if chunk.is_empty() {
                 return self.finish_sweep(job, &swept, total).await;
             }
-            if !self.sweep_chunk(job, asset, chunk, &mut swept, total).await? {
+            if !self.sweep_chunk(job, swath, chunk, &mut swept, total).await? {
                 return Ok(Left::Stopped);
             }
             tokio::task::yield_now().await;
@@ -65,7 +67,7 @@ impl Domain {
     async fn sweep_chunk(
         &self,
         job: &Job,
-        asset: Option<Uuid>,
+        swath: Swath,
         chunk: Vec<Finding>,
         swept: &mut Swept,
         total: i64,
@@ -76,12 +78,14 @@ impl Domain {
         let mut chunk = chunk;
         for _ in 0..TRIES {
             let cause = json!({ "job": job.id });
-            let (rules, outcome) = if asset.is_some() {
+            let (rules, outcome) = match swath {
                 // What VEX documents say hangs on the asset's name, which may be what changed.
-                let heard = self.hear(&scope, &ids, &cause).await?;
-                (heard.rules, heard.outcome)
-            } else {
-                self.passed(&scope, chunk, &cause).await?
+                Swath::Asset(_) => {
+                    let heard = self.hear(&scope, &ids, &cause).await?;
+                    (heard.rules, heard.outcome)
+                }
+                Swath::Company => self.passed(&scope, chunk, None, &cause).await?,
+                Swath::AcceptedBy(rule) => self.passed(&scope, chunk, Some(rule), &cause).await?,
             };
             let after = Swept {
                 after: last,
@@ -103,21 +107,29 @@ impl Domain {
         Err(Error::internal("a chunk of a sweep was written by others every time it was tried"))
     }
 
-    /// The pass over findings as they are.
+    /// The pass over findings as they are; or as they are when what `lapsed` accepted has ended. A rule
+    /// that holds withdraws that by itself.
     async fn passed(
         &self,
         scope: &Scope,
         chunk: Vec<Finding>,
+        lapsed: Option<Uuid>,
         cause: &Json,
     ) -> Result<(RulesVersion, Outcome)> {
         let now = self.clock().now();
         let rules = self.live_rules(scope, now).await?;
         let assets = self.db().assets_on(scope, &chunk).await?;
+        let holds = |rule: &Uuid| rules.matcher.rules().iter().any(|live| live.enforced && live.id == *rule);
+        let changes: Vec<Change> = lapsed
+            .filter(|rule| !holds(rule))
+            .map(|rule| Change::Lapsed { rule: Some(rule) })
+            .into_iter()
+            .collect();
         let exempt = self.exempt(scope, &rules, chunk.iter().map(|finding| finding.id)).await?;
         let mut batch = Batch::new(now, cause);
         for finding in chunk {
             if let Some(asset) = assets.get(&finding.asset) {
-                batch.change(finding, asset, Vec::new())?;
+                batch.change(finding, asset, changes.clone())?;
             }
         }
         Ok((rules.version, batch.pass(Some((&rules.matcher, &exempt)))))
@@ -153,6 +165,16 @@ impl Domain {
     }
 }
 
+/// Which findings the parameters of a sweep name.
+fn swath(params: &Json) -> Swath {
+    let id = |of: &str| params.get(of).and_then(Json::as_str).and_then(|id| id.parse::<Uuid>().ok());
+    match (id("asset"), id("rule")) {
+        (Some(asset), _) => Swath::Asset(asset),
+        (None, Some(rule)) => Swath::AcceptedBy(rule),
+        (None, None) => Swath::Company,
+    }
+}
+
 impl Swept {
     fn step(&self, total: i64, end: Option<(JobState, Option<Json>)>) -> Step<'static> {
         Step {
@@ -180,7 +202,8 @@ impl Domain {
 }
 
 impl Tx {
-    /// Starts a pass over findings as a job of this transaction: `params` may name one `asset`.
+    /// Starts a pass over findings as a job of this transaction: `params` may name one `asset`, or a
+    /// `rule` whose end date has come.
     pub(crate) async fn start_sweep(&mut self, id: Uuid, principal: &Principal, params: &Json) -> Result<()> {
         self.insert_job(id, JobKind::Sweep, JobState::Pending, principal, None, params).await?;
         self.audit(

@@ -79,6 +79,15 @@ terms! {
     /// What a finding is, after the split of OCSF.
     FindingClass { Vulnerability = "VULNERABILITY", Detection = "DETECTION", Compliance = "COMPLIANCE" }
 
+    /// Why a finding is not what the scanner takes it for, in the words of VEX.
+    Justification {
+        ComponentNotPresent = "component_not_present",
+        VulnerableCodeNotPresent = "vulnerable_code_not_present",
+        VulnerableCodeNotInExecutePath = "vulnerable_code_not_in_execute_path",
+        VulnerableCodeCannotBeControlledByAdversary = "vulnerable_code_cannot_be_controlled_by_adversary",
+        InlineMitigationsAlreadyExist = "inline_mitigations_already_exist",
+    }
+
     /// What an asset is used for.
     Environment {
         Production = "PRODUCTION", Staging = "STAGING", Test = "TEST", Development = "DEVELOPMENT",

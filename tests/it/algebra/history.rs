@@ -8,7 +8,7 @@ use domain::error::Code;
 use domain::finding::change::{Change, RuleAt};
 use domain::finding::facts::{Evidence, Finding, Shown, Sighting, scanner_statements};
 use domain::finding::layers::{
-    Layer, Layers, RevokeMode, Scalar, ScalarField, SetField, Source, Statement, Verdict,
+    Grounds, Layer, Layers, RevokeMode, Scalar, ScalarField, SetField, Source, Statement, Verdict,
 };
 use domain::finding::lifecycle;
 use domain::intake::report::{Reported, ReportedAsset};
@@ -597,7 +597,7 @@ impl Past {
     fn move_to(&mut self, source: Source, status: Status) -> Checked {
         let before = self.finding.clone();
         let from = before.shown.status;
-        let moved = self.change(Change::Moved { source, status, at: self.now });
+        let moved = self.change(Change::Moved { source, status, grounds: Grounds::default(), at: self.now });
         let lawful = from == status || lifecycle::moves(from).contains(&status);
         match moved {
             Ok(_) => {

@@ -184,6 +184,9 @@ impl Filler<'_> {
             "from",
             "archived",
             "handOverTo",
+            // What only one status has, and what would forbid other calls.
+            "justification",
+            "acceptanceDays",
         ];
         // Of a mapping and a saved one, only one is named.
         let either = path == "input.mapping" && ["importStart", "importPreview"].contains(&self.field);
@@ -266,17 +269,16 @@ impl Filler<'_> {
             "asset" => Noun::Asset,
             "ownerTeam" | "team" | "teams" | "addTeams" | "removeTeams" => Noun::Team,
             "user" | "deputy" | "member" | "members" | "add" | "remove" | "addUsers" | "removeUsers"
-            | "actor" => Noun::User,
+            | "actor" | "owner" | "author" => Noun::User,
             "company" => Noun::Company,
             "holder" => Noun::ServiceAccount,
             "rule" => Noun::Rule,
             "application" | "applications" => Noun::RuleApplication,
             "exemptions" => Noun::RuleExemption,
-            "finding" => Noun::Finding,
             "job" => Noun::Job,
             "view" => Noun::View,
             "savedMapping" => Noun::SavedMapping,
-            "record" | "ids" => Noun::Finding,
+            "record" | "ids" | "finding" => Noun::Finding,
             "id" if ["importCancel", "importProgress"].contains(&self.field) => Noun::Job,
             "id" => {
                 let field = self.field.to_lowercase();

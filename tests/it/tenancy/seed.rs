@@ -1,7 +1,9 @@
 //! A company's records, one of each noun at least, every text of them marked.
 
 use domain::access::{Actor, Portfolio, Role};
-use domain::finding::edit::{Edit, Selection};
+use domain::finding::acceptance::AcceptanceFilter;
+use domain::finding::bulk::Selection;
+use domain::finding::edit::Edit;
 use domain::finding::export::ExportRequest;
 use domain::finding::layers::RevokeMode;
 use domain::finding::selection::Selected;
@@ -14,6 +16,7 @@ use domain::inventory::token::{Holder, NewToken};
 use domain::inventory::user::NewUser;
 use domain::inventory::view::{NewView, ViewNoun};
 use domain::page::PageArgs;
+use domain::policy::Policy;
 use domain::rule::application::ApplicationFilter;
 use domain::rule::exemption::ExemptionFilter;
 use domain::rule::pass::Mode;
@@ -22,7 +25,7 @@ use domain::signin::Visitor;
 use domain::signin::invitation::NewInvitation;
 use domain::signin::link::Acceptance;
 use domain::signin::password::Password;
-use domain::vocabulary::terms::Term;
+use domain::vocabulary::terms::{Status, Term};
 use serde_json::json;
 use support::{House, World, draft, mapping};
 use uuid::Uuid;
@@ -72,6 +75,9 @@ pub async fn wide(world: &World, house: &House, mark: &str) -> Ids {
         life: None,
     };
     let invitation = domain.invitation_create(admin, invite).await.unwrap().0.id;
+    // Calling a finding false takes a second person from here on.
+    let policy = Policy { false_positive: true, ..Policy::default() };
+    domain.change_policy_set(admin, 0, policy).await.unwrap();
     let action = json!({ "type": "append_tag", "config": { "tags": [named("tag")] } });
     let rule = draft(&named("rule"), 1, criteria, action);
     let rule =
@@ -132,14 +138,22 @@ pub async fn bound(world: &World, house: &House, project: Option<Uuid>, mark: &s
             format!("{line}\n")
         })
         .collect();
-    let request = || ImportRequest { project, name: format!("{mark} report"), ..world.request(mark) };
-    let import = world.import(admin, request(), &lines).await.job.id;
-    let waiting = domain.import_start(admin, request()).await.unwrap().id;
+    let upload = || ImportRequest { project, name: format!("{mark} report"), ..world.request(mark) };
+    let import = world.import(admin, upload(), &lines).await.job.id;
+    let waiting = domain.import_start(admin, upload()).await.unwrap().id;
     let findings = world.findings(admin, Some(title(mark))).await;
     let finding = findings[0].id;
     let comment = domain.finding_comment(admin, finding, &format!("{mark} comment")).await.unwrap().id;
     let edit = Edit::Tag { add: vec![format!("{mark} by hand")], remove: vec![] };
-    let bulk = domain.finding_bulk(admin, Selection::Matching(title(mark)), edit).await.unwrap().id;
+    let bulk = domain.finding_bulk(admin, Selection::Matching(title(mark)), edit).await.unwrap();
+    let bulk = bulk.done().unwrap().id;
+    let why = || Some(format!("{mark} reason"));
+    let accept = Edit::SetStatus { status: Status::AcceptedRisk, reason: why() };
+    domain.finding_edit(admin, findings[1].id, None, accept).await.unwrap();
+    let of = AcceptanceFilter { finding: Some(findings[1].id), ..AcceptanceFilter::default() };
+    let accepted = domain.acceptances(admin, &of, &PageArgs::first(1)).await.unwrap().nodes().next().unwrap();
+    let call_false = Edit::SetStatus { status: Status::FalsePositive, reason: why() };
+    let request = domain.finding_edit(admin, finding, None, call_false).await.unwrap().asked().unwrap();
     let selected = Selected { filter: Some(title(mark)), ..Selected::default() };
     let asked = ExportRequest { selected, ..ExportRequest::default() };
     let export = domain.finding_export(admin, asked).await.unwrap().id;
@@ -147,7 +161,7 @@ pub async fn bound(world: &World, house: &House, project: Option<Uuid>, mark: &s
         "justification": mark, "impact_statement": mark });
     let vex =
         json!({ "@context": "https://openvex.dev/ns/v0.2.0", "author": mark, "statements": [statement] });
-    let said = ImportRequest { format: Some(Format::Openvex), mapping: None, ..request() };
+    let said = ImportRequest { format: Some(Format::Openvex), mapping: None, ..upload() };
     let vex = world.import(admin, said, &vex.to_string()).await.job.id;
     let scan = domain.job(admin, import).await.unwrap().params["scan"].as_str().unwrap().parse().unwrap();
     let (application, exemption, revoke) = taken_back(world, admin, &[findings[0].id, findings[2].id]).await;
@@ -159,6 +173,8 @@ pub async fn bound(world: &World, house: &House, project: Option<Uuid>, mark: &s
         ("Scan", scan),
         ("Finding", finding),
         ("Comment", comment),
+        ("Acceptance", accepted.id),
+        ("ChangeRequest", request.id),
         ("Job", waiting),
     ]);
     (ids, vec![waiting, import, bulk, export, vex, revoke])

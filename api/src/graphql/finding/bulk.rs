@@ -2,15 +2,19 @@
 
 use async_graphql::{Context, ID, InputObject, Object, OneofObject, SimpleObject};
 use domain::error::{Code, Error, Result};
-use domain::finding::edit::{Edit, Selection};
+use domain::finding::bulk::Selection;
+use domain::finding::edit::Edit;
 use domain::finding::export::{ExportRequest, Publisher, expires_at};
+use domain::finding::request::Made;
 use domain::finding::selection::Selected;
 use domain::job;
 use domain::vocabulary::field::finding::FindingField;
 use record::{record, root};
 
+use super::acceptance::{AcceptRiskInput, ExtendAcceptanceInput};
 use super::mutation::{FindingAssignInput, FindingTagInput};
-use super::words::{FindingExportFormat, FindingStatus, Severity};
+use super::request::ChangeRequestNode;
+use super::words::{FindingExportFormat, FindingStatus, Justification, Severity};
 use crate::files::export_path;
 use crate::graphql::criteria::Criteria;
 use crate::graphql::id::Noun;
@@ -23,8 +27,10 @@ use crate::graphql::scalars::DateTime;
 pub struct BulkStatusInput {
     /// Where they are to stand.
     status: FindingStatus,
-    /// Why, for the audit.
+    /// Why. Whoever accepts risks has to say it; `acceptRisk` takes more.
     reason: Option<String>,
+    /// Why they are false positives: of that status alone.
+    justification: Option<Justification>,
 }
 
 /// Another severity, for many findings.
@@ -48,6 +54,10 @@ pub struct BulkReleaseInput {
 pub enum FindingEditInput {
     /// Move them in their lifecycle.
     SetStatus(BulkStatusInput),
+    /// Accept their risk.
+    AcceptRisk(AcceptRiskInput),
+    /// Let their acceptances last longer.
+    ExtendAcceptance(ExtendAcceptanceInput),
     /// Say how bad they are.
     SetSeverity(BulkSeverityInput),
     /// Tag them, or take tags off.
@@ -61,7 +71,13 @@ pub enum FindingEditInput {
 impl FindingEditInput {
     fn read(self) -> Result<Edit> {
         Ok(match self {
-            Self::SetStatus(input) => Edit::SetStatus { status: input.status.into(), reason: input.reason },
+            Self::SetStatus(input) => {
+                let justification = input.justification.map(Into::into);
+                Edit::status(input.status.into(), input.reason, justification)
+                    .map_err(|error| error.at("setStatus").at("edit"))?
+            }
+            Self::AcceptRisk(input) => input.read().map_err(|error| error.at("acceptRisk").at("edit"))?,
+            Self::ExtendAcceptance(input) => input.read(),
             Self::SetSeverity(input) => {
                 Edit::SetSeverity { severity: input.severity.into(), reason: input.reason }
             }
@@ -85,14 +101,25 @@ pub struct FindingBulkUpdatePayload {
     /// The change as a job. A small one has ended with this answer; a large one goes on:
     /// `jobProgress` watches it.
     job: Option<Job>,
-    /// Why it was refused; empty if it was done or begun.
+    /// The request that the change became: the company's policy asks for a second person, and nothing
+    /// was changed. Null where it was done or begun.
+    request: Option<ChangeRequestNode>,
+    /// Why it was refused; empty if it was done, begun or asked for.
     user_errors: Vec<UserError>,
 }
 
-impl From<Outcome<job::Job>> for FindingBulkUpdatePayload {
-    fn from(outcome: Outcome<job::Job>) -> Self {
+impl From<Outcome<Made<job::Job>>> for FindingBulkUpdatePayload {
+    fn from(outcome: Outcome<Made<job::Job>>) -> Self {
+        let nothing = Self {
+            changed: None,
+            unchanged: None,
+            refused: None,
+            job: None,
+            request: None,
+            user_errors: Vec::new(),
+        };
         match outcome.0 {
-            Ok(job) => {
+            Ok(Made::Done(job)) => {
                 let count = |name: &str| job.counts.get(name).and_then(serde_json::Value::as_i64);
                 let counted = |name| job.state.is_end().then(|| count(name).unwrap_or(0));
                 Self {
@@ -100,12 +127,11 @@ impl From<Outcome<job::Job>> for FindingBulkUpdatePayload {
                     unchanged: counted("unchanged"),
                     refused: counted("refused"),
                     job: Some(job.into()),
-                    user_errors: Vec::new(),
+                    ..nothing
                 }
             }
-            Err(refused) => {
-                Self { changed: None, unchanged: None, refused: None, job: None, user_errors: vec![refused] }
-            }
+            Ok(Made::Asked(request)) => Self { request: Some((*request).into()), ..nothing },
+            Err(refused) => Self { user_errors: vec![refused], ..nothing },
         }
     }
 }
@@ -155,7 +181,8 @@ pub struct BulkMutation;
 #[Object]
 impl BulkMutation {
     /// Makes one change to many findings. Each is changed or not by itself. Up to 200 are changed at
-    /// once; more by a job.
+    /// once; more by a job. Where the company's change policy asks for a second person, the change is
+    /// asked for instead: for at most 10,000 findings at a time.
     async fn finding_bulk_update(
         &self,
         ctx: &Context<'_>,
@@ -168,7 +195,7 @@ impl BulkMutation {
         #[graphql(desc = "Makes the mutation happen once, however often it is sent with this key.")]
         idempotency_key: Option<String>,
     ) -> async_graphql::Result<FindingBulkUpdatePayload> {
-        mutate::<job::Job, _, _, _>(
+        mutate::<Made<job::Job>, _, _, _>(
             ctx,
             idempotency_key,
             |domain, actor| async move {
@@ -182,7 +209,14 @@ impl BulkMutation {
                 };
                 domain.finding_bulk(&actor, selection, edit.read()?).await
             },
-            |domain, actor, id| async move { domain.job(&actor, id).await },
+            |domain, actor, id| async move {
+                match domain.job(&actor, id).await {
+                    Err(error) if error.code == Code::NotFound => {
+                        Ok(Made::Asked(Box::new(domain.change_request(&actor, id).await?)))
+                    }
+                    job => job.map(Made::Done),
+                }
+            },
         )
         .await
     }

@@ -1,17 +1,19 @@
 //! What people do to one finding.
 
-use async_graphql::{Context, ID, InputObject, Object};
+use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use domain::error::Result;
 use domain::finding::edit::{Edit, NewFinding};
 use domain::finding::facts::Finding;
+use domain::finding::request::{ChangeRequest, Made};
 use domain::intake::report::Reported;
 use domain::vocabulary::terms;
-use record::root;
+use record::{record, root};
 
-use super::words::{FindingClass, FindingStatus, Severity};
+use super::request::ChangeRequestNode;
+use super::words::{FindingClass, FindingStatus, Justification, Severity};
 use super::{CommentNode, FindingNode};
 use crate::graphql::id::Noun;
-use crate::graphql::payload::{mutate, payload};
+use crate::graphql::payload::{Outcome, UserError, mutate, payload};
 use crate::graphql::scalars::DateTime;
 
 /// A finding that a person enters.
@@ -168,11 +170,6 @@ payload! {
         /// The new finding, as the rules have it.
         finding: FindingNode
     }
-    /// What a change of one finding answers.
-    FindingUpdatePayload {
-        /// The finding as it is now.
-        finding: FindingNode
-    }
     /// What `findingComment` answers.
     FindingCommentPayload {
         /// The new comment.
@@ -180,25 +177,61 @@ payload! {
     }
 }
 
-/// Makes one change to one finding.
-async fn edit(
+/// What a change of one finding answers.
+#[record]
+#[derive(SimpleObject)]
+pub struct FindingUpdatePayload {
+    /// The finding as it is now.
+    finding: Option<FindingNode>,
+    /// The request that the change became: the company's policy asks for a second person, and nothing
+    /// was changed. Null where it was done.
+    request: Option<ChangeRequestNode>,
+    /// Why it was refused; empty if it was done or asked for.
+    user_errors: Vec<UserError>,
+}
+
+impl From<Outcome<(Option<Finding>, Option<ChangeRequest>)>> for FindingUpdatePayload {
+    fn from(outcome: Outcome<(Option<Finding>, Option<ChangeRequest>)>) -> Self {
+        match outcome.0 {
+            Ok((finding, request)) => Self {
+                finding: finding.map(Into::into),
+                request: request.map(Into::into),
+                user_errors: Vec::new(),
+            },
+            Err(refused) => Self { finding: None, request: None, user_errors: vec![refused] },
+        }
+    }
+}
+
+/// Makes one change to one finding, or asks for it.
+pub(super) async fn edit(
     ctx: &Context<'_>,
     key: Option<String>,
     id: ID,
     expected: Option<i64>,
     edit: impl FnOnce() -> Result<Edit> + Send,
 ) -> async_graphql::Result<FindingUpdatePayload> {
-    mutate::<Finding, _, _, _>(
+    let id = Noun::Finding.read_at(&id, "id");
+    let finding = id.as_ref().ok().copied();
+    mutate::<(Option<Finding>, Option<ChangeRequest>), _, _, _>(
         ctx,
         key,
         |domain, actor| {
             let edit = edit();
             async move {
-                let id = Noun::Finding.read_at(&id, "id")?;
-                domain.finding_edit(&actor, id, expected, edit?).await
+                let id = id?;
+                Ok(match domain.finding_edit(&actor, id, expected, edit?).await? {
+                    Made::Done(finding) => (Some(finding), None),
+                    Made::Asked(request) => (Some(domain.finding(&actor, id).await?), Some(*request)),
+                })
             }
         },
-        |domain, actor, id| async move { domain.finding(&actor, id).await },
+        |domain, actor, answer| async move {
+            let id = finding.unwrap_or(answer);
+            let request =
+                if id == answer { None } else { Some(domain.change_request(&actor, answer).await?) };
+            Ok((Some(domain.finding(&actor, id).await?), request))
+        },
     )
     .await
 }
@@ -232,12 +265,17 @@ impl FindingMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The finding's global id.")] id: ID,
         #[graphql(desc = "Where it is to stand.")] status: FindingStatus,
-        #[graphql(desc = "Why, for the audit.")] reason: Option<String>,
+        #[graphql(desc = "Why. Whoever accepts a risk has to say it; `findingAcceptRisk` takes more.")]
+        reason: Option<String>,
+        #[graphql(desc = "Why it is a false positive: of that status alone.")] justification: Option<
+            Justification,
+        >,
         #[graphql(desc = "The version that the change was made on.")] expected_version: Option<i64>,
         #[graphql(desc = "Makes the mutation happen once, however often it is sent with this key.")]
         idempotency_key: Option<String>,
     ) -> async_graphql::Result<FindingUpdatePayload> {
-        let change = || Ok(Edit::SetStatus { status: status.into(), reason });
+        let justification = justification.map(Into::into);
+        let change = || Edit::status(status.into(), reason, justification);
         edit(ctx, idempotency_key, id, expected_version, change).await
     }
 

@@ -41,6 +41,23 @@ pub enum FindingStatus {
     Closed,
 }
 
+/// Why a finding is a false positive, in the words of VEX.
+#[record]
+#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
+#[graphql(remote = "domain::vocabulary::terms::Justification")]
+pub enum Justification {
+    /// The vulnerable component is not in the product.
+    ComponentNotPresent,
+    /// The component is there without the code that is vulnerable.
+    VulnerableCodeNotPresent,
+    /// The code is there and never runs.
+    VulnerableCodeNotInExecutePath,
+    /// The code runs, and an attacker has no say in what it does.
+    VulnerableCodeCannotBeControlledByAdversary,
+    /// What is built in keeps it from being exploited.
+    InlineMitigationsAlreadyExist,
+}
+
 /// What a finding is, after the split of OCSF.
 #[record]
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]

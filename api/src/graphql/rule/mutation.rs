@@ -129,7 +129,8 @@ pub struct RuleMutation;
 #[Object]
 impl RuleMutation {
     /// Writes a rule. It holds for what arrives or changes from now on; `ruleSweep` runs it over what
-    /// is there. One that asks for approval is a draft until it has it: `ruleSubmit` asks.
+    /// is there. One that asks for approval, or of which the company's policy does, is a draft until it
+    /// has it: `ruleSubmit` asks.
     async fn rule_create(
         &self,
         ctx: &Context<'_>,

@@ -115,7 +115,8 @@ impl Db {
         }
         let head = "SELECT e.record_id, e.actor, e.cause FROM (SELECT e.record_id, e.actor, e.cause, \
                     ROW_NUMBER() OVER (PARTITION BY e.record_id ORDER BY e.seq DESC) AS place \
-                    FROM audit_entry AS e WHERE e.action = 'finding.status_changed' AND ";
+                    FROM audit_entry AS e WHERE e.action IN \
+                    ('finding.status_changed', 'finding.acceptance_changed') AND ";
         let sql = Sql::new(self.dialect, head).one_of("e.record_id", findings.iter().copied());
         let rows = sql.own(scope, "e").push(") AS e WHERE e.place = 1").all(self.read()).await?;
         rows.iter()

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Entry, Layer, Layers, Source};
+use super::{Layer, Layers, Source};
 use crate::vocabulary::terms::{Status, Term, terms};
 
 terms! {
@@ -58,7 +58,7 @@ pub fn revoke(layers: &mut Layers, rule: Uuid, mode: RevokeMode) -> (bool, Vec<R
             verdicts.truncate(at);
             // What a person decided over the acceptance goes with it: the finding is open again.
             if layers.status.is_settled() {
-                layers.status.lifecycle = Entry { source: Source::SCANNER, value: Status::Open };
+                layers.move_to(Source::SCANNER, Status::Open);
             }
             taken = true;
         } else {

@@ -16,9 +16,9 @@ use crate::finding::store::{read, selection, within};
 use crate::inventory::asset::Asset;
 use crate::inventory::asset::store as assets;
 use crate::page::{Key, KeyKind, KeyValue, Page, PageArgs, Sort, Window};
-use crate::store::Db;
 use crate::store::page::{key_columns, read_keys};
 use crate::store::sql::Sql;
+use crate::store::{Db, Tx};
 use crate::vocabulary::criteria::sql::Dialect;
 use crate::vocabulary::field::finding::FindingField;
 use crate::vocabulary::field::{Field, Table};
@@ -68,6 +68,17 @@ pub(crate) fn matching(
         .push(" WHERE ");
     let (sql, exact) = passing(sql);
     Asked { sql: sql.push(") AS one WHERE one.place = 1)"), exact }
+}
+
+impl Tx {
+    /// How many findings the filter finds, as the transaction sees them; none where SQL cannot tell.
+    pub(crate) async fn finding_count(&self, scope: &Scope, filter: &FindingFilter) -> Result<Option<i64>> {
+        let asked = matching(self.dialect, scope, filter, "SELECT COUNT(*) AS n", "", false);
+        if !asked.exact {
+            return Ok(None);
+        }
+        asked.sql.count(self.conn()).await.map(Some)
+    }
 }
 
 impl Db {

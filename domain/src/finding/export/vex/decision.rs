@@ -10,7 +10,7 @@ use crate::intake::text;
 use crate::intake::vex::{self, Vocabulary, Words};
 use crate::rule::Rule;
 use crate::rule::action::Action;
-use crate::vocabulary::terms::Status;
+use crate::vocabulary::terms::{Status, Term};
 
 /// What is said of a vulnerability in one place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,8 @@ impl Decision {
             let moved = voices.moves.get(&finding.id).filter(|_| layers.is_settled());
             let (justification, statement) =
                 moved.and_then(|(_, why)| why.as_deref()).map_or((None, None), read);
+            let given = layers.grounds.justification.map(|word| word.word().to_owned());
+            let justification = given.or(justification);
             return Some(Self { status, justification, statement, by: moved.map(|(name, _)| name.clone()) });
         };
         let rule = voices.rules.get(&verdict.source.by).filter(|_| verdict.source.layer == Layer::Rule);
