@@ -118,9 +118,14 @@ impl Domain {
         content: Content,
     ) -> Result<Rule> {
         let draft = tx.rule_draft(scope, rule.id).await?;
-        let binds_as_live = rule.live.is_some() && content.hash(rule.company) == rule.content_hash;
+        // What an emergency let through until then is said anew to be approved again.
+        let stands = rule.live.is_some_and(|live| live.emergency_until.is_none_or(|until| until > tx.now()));
+        let binds_as_live = stands && content.hash(rule.company) == rule.content_hash;
         let gated =
             content.requires_approval || rule.gated || !tx.gates_on(scope, &content).await?.is_empty();
+        if rule.is_turned_on(&before) && (binds_as_live || gated) {
+            tx.require_agreed(scope, &before).await?;
+        }
         if binds_as_live || !gated {
             let live = Live { version: before.version + 1, since: tx.now(), emergency_until: None };
             let live = if binds_as_live { rule.live } else { Some(live) };
@@ -150,8 +155,9 @@ impl Domain {
         tx.rewrite_rule_as(actor, "rule.drafted", before, rule, Some(&next)).await
     }
 
-    /// Turns a rule off or on, or lets it observe: this takes no approval, as what is evaluated was
-    /// approved. What it said stays until the next pass.
+    /// Turns a rule off or on, or lets it observe. This takes no approval: of a gated rule, what is
+    /// evaluated was approved. What the policy has come to gate since it was written is not turned on.
+    /// What the rule said stays until the next pass.
     pub async fn rule_set_mode(
         &self,
         actor: &Actor,
@@ -164,6 +170,9 @@ impl Domain {
         let before = tx.rule_to_edit(&scope, id, version).await?;
         before.may_edit(actor)?;
         let after = Rule { mode, ..before.clone() };
+        if after.is_turned_on(&before) {
+            tx.require_agreed(&scope, &before).await?;
+        }
         let after = tx.rewrite_rule(actor, "rule.mode_set", before, after).await?;
         tx.commit().await?;
         Ok(after)
