@@ -118,6 +118,23 @@ pub struct Job {
     pub updated_at: Timestamp,
 }
 
+impl Job {
+    /// What its steps have counted under this name so far.
+    pub(crate) fn counted(&self, name: &str) -> i64 {
+        self.counts.get(name).and_then(Json::as_i64).unwrap_or(0)
+    }
+
+    /// A member of where its next chunk begins.
+    pub(crate) fn at(&self, name: &str) -> Option<&Json> {
+        self.position.as_ref()?.get(name)
+    }
+
+    /// The record behind which its next chunk begins, of a job that goes by ids.
+    pub(crate) fn after(&self) -> Uuid {
+        self.at("after").and_then(|after| after.as_str()?.parse().ok()).unwrap_or_default()
+    }
+}
+
 impl JobKind {
     /// What such a job is expected to cost: an import weighs what its report does, once that is
     /// there, and a sweep of all that a company has is as heavy as can be.

@@ -346,13 +346,11 @@ pub(super) struct Tally {
 
 impl Tally {
     fn read(job: &Job) -> Self {
-        let count = |name| job.counts.get(name).and_then(Json::as_i64).unwrap_or(0);
-        let after = job.position.as_ref().and_then(|at| at.get("after")?.as_str()?.parse().ok());
         Self {
-            after: after.unwrap_or_default(),
-            changed: count("changed"),
-            unchanged: count("unchanged"),
-            refused: count("refused"),
+            after: job.after(),
+            changed: job.counted("changed"),
+            unchanged: job.counted("unchanged"),
+            refused: job.counted("refused"),
         }
     }
 

@@ -41,24 +41,22 @@ pub(super) struct Counts {
 
 impl Stored {
     pub fn read(job: &Job) -> Self {
-        let count = |name| job.counts.get(name).and_then(Json::as_i64).unwrap_or(0);
-        let at = |name| job.position.as_ref().and_then(|position| position.get(name));
-        let number = |name| at(name).and_then(Json::as_i64);
+        let number = |name| job.at(name).and_then(Json::as_i64);
         Self {
             findings: number("findings").unwrap_or(0),
-            closing: at("closing").and_then(Json::as_bool).unwrap_or(false),
+            closing: job.at("closing").and_then(Json::as_bool).unwrap_or(false),
             rounds: number("rounds").unwrap_or(0),
             since: number("since"),
-            rules: at("rules").and_then(|rules| rules.as_str()?.parse().ok()),
-            covers: at("covers").and_then(Json::as_bool),
-            told_after: at("toldAfter").and_then(|told| serde_json::from_value(told.clone()).ok()?),
-            elsewhere: at("elsewhere").and_then(Json::as_bool).unwrap_or(false),
+            rules: job.at("rules").and_then(|rules| rules.as_str()?.parse().ok()),
+            covers: job.at("covers").and_then(Json::as_bool),
+            told_after: job.at("toldAfter").and_then(|told| serde_json::from_value(told.clone()).ok()?),
+            elsewhere: job.at("elsewhere").and_then(Json::as_bool).unwrap_or(false),
             counts: Counts {
-                created: count("created"),
-                changed: count("changed"),
-                unchanged: count("unchanged"),
-                closed: count("closed"),
-                told: count("told"),
+                created: job.counted("created"),
+                changed: job.counted("changed"),
+                unchanged: job.counted("unchanged"),
+                closed: job.counted("closed"),
+                told: job.counted("told"),
             },
         }
     }

@@ -353,18 +353,16 @@ impl Load<'_> {
 
 impl Stands {
     fn read(job: &Job) -> Self {
-        let count = |name| job.counts.get(name).and_then(Json::as_i64).unwrap_or(0);
-        let at = job.position.as_ref();
-        let text = |name| at.and_then(|at| at.get(name)?.as_str()).unwrap_or_default().to_owned();
+        let text = |name| job.at(name).and_then(Json::as_str).unwrap_or_default().to_owned();
         let id = |name| text(name).parse::<Uuid>().unwrap_or_default();
         Self {
-            telling: at.and_then(|at| at.get("telling")?.as_bool()).unwrap_or(false),
+            telling: job.at("telling").and_then(Json::as_bool).unwrap_or(false),
             at: (id("company"), text("cve"), id("finding")),
-            rows: count("rows"),
-            facts: count("facts"),
-            withdrawn: count("withdrawn"),
-            told: count("told"),
-            findings: count("findings"),
+            rows: job.counted("rows"),
+            facts: job.counted("facts"),
+            withdrawn: job.counted("withdrawn"),
+            told: job.counted("told"),
+            findings: job.counted("findings"),
         }
     }
 

@@ -42,13 +42,8 @@ impl Domain {
     pub(crate) async fn run_sweep(&self, job: &Job, stop: &CancellationToken) -> Result<Left> {
         let scope = job.scope();
         let swath = swath(&job.params);
-        let position = job.position.as_ref();
-        let number = |name| position.and_then(|at| at.get(name)).and_then(Json::as_i64).unwrap_or(0);
-        let mut swept = Swept {
-            after: position.and_then(|at| at.get("after")?.as_str()?.parse().ok()).unwrap_or_default(),
-            done: number("done"),
-            changed: number("changed"),
-        };
+        let number = |name| job.at(name).and_then(Json::as_i64).unwrap_or(0);
+        let mut swept = Swept { after: job.after(), done: number("done"), changed: number("changed") };
         let total = self.db().count_to_sweep(&scope, swath).await?;
         while !stop.is_cancelled() {
             let chunk = self.db().findings_to_sweep(&scope, swath, swept.after, CHUNK).await?;

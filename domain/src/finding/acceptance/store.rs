@@ -243,16 +243,7 @@ impl Tx {
             if ended.is_empty() {
                 continue;
             }
-            Sql::new(self.dialect, "UPDATE acceptance SET ended_at = ")
-                .bind(self.now().0)
-                .push(", ended_how = ")
-                .bind(i32::from(how.code()))
-                .push(" WHERE ended_at IS NULL AND company_id = ")
-                .bind(self.company)
-                .push(" AND ")
-                .one_of("finding_id", ended)
-                .run(self.conn())
-                .await?;
+            self.end("finding_id", &ended, *how).await?;
         }
         if turned.begun.is_empty() {
             return Ok(());
@@ -278,6 +269,11 @@ impl Tx {
 
     /// Ends these acceptances, where they have not ended: their findings stand elsewhere already.
     pub(super) async fn end_acceptances(&self, ids: &[Uuid], how: AcceptanceEnd) -> Result<()> {
+        self.end("id", ids, how).await
+    }
+
+    /// Ends the open acceptances of which `column` is one of these.
+    async fn end(&self, column: &str, among: &[Uuid], how: AcceptanceEnd) -> Result<()> {
         Sql::new(self.dialect, "UPDATE acceptance SET ended_at = ")
             .bind(self.now().0)
             .push(", ended_how = ")
@@ -285,7 +281,7 @@ impl Tx {
             .push(" WHERE ended_at IS NULL AND company_id = ")
             .bind(self.company)
             .push(" AND ")
-            .one_of("id", ids.iter().copied())
+            .one_of(column, among.iter().copied())
             .run(self.conn())
             .await?;
         Ok(())

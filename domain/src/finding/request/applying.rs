@@ -75,13 +75,11 @@ struct Tally {
 
 impl Tally {
     fn read(job: &Job) -> Self {
-        let count = |name| job.counts.get(name).and_then(Json::as_i64).unwrap_or(0);
-        let after = job.position.as_ref().and_then(|at| at.get("after")?.as_str()?.parse().ok());
         Self {
-            after: after.unwrap_or_default(),
-            applied: count("applied"),
-            moved: count("moved"),
-            gone: count("gone"),
+            after: job.after(),
+            applied: job.counted("applied"),
+            moved: job.counted("moved"),
+            gone: job.counted("gone"),
         }
     }
 

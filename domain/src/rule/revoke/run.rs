@@ -19,7 +19,7 @@ impl Domain {
         let scope = job.scope();
         let revoke = Revoke::of(job)?;
         let mut counts = Counts::read(job);
-        let mut after = job.position.as_ref().and_then(|at| at.get("after")?.as_i64());
+        let mut after = job.at("after").and_then(Json::as_i64);
         let total = match job.total {
             Some(total) => total,
             None => self.db().count_picks(&scope, &revoke).await?,
