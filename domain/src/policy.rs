@@ -223,7 +223,7 @@ impl Policy {
             ("rules", self.rules && !other.rules),
             ("share", less(self.share, other.share)),
             ("findings", less(self.findings, other.findings)),
-            ("quorum", self.is_on() && other.quorum < self.quorum),
+            ("quorum", other.quorum < self.quorum),
             ("acceptance_days", less(self.acceptance_days, other.acceptance_days)),
         ];
         loosened.into_iter().filter_map(|(member, less)| less.then_some(member)).collect()

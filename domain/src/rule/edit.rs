@@ -16,6 +16,17 @@ use crate::store::Tx;
 /// How many keys are tried for a name that others have.
 const KEYS: u32 = 1_000;
 
+/// Where what is written of a rule goes, where nothing gates it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Towards {
+    /// Live, and a draft that was kept is given up.
+    Live,
+    /// Into the draft that the rule has; live, where it has none.
+    AsItStands,
+    /// Into its draft.
+    Draft,
+}
+
 impl Domain {
     pub async fn rule_create(&self, actor: &Actor, draft: RuleDraft) -> Result<Rule> {
         let scope = actor.allow(Permission::WriteRules)?;
@@ -74,8 +85,8 @@ impl Domain {
         Ok(rule)
     }
 
-    /// Replaces what the author wrote. Where that is gated, it becomes the rule's draft, and the live
-    /// version goes on.
+    /// Replaces what the author wrote. Where that is gated, or the rule has a draft, it becomes the
+    /// rule's draft, and the live version goes on.
     pub async fn rule_update(
         &self,
         actor: &Actor,
@@ -86,7 +97,7 @@ impl Domain {
         let scope = actor.allow(Permission::WriteRules)?;
         let mut tx = self.db().begin(actor, &scope, self.clock().now()).await?;
         let before = tx.rule_to_edit(&scope, id, Some(expected_version)).await?;
-        let after = self.update_rule(&mut tx, actor, &scope, before, draft).await?;
+        let after = self.update_rule(&mut tx, actor, &scope, before, draft, Towards::AsItStands).await?;
         tx.commit().await?;
         Ok(after)
     }
@@ -99,29 +110,34 @@ impl Domain {
         scope: &Scope,
         before: Rule,
         draft: RuleDraft,
+        towards: Towards,
     ) -> Result<Rule> {
         before.may_edit(actor)?;
         let (content, mode) = draft.check(scope.company()?)?;
         tx.require_members(&content.action).await?;
-        let moded = Rule { mode, ..before.clone() };
-        self.change_content(tx, actor, scope, before, moded, content).await
+        let after = Change { rule: Rule { mode, ..before.clone() }, before, content, towards };
+        self.change_content(tx, actor, scope, after).await
     }
 
-    /// Gives a rule, which was `before`, other content: live or as its draft.
+    /// Gives a rule other content: live or as its draft.
     async fn change_content(
         &self,
         tx: &mut Tx,
         actor: &Actor,
         scope: &Scope,
-        before: Rule,
-        rule: Rule,
-        content: Content,
+        change: Change,
     ) -> Result<Rule> {
+        let Change { before, rule, content, towards } = change;
         let draft = tx.rule_draft(scope, rule.id).await?;
         let binds_as_live = rule.live.is_some() && content.hash(rule.company) == rule.content_hash;
         let gated =
             content.requires_approval || rule.gated || !tx.gates_on(scope, &content).await?.is_empty();
-        if binds_as_live || !gated {
+        let keeps = match towards {
+            Towards::Live => false,
+            Towards::AsItStands => draft.is_some(),
+            Towards::Draft => true,
+        };
+        if binds_as_live || !(gated || keeps) {
             let live = Live { version: before.version + 1, since: tx.now(), emergency_until: None };
             let live = if binds_as_live { rule.live } else { Some(live) };
             let after = Rule { gated, live, ..rule.saying(content) };
@@ -146,7 +162,7 @@ impl Domain {
         }
         tx.write_rule_draft(&next).await?;
         let shown = if rule.live.is_some() { rule.content.clone() } else { content };
-        let rule = Rule { gated: true, ..rule.saying(shown) };
+        let rule = Rule { gated, ..rule.saying(shown) };
         tx.rewrite_rule_as(actor, "rule.drafted", before, rule, Some(&next)).await
     }
 
@@ -169,7 +185,7 @@ impl Domain {
         Ok(after)
     }
 
-    /// Moves a rule in the walk; of a gated rule, its draft.
+    /// Moves a rule in the walk; of one that is gated or has a draft, its draft.
     pub async fn rule_set_order(
         &self,
         actor: &Actor,
@@ -183,7 +199,8 @@ impl Domain {
         before.may_edit(actor)?;
         let drafted = tx.rule_draft(&scope, id).await?.map(|draft| draft.content);
         let content = Content { order, ..drafted.unwrap_or_else(|| before.content.clone()) };
-        let after = self.change_content(&mut tx, actor, &scope, before.clone(), before, content).await?;
+        let change = Change { rule: before.clone(), before, content, towards: Towards::AsItStands };
+        let after = self.change_content(&mut tx, actor, &scope, change).await?;
         tx.commit().await?;
         Ok(after)
     }
@@ -241,6 +258,14 @@ impl Domain {
         self.supersede(tx, draft.approval, "Its draft was given up.").await?;
         tx.delete_rule_draft(draft.rule).await
     }
+}
+
+/// What a rule that `before` was is to say, with the rest of it as it is to be.
+struct Change {
+    before: Rule,
+    rule: Rule,
+    content: Content,
+    towards: Towards,
 }
 
 impl Tx {

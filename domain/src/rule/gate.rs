@@ -59,13 +59,35 @@ impl Rule {
     pub fn may_submit(&self, actor: &Actor, draft: Option<&Drafted>) -> Result<()> {
         self.may_edit(actor)?;
         match draft.map(|draft| draft.stage) {
-            None => Err(Error::new(Code::IllegalState, "This rule has no draft to be approved.")),
-            Some(DraftStage::Pending) => {
-                Err(Error::new(Code::IllegalState, "The draft waits for approval already."))
-            }
+            None => Err(no_draft()),
+            Some(DraftStage::Pending) => Err(waits_already()),
             Some(DraftStage::Draft | DraftStage::Rejected) => Ok(()),
         }
     }
+
+    /// Whether the actor may make this rule's draft, with what it says and where it stands, live. A
+    /// policy that gates it only since it was written is not looked at.
+    pub fn may_publish(&self, actor: &Actor, draft: Option<(&Content, DraftStage)>) -> Result<()> {
+        self.may_edit(actor)?;
+        match draft {
+            None => Err(no_draft()),
+            Some((content, _)) if self.gated || content.requires_approval => Err(takes_approval()),
+            Some((_, DraftStage::Pending)) => Err(waits_already()),
+            Some((_, DraftStage::Draft | DraftStage::Rejected)) => Ok(()),
+        }
+    }
+}
+
+fn no_draft() -> Error {
+    Error::new(Code::IllegalState, "This rule has no draft.")
+}
+
+fn waits_already() -> Error {
+    Error::new(Code::IllegalState, "The draft waits for approval already.")
+}
+
+fn takes_approval() -> Error {
+    Error::new(Code::IllegalState, "This draft takes a second person: ask for its approval.")
 }
 
 impl Domain {
@@ -110,16 +132,18 @@ impl Domain {
     ) -> Result<Approval> {
         rule.may_edit(actor)?;
         let Some(draft) = tx.rule_draft(scope, rule.id).await? else {
-            return Err(Error::new(Code::IllegalState, "This rule has no draft to be approved."));
+            return Err(no_draft());
         };
         if tx.approval_stage(scope, draft.approval).await? == Some(Stage::Pending) {
-            return Err(Error::new(Code::IllegalState, "The draft waits for approval already."));
+            return Err(waits_already());
         }
         let live = rule.live.map(|_| rule.content.json()).unwrap_or_else(|| json!({}));
         let diff = Diff::of(&live, &draft.content.json()).map_or(json!({}), Diff::payload);
         let mut reasons = tx.gates_on(scope, &draft.content).await?;
-        if draft.content.requires_approval || reasons.is_empty() {
+        if draft.content.requires_approval || rule.gated && reasons.is_empty() {
             reasons.insert(0, "The rule asks for the approval of its changes.".to_owned());
+        } else if reasons.is_empty() {
+            reasons.push("Its author asks for it.".to_owned());
         }
         let new = NewApproval {
             subject: Subject::Rule(rule.id),
@@ -160,6 +184,26 @@ impl Domain {
         Ok(BlastRadius { count, share, as_of: now })
     }
 
+    /// Makes the draft of a rule that takes no second person its live version.
+    ///
+    /// # Errors
+    /// `ILLEGAL_STATE` where the rule has no draft, where it waits for approval, or where it takes one.
+    pub async fn rule_publish(&self, actor: &Actor, id: Uuid, expected_version: i64) -> Result<Rule> {
+        let scope = actor.allow(Permission::WriteRules)?;
+        let mut tx = self.db().begin(actor, &scope, self.clock().now()).await?;
+        let rule = tx.rule_to_edit(&scope, id, Some(expected_version)).await?;
+        rule.may_edit(actor)?;
+        let draft = tx.rule_draft(&scope, id).await?.ok_or_else(no_draft)?;
+        let stage = DraftStage::of(tx.approval_stage(&scope, draft.approval).await?);
+        rule.may_publish(actor, Some((&draft.content, stage)))?;
+        if !tx.gates_on(&scope, &draft.content).await?.is_empty() {
+            return Err(takes_approval());
+        }
+        let live = self.put_live(&mut tx, &scope, rule, draft, None, None).await?;
+        tx.commit().await?;
+        Ok(live)
+    }
+
     /// Makes the draft that was approved the live version of its rule, which `tx` holds.
     pub(crate) async fn rule_goes_live(
         &self,
@@ -178,23 +222,36 @@ impl Domain {
                 "The draft was changed since its approval was asked for.",
             ));
         };
+        let until = emergency.map(|emergency| emergency.until);
+        self.put_live(tx, scope, rule, draft, Some(approval.id), until).await?;
+        Ok(())
+    }
+
+    /// Puts a draft in the place of the live version of its rule, which `tx` holds.
+    async fn put_live(
+        &self,
+        tx: &mut Tx,
+        scope: &Scope,
+        rule: Rule,
+        draft: DraftRow,
+        approval: Option<Uuid>,
+        emergency_until: Option<Timestamp>,
+    ) -> Result<Rule> {
         tx.require_members(&draft.content.action).await?;
-        let live = Live {
-            version: rule.version + 1,
-            since: tx.now(),
-            emergency_until: emergency.map(|emergency| emergency.until),
-        };
+        let live = Live { version: rule.version + 1, since: tx.now(), emergency_until };
         let gated = draft.content.requires_approval || !tx.gates_on(scope, &draft.content).await?.is_empty();
         let before = rule.snapshot();
         let after = Rule { live: Some(live), gated, version: live.version, updated_at: live.since, ..rule };
         let after = after.saying(draft.content);
-        tx.write_rule_approved(&after, draft.editor.id, approval.id).await?;
+        tx.write_rule_live(&after, draft.editor.id, approval).await?;
         tx.delete_rule_draft(after.id).await?;
-        let cause = json!({ "approval": approval.id });
         let entry = AuditEntry::new("rule.went_live", after.id).before(before).after(after.snapshot());
-        tx.audit(entry.because(cause));
+        tx.audit(match approval {
+            Some(approval) => entry.because(json!({ "approval": approval })),
+            None => entry,
+        });
         tx.rules_changed();
-        Ok(())
+        Ok(after)
     }
 
     /// What becomes of a rule whose emergency approval was reviewed: it stays, or it is turned off.

@@ -11,6 +11,7 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::draft::RuleDraft;
+use super::edit::Towards;
 use super::{Rule, RuleFilter};
 use crate::Domain;
 use crate::access::{Actor, Permission, Scope};
@@ -128,7 +129,11 @@ impl Domain {
                 }
                 (Step::Change(_), Some(rule), Some(draft)) => {
                     let draft = RuleDraft { key: None, ..draft.clone() };
-                    Some(self.update_rule(&mut tx, actor, &scope, rule, draft).await.map_err(named)?)
+                    Some(
+                        self.update_rule(&mut tx, actor, &scope, rule, draft, Towards::Live)
+                            .await
+                            .map_err(named)?,
+                    )
                 }
                 (Step::Archive, Some(rule), _) => {
                     self.archive_rule(&mut tx, actor, &scope, rule).await.map_err(named)?;

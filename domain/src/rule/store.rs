@@ -263,9 +263,14 @@ impl Tx {
     }
 
     /// Writes a rule whose draft went live.
-    pub(crate) async fn write_rule_approved(&self, rule: &Rule, editor: Uuid, approval: Uuid) -> Result<()> {
+    pub(crate) async fn write_rule_live(
+        &self,
+        rule: &Rule,
+        editor: Uuid,
+        approval: Option<Uuid>,
+    ) -> Result<()> {
         self.put_rule(rule).await?;
-        self.keep_version(rule, editor, Some(approval)).await
+        self.keep_version(rule, editor, approval).await
     }
 
     async fn put_rule(&self, rule: &Rule) -> Result<()> {
