@@ -17,6 +17,7 @@ use crate::Domain;
 use crate::access::{Actor, Permission, Scope};
 use crate::error::{Error, Result};
 use crate::finding::export::Writer;
+use crate::finding::export::aside::{Aside, BUFFER};
 use crate::finding::export::csv::{cell, table};
 use crate::gateway::folder::signing_key;
 use crate::gateway::signing::SigningKey;
@@ -26,14 +27,12 @@ use crate::page::KeyValue;
 use crate::rule::conformance::{Conformance, HELD};
 use crate::vocabulary::time::Timestamp;
 use archive::Packer;
-use aside::{Aside, BUFFER};
 use entries::SECTIONS;
 use manifest::{MANIFEST, Manifest, Range, SIGNATURE, SignedFile};
 use past::{MEMBERSHIP, POLICY, SERVICE_ACCOUNT, State};
 use store::tables::{STANDING, TABLES, Table};
 
 pub(crate) mod archive;
-mod aside;
 mod entries;
 pub mod manifest;
 mod past;
@@ -125,7 +124,8 @@ struct Evidence {
     manifest: Manifest,
     packer: Packer,
     stage: Stage,
-    aside: Vec<Aside>,
+    /// What waits, by the names of its files.
+    aside: Vec<(String, Aside)>,
     rows: u64,
 }
 
@@ -158,12 +158,11 @@ pub(crate) async fn writer(domain: &Domain, actor: &Actor, job: &Job) -> Result<
         files: Vec::new(),
     };
     let spool = domain.spool();
-    tokio::fs::create_dir_all(spool).await.map_err(Error::internal)?;
     let mut aside = Vec::new();
     for name in
         SECTIONS.iter().flat_map(|section| names(section.name)).chain(names("audit").into_iter().take(1))
     {
-        aside.push(Aside::new(spool, name).await?);
+        aside.push((name, Aside::new(spool).await?));
     }
     Ok(Some(Box::new(Evidence {
         domain: domain.clone(),
@@ -220,8 +219,8 @@ impl Evidence {
             let sections = SECTIONS.iter().map(|section| section.columns().collect::<Vec<_>>());
             let headers = sections.chain([entries::CHAIN.to_vec()]);
             let headers: Vec<_> = headers.map(|columns| table([columns])).collect::<Result<_>>()?;
-            let files = self.aside.iter_mut().filter(|aside| aside.name.ends_with(".csv"));
-            for (aside, header) in files.zip(headers) {
+            let files = self.aside.iter_mut().filter(|(name, _)| name.ends_with(".csv"));
+            for ((_, aside), header) in files.zip(headers) {
                 aside.put(&header);
             }
         }
@@ -230,7 +229,7 @@ impl Evidence {
         let Some(newest) = links.last().map(|link| link.seq) else {
             self.packer.write(b"\n]\n", out)?;
             self.end(self.rows, out);
-            for aside in self.aside.iter_mut().filter(|aside| aside.name.ends_with(".json")) {
+            for (_, aside) in self.aside.iter_mut().filter(|(name, _)| name.ends_with(".json")) {
                 aside.end_list();
             }
             self.keep().await?;
@@ -246,13 +245,13 @@ impl Evidence {
             for (at, section) in SECTIONS.iter().enumerate().filter(|(_, section)| (section.holds)(link)) {
                 let row = section.row(link);
                 let cells = table([section.columns().map(|column| cell(&row[column]))])?;
-                self.aside[2 * at].put_rows(&cells, 1);
-                self.aside[2 * at + 1].put_element(&row);
+                self.aside[2 * at].1.put_rows(&cells, 1);
+                self.aside[2 * at + 1].1.put_element(&row);
             }
         }
         let count = chain.len();
         let cells = table(chain)?;
-        if let Some(csv) = self.aside.last_mut() {
+        if let Some((_, csv)) = self.aside.last_mut() {
             csv.put_rows(&cells, count);
         }
         self.keep().await?;
@@ -261,7 +260,7 @@ impl Evidence {
 
     /// Writes what was put into the files that wait.
     async fn keep(&mut self) -> Result<()> {
-        for aside in &mut self.aside {
+        for (_, aside) in &mut self.aside {
             aside.keep().await?;
         }
         Ok(())
@@ -281,7 +280,7 @@ impl Evidence {
             None => {
                 self.packer.begin(&csv, out);
                 self.packer.write(&table([&columns])?, out)?;
-                (Aside::new(self.domain.spool(), json).await?, None)
+                (Aside::new(self.domain.spool()).await?, None)
             }
         };
         let period = (self.manifest.from, self.manifest.to);
@@ -296,7 +295,7 @@ impl Evidence {
         self.end(list.rows, out);
         list.end_list();
         list.keep().await?;
-        self.aside.push(list);
+        self.aside.push((json, list));
         Ok(None)
     }
 
@@ -335,11 +334,11 @@ impl Evidence {
 
     /// A piece of what was set aside.
     async fn set_aside(&mut self, at: usize, from: u64, out: &mut Vec<u8>) -> Result<Stage> {
-        let Some(aside) = self.aside.get_mut(at) else { return Ok(Stage::Manifest) };
+        let Some((name, aside)) = self.aside.get_mut(at) else { return Ok(Stage::Manifest) };
         let piece = aside.read(from).await?;
         let rows = aside.rows;
         if from == 0 {
-            self.packer.begin(&aside.name, out);
+            self.packer.begin(name, out);
         }
         self.packer.write(&piece, out)?;
         if piece.len() == BUFFER {

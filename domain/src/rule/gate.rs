@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::pass::Mode;
-use super::store::DraftRow;
+use super::store::{DraftRow, Version};
 use super::{Content, Live, Rule};
 use crate::Domain;
 use crate::access::{Actor, GLOBAL, Permission, Portfolio, Scope};
@@ -16,7 +16,6 @@ use crate::finding::query::{Count, FindingFilter};
 use crate::finding::selection::is_active;
 use crate::inventory::record::Diff;
 use crate::ledger::AuditEntry;
-use crate::policy::RuleFacts;
 use crate::store::Tx;
 use crate::vocabulary::criteria::{Compiled, Criteria};
 use crate::vocabulary::field::finding::FINDING;
@@ -78,7 +77,7 @@ impl Rule {
     }
 }
 
-fn no_draft() -> Error {
+pub(super) fn no_draft() -> Error {
     Error::new(Code::IllegalState, "This rule has no draft.")
 }
 
@@ -157,7 +156,8 @@ impl Domain {
             editor: draft.editor,
         };
         let approval = self.open_approval(tx, actor, scope, new).await?;
-        tx.write_rule_draft(&DraftRow { approval: Some(approval.id), ..draft }).await?;
+        tx.delete_rule_drafts(&[rule.id]).await?;
+        tx.insert_rule_drafts(&[&DraftRow { approval: Some(approval.id), ..draft }]).await?;
         Ok(approval)
     }
 
@@ -243,8 +243,10 @@ impl Domain {
         let before = rule.snapshot();
         let after = Rule { live: Some(live), gated, version: live.version, updated_at: live.since, ..rule };
         let after = after.saying(draft.content);
-        tx.write_rule_live(&after, draft.editor.id, approval).await?;
-        tx.delete_rule_draft(after.id).await?;
+        let version = Version { rule: after, drafted: None, editor: draft.editor.id, approval };
+        tx.put_rules(std::slice::from_ref(&version)).await?;
+        let after = version.rule;
+        tx.delete_rule_drafts(&[after.id]).await?;
         let entry = AuditEntry::new("rule.went_live", after.id).before(before).after(after.snapshot());
         tx.audit(match approval {
             Some(approval) => entry.because(json!({ "approval": approval })),
@@ -272,26 +274,5 @@ impl Domain {
         };
         tx.rewrite_rule(actor, "rule.reviewed", rule, after).await?;
         Ok(())
-    }
-}
-
-impl Tx {
-    /// Why the company's policy asks for the approval of a rule that says this; empty where it does not.
-    pub(crate) async fn gates_on(&self, scope: &Scope, content: &Content) -> Result<Vec<String>> {
-        let policy = self.policy_in_force(scope).await?;
-        let criteria = Criteria::parse(&FINDING, &content.criteria).ok();
-        let (mut touched, mut active) = (0, 0);
-        if let Some(criteria) = criteria.as_ref().filter(|_| policy.counts()) {
-            let count = async |tree: &Criteria| {
-                let filter = FindingFilter::new(Some(Compiled::new(tree)), self.now());
-                self.finding_count(scope, &filter).await
-            };
-            let still = Criteria::parse(&FINDING, &is_active())?;
-            active = count(&still).await?.unwrap_or(0);
-            // More than it can be tried on, where there is no count.
-            touched = count(&still.clone().and(criteria.clone())).await?.unwrap_or(active);
-        }
-        let facts = RuleFacts { action: &content.action, criteria: criteria.as_ref(), touched, active };
-        Ok(policy.for_rule(&facts).into_iter().map(|gate| gate.reason().to_owned()).collect())
     }
 }

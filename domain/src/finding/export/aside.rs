@@ -1,5 +1,5 @@
-//! Files of an archive that wait for their turn: they are written page by page, off the threads that
-//! serve requests, and are gone when they are closed.
+//! What of an export waits for its turn: files that are written page by page, off the threads that serve
+//! requests, and are gone when they are closed.
 
 use std::io::SeekFrom;
 use std::path::Path;
@@ -11,10 +11,9 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use crate::error::{Error, Result};
 
 /// How much is read at once.
-pub const BUFFER: usize = 64 << 10;
+pub(crate) const BUFFER: usize = 64 << 10;
 
-pub struct Aside {
-    pub name: String,
+pub(crate) struct Aside {
     pub rows: u64,
     file: File,
     /// What was put in since it was last kept.
@@ -22,11 +21,12 @@ pub struct Aside {
 }
 
 impl Aside {
-    pub async fn new(folder: &Path, name: String) -> Result<Self> {
+    pub async fn new(folder: &Path) -> Result<Self> {
         let folder = folder.to_owned();
+        tokio::fs::create_dir_all(&folder).await.map_err(Error::internal)?;
         let file = tokio::task::spawn_blocking(move || tempfile::tempfile_in(folder));
         let file = file.await.map_err(Error::internal)?.map_err(Error::internal)?;
-        Ok(Self { name, rows: 0, file: File::from_std(file), fresh: Vec::new() })
+        Ok(Self { rows: 0, file: File::from_std(file), fresh: Vec::new() })
     }
 
     /// Puts in what is no row, such as a header.
