@@ -202,11 +202,6 @@ impl Policy {
         self.share.is_some() || self.findings.is_some()
     }
 
-    /// Whether anything is gated at all.
-    pub fn is_on(&self) -> bool {
-        self.watches_people() || self.rules || self.acceptance_days.is_some()
-    }
-
     /// The members in which `other` asks less than this policy: what a second person has to agree to.
     pub fn loosened_by(&self, other: &Self) -> Vec<&'static str> {
         fn less<T: PartialOrd>(ours: Option<T>, theirs: Option<T>) -> bool {

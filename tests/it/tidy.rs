@@ -169,6 +169,8 @@ fn few_cross_companies() {
         // What the clock does of approvals, and how many findings a global rule touches.
         "domain/src/approval/due.rs",
         "domain/src/rule/gate.rs",
+        // Accepted risks of all companies whose end is near or has come.
+        "domain/src/finding/acceptance/ending.rs",
         // A sign of life of a long load, and the companies that a global one speaks to.
         "domain/src/intel/load.rs",
         // Who comes with a token; the only account of an address.
