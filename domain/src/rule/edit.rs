@@ -14,6 +14,7 @@ use crate::approval::Hand;
 use crate::error::{Code, Error, Result};
 use crate::ledger::AuditEntry;
 use crate::store::Tx;
+use crate::vocabulary::time::Timestamp;
 
 /// How many keys are tried for a name that others have.
 const KEYS: u32 = 1_000;
