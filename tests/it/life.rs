@@ -64,21 +64,20 @@ const AUDIT: &str = "query Audit($id: ID!) { auditEntries(filter: { record: $id 
     action actor { kind } } } }";
 
 /// What happens, and to whom.
-struct Play<'a> {
-    world: &'a World,
+struct Play {
     transcript: Transcript,
     project: Json,
     analyst: Wire,
 }
 
-impl<'a> Play<'a> {
-    async fn new(world: &'a World) -> Self {
+impl Play {
+    async fn new(world: &World) -> Self {
         let analyst = Wire::of(world, world.acme.person(Role::Analyst)).await;
         let projects = analyst.ask("{ projects { nodes { id name } } }", json!({})).await;
         let projects = projects["projects"]["nodes"].as_array().unwrap().clone();
         let shop = projects.into_iter().find(|project| project["name"] == "Web shop").unwrap();
         let transcript = Transcript::new(&format!("The life of a gated rule, on {:?}", world.engine));
-        Self { world, transcript, project: shop["id"].clone(), analyst }
+        Self { transcript, project: shop["id"].clone(), analyst }
     }
 
     /// Somebody asks something: the whole answer.
