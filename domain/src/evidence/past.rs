@@ -37,7 +37,7 @@ impl State {
     /// Undoes a change, of which every later one is undone.
     pub fn undo(&mut self, later: Later) {
         let Some(kind) = TRACED.iter().find(|kind| **kind == later.kind) else { return };
-        let records = self.0.entry(kind).or_default();
+        let records = self.0.entry(*kind).or_default();
         match later.before {
             Json::Object(before) => records.entry(later.record).or_default().extend(before),
             _ => drop(records.remove(&later.record)),

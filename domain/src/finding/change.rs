@@ -388,7 +388,7 @@ impl Told {
             let findings = undecided.findings.len();
             tracing::warn!(%rule, findings, reason = undecided.reason, "a rule could not be decided");
             let entry = AuditEntry::new(ERRORED, rule).after(Document::of(&undecided));
-            self.entries.push(entry.because(self.cause.clone()));
+            self.entries.push(if self.cause.is_null() { entry } else { entry.because(self.cause.clone()) });
         }
     }
 
