@@ -8,38 +8,61 @@
 //! The archive is written while it is fetched, in one walk over the entries. What belongs to other
 //! files meanwhile is set aside in files of the server's folder that are gone when they are closed.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
-
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value as Json, json};
+use uuid::Uuid;
 
 use crate::Domain;
 use crate::access::{Actor, Permission, Scope};
 use crate::error::{Error, Result};
 use crate::finding::export::Writer;
+use crate::finding::export::aside::{Aside, BUFFER};
 use crate::finding::export::csv::{cell, table};
 use crate::gateway::folder::signing_key;
 use crate::gateway::signing::SigningKey;
 use crate::job::Job;
 use crate::ledger::audit::hex;
+use crate::page::KeyValue;
 use crate::rule::conformance::{Conformance, HELD};
 use crate::vocabulary::time::Timestamp;
 use archive::Packer;
 use entries::SECTIONS;
 use manifest::{MANIFEST, Manifest, Range, SIGNATURE, SignedFile};
-use store::tables::{TABLES, Table};
+use past::{MEMBERSHIP, POLICY, SERVICE_ACCOUNT, State};
+use store::tables::{STANDING, TABLES, Table};
 
 pub(crate) mod archive;
 mod entries;
 pub mod manifest;
+mod past;
 pub(crate) mod store;
 pub mod verify;
 
 const FORMAT: &str = "countersign/evidence/1";
-/// How much of a file that was set aside is read at once.
-const BUFFER: usize = 64 << 10;
+/// What stood at the end of the period: the name of the file, what the audit calls such a record, and the
+/// columns.
+const STOOD: &[(&str, &str, &[&str])] = &[
+    ("members", MEMBERSHIP, &["id", "user", "name", "email", "role", "portfolio"]),
+    ("service_accounts", SERVICE_ACCOUNT, &["id", "name", "role", "portfolio", "archived"]),
+    (
+        "change_policy",
+        POLICY,
+        &[
+            "accepting_risk",
+            "false_positive",
+            "lowering_critical",
+            "rules",
+            "share",
+            "findings",
+            "quorum",
+            "deadline_hours",
+            "reminder_hours",
+            "warn_days",
+            "acceptance_days",
+        ],
+    ),
+];
 
 pub const MEDIA_TYPE: &str = "application/zip";
 
@@ -71,25 +94,26 @@ pub(crate) fn period(job: &Job) -> Option<(Timestamp, Timestamp)> {
     time("from").zip(time("to"))
 }
 
-/// A file of the archive that is set aside until its turn.
-struct Aside {
-    name: String,
-    file: File,
-    rows: u64,
-}
-
 /// Where the archive stands.
 enum Stage {
     /// The chain itself is written, up to this entry.
     Chain(i64),
-    /// What stood, table by table.
-    Tables(usize),
+    /// What there was in the period, table by table, page by page.
+    Tables(usize, Option<Box<Open>>),
+    /// What stood at its end.
+    Standing,
     /// How each rule held.
     Conformance,
     /// What was set aside, file by file, from this byte on.
     Aside(usize, u64),
     Manifest,
     Ended,
+}
+
+/// A table of which pages are still to come: its list is set aside meanwhile.
+struct Open {
+    list: Aside,
+    after: Vec<KeyValue>,
 }
 
 struct Evidence {
@@ -100,7 +124,8 @@ struct Evidence {
     manifest: Manifest,
     packer: Packer,
     stage: Stage,
-    aside: Vec<Aside>,
+    /// What waits, by the names of its files.
+    aside: Vec<(String, Aside)>,
     rows: u64,
 }
 
@@ -133,13 +158,11 @@ pub(crate) async fn writer(domain: &Domain, actor: &Actor, job: &Job) -> Result<
         files: Vec::new(),
     };
     let spool = domain.spool();
-    std::fs::create_dir_all(spool).map_err(Error::internal)?;
     let mut aside = Vec::new();
     for name in
         SECTIONS.iter().flat_map(|section| names(section.name)).chain(names("audit").into_iter().take(1))
     {
-        let file = tempfile::tempfile_in(spool).map_err(Error::internal)?;
-        aside.push(Aside { name, file, rows: 0 });
+        aside.push((name, Aside::new(spool).await?));
     }
     Ok(Some(Box::new(Evidence {
         domain: domain.clone(),
@@ -161,18 +184,22 @@ impl Evidence {
         let mut out = Vec::new();
         self.stage = match std::mem::replace(&mut self.stage, Stage::Ended) {
             Stage::Chain(after) => self.chain(after, &mut out).await?,
-            Stage::Tables(at) => match TABLES.get(at) {
-                Some(table) => {
-                    self.table(table, &mut out).await?;
-                    Stage::Tables(at + 1)
-                }
-                None => Stage::Conformance,
+            Stage::Tables(at, open) => match TABLES.get(at) {
+                Some(table) => match self.table(table, open, &mut out).await? {
+                    Some(open) => Stage::Tables(at, Some(open)),
+                    None => Stage::Tables(at + 1, None),
+                },
+                None => Stage::Standing,
             },
+            Stage::Standing => {
+                self.standing(&mut out).await?;
+                Stage::Conformance
+            }
             Stage::Conformance => {
                 self.conformance(&mut out).await?;
                 Stage::Aside(0, 0)
             }
-            Stage::Aside(at, from) => self.set_aside(at, from, &mut out)?,
+            Stage::Aside(at, from) => self.set_aside(at, from, &mut out).await?,
             Stage::Manifest => {
                 self.sign(&mut out)?;
                 Stage::Ended
@@ -192,9 +219,9 @@ impl Evidence {
             let sections = SECTIONS.iter().map(|section| section.columns().collect::<Vec<_>>());
             let headers = sections.chain([entries::CHAIN.to_vec()]);
             let headers: Vec<_> = headers.map(|columns| table([columns])).collect::<Result<_>>()?;
-            let files = self.aside.iter_mut().filter(|aside| aside.name.ends_with(".csv"));
-            for (aside, header) in files.zip(headers) {
-                aside.file.write_all(&header).map_err(Error::internal)?;
+            let files = self.aside.iter_mut().filter(|(name, _)| name.ends_with(".csv"));
+            for ((_, aside), header) in files.zip(headers) {
+                aside.put(&header);
             }
         }
         let links = self.domain.db().links_after(&self.scope, self.scope.company()?, after).await?;
@@ -202,11 +229,11 @@ impl Evidence {
         let Some(newest) = links.last().map(|link| link.seq) else {
             self.packer.write(b"\n]\n", out)?;
             self.end(self.rows, out);
-            for aside in self.aside.iter_mut().filter(|aside| aside.name.ends_with(".json")) {
-                let end: &[u8] = if aside.rows == 0 { b"[\n]\n" } else { b"\n]\n" };
-                aside.file.write_all(end).map_err(Error::internal)?;
+            for (_, aside) in self.aside.iter_mut().filter(|(name, _)| name.ends_with(".json")) {
+                aside.end_list();
             }
-            return Ok(Stage::Tables(0));
+            self.keep().await?;
+            return Ok(Stage::Tables(0, None));
         };
         let mut chain = Vec::with_capacity(links.len());
         for link in &links {
@@ -217,57 +244,69 @@ impl Evidence {
             chain.push(entries::cells(link));
             for (at, section) in SECTIONS.iter().enumerate().filter(|(_, section)| (section.holds)(link)) {
                 let row = section.row(link);
-                let [csv, json] = [2 * at, 2 * at + 1];
                 let cells = table([section.columns().map(|column| cell(&row[column]))])?;
-                self.put(csv, &cells, true)?;
-                self.put_json(json, &row)?;
+                self.aside[2 * at].1.put_rows(&cells, 1);
+                self.aside[2 * at + 1].1.put_element(&row);
             }
         }
-        let place = self.aside.len() - 1;
-        let count = chain.len() as u64;
-        self.aside[place].file.write_all(&table(chain)?).map_err(Error::internal)?;
-        self.aside[place].rows += count;
+        let count = chain.len();
+        let cells = table(chain)?;
+        if let Some((_, csv)) = self.aside.last_mut() {
+            csv.put_rows(&cells, count);
+        }
+        self.keep().await?;
         Ok(Stage::Chain(newest))
     }
 
-    fn put(&mut self, at: usize, bytes: &[u8], row: bool) -> Result<()> {
-        let aside = &mut self.aside[at];
-        aside.rows += u64::from(row);
-        aside.file.write_all(bytes).map_err(Error::internal)
-    }
-
-    fn put_json(&mut self, at: usize, row: &Json) -> Result<()> {
-        let begin = if self.aside[at].rows == 0 { "[\n" } else { ",\n" };
-        self.put(at, format!("{begin}{row}").as_bytes(), true)
-    }
-
-    /// What stood, which is read twice at once: its rows are few beside the entries, and held for a page.
-    async fn table(&mut self, of: &Table, out: &mut Vec<u8>) -> Result<()> {
-        let [csv, json] = names(of.name);
-        let mut list = tempfile::tempfile_in(self.domain.spool()).map_err(Error::internal)?;
-        let (mut after, mut rows) = (None, 0_u64);
-        self.packer.begin(&csv, out);
-        let columns: Vec<&str> = of.columns.iter().map(|(name, _)| *name).collect();
-        self.packer.write(&table([&columns])?, out)?;
-        list.write_all(b"[").map_err(Error::internal)?;
-        loop {
-            let period = (self.manifest.from, self.manifest.to);
-            let (page, next) = self.domain.db().evidence_rows(&self.scope, of, period, after).await?;
-            let cells = page.iter().map(|row| columns.iter().map(|column| cell(&row[*column])));
-            self.packer.write(&table(cells)?, out)?;
-            for row in &page {
-                let begin = if rows == 0 { "\n" } else { ",\n" };
-                list.write_all(format!("{begin}{row}").as_bytes()).map_err(Error::internal)?;
-                rows += 1;
-            }
-            match next {
-                Some(next) => after = Some(next),
-                None => break,
-            }
+    /// Writes what was put into the files that wait.
+    async fn keep(&mut self) -> Result<()> {
+        for (_, aside) in &mut self.aside {
+            aside.keep().await?;
         }
-        self.end(rows, out);
-        list.write_all(b"\n]\n").map_err(Error::internal)?;
-        self.aside.push(Aside { name: json, file: list, rows });
+        Ok(())
+    }
+
+    /// The next page of a table. `None`: it was the last.
+    async fn table(
+        &mut self,
+        of: &Table,
+        open: Option<Box<Open>>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Box<Open>>> {
+        let [csv, json] = names(of.name);
+        let columns: Vec<&str> = of.columns.iter().map(|(name, _)| *name).collect();
+        let (mut list, after) = match open {
+            Some(open) => (open.list, Some(open.after)),
+            None => {
+                self.packer.begin(&csv, out);
+                self.packer.write(&table([&columns])?, out)?;
+                (Aside::new(self.domain.spool()).await?, None)
+            }
+        };
+        let period = (self.manifest.from, self.manifest.to);
+        let (page, next) = self.domain.db().evidence_rows(&self.scope, of, period, after).await?;
+        let cells = page.iter().map(|row| columns.iter().map(|column| cell(&row[*column])));
+        self.packer.write(&table(cells)?, out)?;
+        page.iter().for_each(|row| list.put_element(row));
+        if let Some(after) = next {
+            list.keep().await?;
+            return Ok(Some(Box::new(Open { list, after })));
+        }
+        self.end(list.rows, out);
+        list.end_list();
+        list.keep().await?;
+        self.aside.push((json, list));
+        Ok(None)
+    }
+
+    /// What stood at the end of the period: members, service accounts and the change policy. They are as
+    /// many as a company has, and held.
+    async fn standing(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        let mut state = self.domain.standing_at(&self.scope, self.manifest.audit.last).await?;
+        for (file, kind, columns) in STOOD {
+            let rows: Vec<Json> = state.take(kind).into_values().map(Json::Object).collect();
+            self.whole(file, columns, &rows, out)?;
+        }
         Ok(())
     }
 
@@ -276,10 +315,15 @@ impl Evidence {
         let period = (self.manifest.from, self.manifest.to);
         let held = self.domain.db().conformance(&self.scope, None, period).await?;
         let rows: Vec<Json> = held.iter().map(Conformance::json).collect();
-        let cells = rows.iter().map(|row| HELD.iter().map(|column| cell(&row[*column])).collect::<Vec<_>>());
-        let header = HELD.iter().map(|column| (*column).to_owned()).collect();
-        let [csv, json] = names("conformance");
-        let list = serde_json::to_vec_pretty(&rows).map_err(Error::internal)?;
+        self.whole("conformance", HELD, &rows, out)
+    }
+
+    /// Both files of a section of which all rows are at hand.
+    fn whole(&mut self, section: &str, columns: &[&str], rows: &[Json], out: &mut Vec<u8>) -> Result<()> {
+        let cells = rows.iter().map(|row| columns.iter().map(|column| cell(&row[*column])).collect());
+        let header: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
+        let [csv, json] = names(section);
+        let list = serde_json::to_vec_pretty(rows).map_err(Error::internal)?;
         for (name, content) in [(csv, table(std::iter::once(header).chain(cells))?), (json, list)] {
             self.packer.begin(&name, out);
             self.packer.write(&content, out)?;
@@ -289,19 +333,17 @@ impl Evidence {
     }
 
     /// A piece of what was set aside.
-    fn set_aside(&mut self, at: usize, from: u64, out: &mut Vec<u8>) -> Result<Stage> {
-        let Some(aside) = self.aside.get_mut(at) else { return Ok(Stage::Manifest) };
+    async fn set_aside(&mut self, at: usize, from: u64, out: &mut Vec<u8>) -> Result<Stage> {
+        let Some((name, aside)) = self.aside.get_mut(at) else { return Ok(Stage::Manifest) };
+        let piece = aside.read(from).await?;
+        let rows = aside.rows;
         if from == 0 {
-            self.packer.begin(&aside.name, out);
+            self.packer.begin(name, out);
         }
-        aside.file.seek(SeekFrom::Start(from)).map_err(Error::internal)?;
-        let mut piece = Vec::with_capacity(BUFFER);
-        (&mut aside.file).take(BUFFER as u64).read_to_end(&mut piece).map_err(Error::internal)?;
         self.packer.write(&piece, out)?;
         if piece.len() == BUFFER {
             return Ok(Stage::Aside(at, from + BUFFER as u64));
         }
-        let rows = aside.rows;
         self.end(rows, out);
         Ok(Stage::Aside(at + 1, 0))
     }
@@ -323,6 +365,53 @@ impl Evidence {
             self.packer.end(out);
         }
         self.packer.finish(out)
+    }
+}
+
+impl Domain {
+    /// Members, service accounts and the change policy as they stood after an entry of the audit.
+    async fn standing_at(&self, scope: &Scope, seq: i64) -> Result<State> {
+        let db = self.db();
+        let mut state = State::default();
+        // What stands is read before the changes that are undone: what comes in between is undone in vain.
+        for table in STANDING {
+            let mut after = None;
+            loop {
+                let (page, next) = db.evidence_rows(scope, table, Default::default(), after).await?;
+                for row in page {
+                    let Json::Object(row) = row else { continue };
+                    let id = row.get("id").and_then(Json::as_str).and_then(|id| id.parse().ok());
+                    state.put(table.name, id.ok_or_else(|| Error::internal("a row without an id"))?, row);
+                }
+                match next {
+                    Some(next) => after = Some(next),
+                    None => break,
+                }
+            }
+        }
+        let kept = db.change_policy(scope).await?;
+        if let Json::Object(policy) = json!(kept.policy) {
+            state.put(POLICY, kept.company, policy);
+        }
+        let mut before = i64::MAX;
+        loop {
+            let page = db.later_changes(scope, seq, before).await?;
+            let Some(last) = page.last() else { break };
+            before = last.seq;
+            page.into_iter().for_each(|later| state.undo(later));
+        }
+        // Who they are is told as it is now: it is the server's to say, not the company's.
+        let user = |row: &Map<String, Json>| row.get("user")?.as_str()?.parse::<Uuid>().ok();
+        let users: Vec<Uuid> = state.rows().filter_map(|(_, row)| user(row)).collect();
+        let names = db.names_of(scope, &users).await?;
+        for (id, row) in state.rows() {
+            row.insert("id".to_owned(), json!(id));
+            if let Some((name, email)) = user(row).and_then(|user| names.get(&user)) {
+                row.insert("name".to_owned(), json!(name));
+                row.insert("email".to_owned(), json!(email));
+            }
+        }
+        Ok(state)
     }
 }
 

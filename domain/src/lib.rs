@@ -43,6 +43,7 @@ use rule::backtest::Backtest;
 use rule::live::RuleSets;
 use rule::preview::Preview;
 use rule::preview::kept::Kept;
+use rule::revoke::preview::RevokePreview;
 use signin::{Doors, SignInSettings};
 use store::Db;
 
@@ -71,6 +72,7 @@ struct Parts {
     doors: Doors,
     previews: Kept<Preview>,
     backtests: Kept<Backtest>,
+    revoke_previews: Kept<RevokePreview>,
     jobs: Notify,
 }
 
@@ -80,7 +82,7 @@ impl Domain {
     pub fn new(db: Db, clock: Clock, settings: Settings, worker: Uuid) -> Self {
         let spool = settings.folder.join("spool");
         let (rule_sets, jobs) = (RuleSets::default(), Notify::new());
-        let (previews, backtests) = (Kept::default(), Kept::default());
+        let (previews, backtests, revoke_previews) = (Kept::default(), Kept::default(), Kept::default());
         let doors = Doors::new(&settings.sign_in);
         Self(Arc::new(Parts {
             db,
@@ -92,6 +94,7 @@ impl Domain {
             doors,
             previews,
             backtests,
+            revoke_previews,
             jobs,
         }))
     }
@@ -126,6 +129,10 @@ impl Domain {
 
     pub(crate) fn previews(&self) -> &Kept<Preview> {
         &self.0.previews
+    }
+
+    pub(crate) fn revoke_previews(&self) -> &Kept<RevokePreview> {
+        &self.0.revoke_previews
     }
 
     pub(crate) fn backtests(&self) -> &Kept<Backtest> {

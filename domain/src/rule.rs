@@ -45,6 +45,7 @@ pub mod test;
 pub mod title;
 pub mod version;
 pub mod warnings;
+mod writing;
 
 pub use draft::{RuleDraft, check_criteria};
 

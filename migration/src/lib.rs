@@ -22,6 +22,7 @@ mod m0011_walks;
 mod m0012_approvals;
 mod m0013_revocation;
 mod m0016_acceptance;
+mod m0017_exemptions_ended;
 
 pub struct Migrator;
 
@@ -43,6 +44,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0012_approvals::Migration),
             Box::new(m0013_revocation::Migration),
             Box::new(m0016_acceptance::Migration),
+            Box::new(m0017_exemptions_ended::Migration),
         ]
     }
 }

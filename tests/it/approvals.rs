@@ -7,7 +7,6 @@ use domain::access::{Actor, Portfolio, Role};
 use domain::approval::{ApprovalFilter, Stage};
 use domain::error::Code;
 use domain::inventory::token::{Holder, NewToken};
-use domain::inventory::user::NewUser;
 use domain::page::PageArgs;
 use domain::rule::pass::Mode;
 use domain::rule::{Rule, RuleDraft};
@@ -18,12 +17,13 @@ use support::{Wire, World, draft, on_both};
 use uuid::Uuid;
 
 on_both!(
-    the_life_of_a_gated_rule_over_the_wire,
     nobody_approves_what_they_wrote,
     an_edit_goes_on_beside_the_live_version,
     the_gate_is_gated,
     approving_races_editing,
     a_rejection_and_a_restored_version,
+    a_restored_version_is_a_draft_without_a_gate_too,
+    two_have_to_agree,
     an_emergency_ends_without_a_review,
     deputies_vote_for_who_is_away,
     the_clock_reminds_and_ends,
@@ -73,120 +73,10 @@ async fn severities(world: &World) -> BTreeMap<String, Severity> {
     found.into_iter().map(|finding| (finding.shown.title.clone(), finding.shown.severity)).collect()
 }
 
-async fn another(world: &World, name: &str, role: Role) -> Actor {
-    let new = NewUser {
-        email: format!("{name}@more.example"),
-        name: name.to_owned(),
-        grant: Some((role, Portfolio::Whole)),
-        platform_admin: false,
-    };
-    let user = world.domain.user_create(world.acme.admin(), new).await.unwrap();
-    let own = NewToken { holder: Some(Holder::User(user.id)), name: "own".into(), scopes: None, life: None };
-    let operator = Actor::system(world.acme.id, "operator");
-    let (_, secret) = world.domain.token_create(&operator, own).await.unwrap();
-    world.domain.authenticate(secret.reveal(), None, None).await.unwrap()
-}
-
-const RULE: &str = "id version key name gated idle live { version } contentHash
-    draft { stage name contentHash approval { id stage } author { __typename } editor { __typename } }
-    viewerCan { edit { allowed } submit { allowed reason } }";
-
-async fn the_life_of_a_gated_rule_over_the_wire(world: &World) {
-    let author = Wire::of(world, world.acme.person(Role::Author)).await;
-    let approver = Wire::of(world, world.acme.person(Role::Approver)).await;
-    let create = format!(
-        "mutation($input: RuleDraftInput!) {{ ruleCreate(input: $input) {{ rule {{ {RULE} }} userErrors {{ code message }} }} }}"
-    );
-    let input = json!({ "name": "Critical to high", "criteria": is(Critical), "action": make(High),
-                        "mode": "ENFORCE", "requiresApproval": true });
-    let rule = author.done(&create, json!({ "input": input })).await["rule"].clone();
-    assert_eq!(rule["key"], "critical-to-high");
-    assert_eq!((&rule["live"], &rule["idle"]), (&Json::Null, &json!("waiting for approval")));
-    assert_eq!(rule["draft"]["stage"], "DRAFT");
-    // Nothing is live: what arrives stays as it is.
-    world.import_lines(&[line("one", Critical), line("two", Low)]).await;
-    assert_eq!(severities(world).await["one"], Critical);
-
-    let preview = "query($input: RulePreviewInput!) { rulePreview(input: $input) { matched } }";
-    let told = author.ask(preview, json!({ "input": { "rule": rule["id"] } })).await;
-    assert_eq!(told["rulePreview"]["matched"], 1);
-
-    let submit = "mutation($id: ID!, $v: Int!) { ruleSubmit(id: $id, expectedVersion: $v) {
-        approval { id kind stage title reasons contentHash required deadline diff { field before after }
-            blastRadius { count share } author { ... on User { name } } subject { ... on Rule { name } }
-            viewerCan { approve { allowed reason } withdraw { allowed } } } userErrors { code message } } }";
-    let asked =
-        author.done(submit, json!({ "id": rule["id"], "v": rule["version"] })).await["approval"].clone();
-    assert_eq!(
-        (&asked["kind"], &asked["stage"], &asked["required"]),
-        (&json!("RULE"), &json!("PENDING"), &json!(1))
-    );
-    assert_eq!(asked["blastRadius"], json!({ "count": 1, "share": 0.5 }));
-    assert_eq!(asked["viewerCan"]["approve"]["allowed"], false);
-    assert_eq!(asked["subject"]["name"], "Critical to high");
-    let fields: Vec<&str> =
-        asked["diff"].as_array().unwrap().iter().map(|change| change["field"].as_str().unwrap()).collect();
-    assert!(fields.contains(&"criteria") && fields.contains(&"action"), "{fields:?}");
-
-    let approve = "mutation($id: ID!, $hash: String!) { approvalApprove(id: $id, contentHash: $hash) {
-        approval { stage votes { by { ... on User { name } } onBehalfOf { __typename } } } userErrors { code message field } } }";
-    let ask = json!({ "id": asked["id"], "hash": asked["contentHash"] });
-    // The author has no vote, and would not have the right either.
-    let (_, refused) = author.reply(approve, &ask).await;
-    let refused: Json = serde_json::from_str(&refused).unwrap();
-    assert_eq!(refused["errors"][0]["extensions"]["code"], "FORBIDDEN");
-    let stale = json!({ "id": asked["id"], "hash": "0".repeat(64) });
-    let conflict = approver.try_do(approve, stale).await;
-    assert_eq!(conflict["userErrors"][0]["code"], "CONFLICT");
-    let queue = "{ approvals(filter: { forMe: true }) { totalCount edges { node { id } } } }";
-    assert_eq!(approver.ask(queue, json!({})).await["approvals"]["totalCount"], 1);
-    assert_eq!(author.ask(queue, json!({})).await["approvals"]["totalCount"], 0);
-    let done = approver.done(approve, ask.clone()).await["approval"].clone();
-    assert_eq!((&done["stage"], &done["votes"][0]["onBehalfOf"]), (&json!("APPROVED"), &Json::Null));
-    let again = approver.try_do(approve, ask).await;
-    assert_eq!(again["userErrors"][0]["code"], "ILLEGAL_STATE");
-    assert_eq!(approver.ask(queue, json!({})).await["approvals"]["totalCount"], 0);
-
-    // It fires, and wears its badge.
-    world.import_lines(&[line("one", Critical), line("two", Low), line("three", Critical)]).await;
-    assert_eq!(severities(world).await["three"], High);
-    let badge = "query($f: Criteria!) { findings(filter: $f) { edges { node { badges { message } } } } }";
-    let three = json!({ "f": { "field": "title", "operator": "eq", "value": "three" } });
-    let told = author.ask(badge, three).await;
-    assert_eq!(
-        told["findings"]["edges"][0]["node"]["badges"][0]["message"],
-        "Rule 'Critical to high': severity critical to high"
-    );
-
-    // An edit waits, and the live version goes on.
-    let read = format!("query($id: ID!) {{ rule(id: $id) {{ {RULE} }} }}");
-    let rule = author.ask(&read, json!({ "id": rule["id"] })).await["rule"].clone();
-    assert_eq!((&rule["draft"], &rule["idle"]), (&Json::Null, &Json::Null));
-    let update = format!(
-        "mutation($id: ID!, $v: Int!, $input: RuleUpdateInput!) {{ ruleUpdate(id: $id, expectedVersion: $v, input: $input) {{ rule {{ {RULE} }} userErrors {{ code message }} }} }}"
-    );
-    let change = json!({ "id": rule["id"], "v": rule["version"], "input": { "action": make(Medium) } });
-    let edited = author.done(&update, change).await["rule"].clone();
-    assert_eq!(edited["live"], rule["live"]);
-    assert_eq!(edited["contentHash"], rule["contentHash"]);
-    assert_ne!(edited["draft"]["contentHash"], rule["contentHash"]);
-    world.import_lines(&[line("four", Critical)]).await;
-    assert_eq!(severities(world).await["four"], High);
-
-    let history = "query($id: ID!) { ruleVersions(rule: $id) { totalCount edges { node {
-        version live changes { field before after } approval { stage } author { __typename } } } } }";
-    let told = author.ask(history, json!({ "id": rule["id"] })).await["ruleVersions"].clone();
-    let live: Vec<bool> =
-        told["edges"].as_array().unwrap().iter().map(|edge| edge["node"]["live"] == true).collect();
-    assert_eq!(live, [false, true, false]);
-    assert_eq!(told["edges"][0]["node"]["changes"][0]["field"], "action");
-    world.assert_ledger_whole().await;
-}
-
 async fn nobody_approves_what_they_wrote(world: &World) {
     let (domain, admin) = (&world.domain, world.acme.admin());
-    let ann = another(world, "ann", Role::Admin).await;
-    let bob = another(world, "bob", Role::Admin).await;
+    let ann = world.join("ann", Role::Admin).await.actor;
+    let bob = world.join("bob", Role::Admin).await.actor;
     let rule = domain.rule_create(&ann, gated("one", is(Critical), make(High))).await.unwrap();
     // Bob is the last editor, Ann the author: neither decides.
     let rule = domain.rule_update(&bob, rule.id, rule.version, acting(&rule, make(Medium))).await.unwrap();
@@ -366,6 +256,177 @@ async fn a_rejection_and_a_restored_version(world: &World) {
     let asked = domain.rule_submit(author, rule.id, restored.version).await.unwrap();
     domain.rule_archive(author, rule.id, None).await.unwrap();
     assert_eq!(domain.approval(author, asked.id).await.unwrap().stage, Stage::Withdrawn);
+}
+
+async fn a_restored_version_is_a_draft_without_a_gate_too(world: &World) {
+    let (domain, author) = (&world.domain, world.acme.author());
+    let first = world.rule("free", 1, is(Critical), make(High)).await;
+    let second =
+        domain.rule_update(author, first.id, first.version, acting(&first, make(Low))).await.unwrap();
+    let drafts = async || domain.rule_drafts(author, &[first.id]).await.unwrap().remove(&first.id);
+    let publish = async |version: i64| domain.rule_publish(author, first.id, version).await;
+    assert_eq!(publish(second.version).await.unwrap_err().code, Code::IllegalState, "there is no draft");
+
+    let restored = domain.rule_restore(author, first.id, second.version, first.version).await.unwrap();
+    assert_eq!((restored.live, &restored.content, restored.gated), (second.live, &second.content, false));
+    let draft = drafts().await.unwrap();
+    assert_eq!(draft.content_hash, first.content_hash);
+    assert!(restored.may_publish(author, Some((&draft.content, draft.stage))).is_ok());
+    world.import_lines(&[line("one", Critical)]).await;
+    assert_eq!(severities(world).await["one"], Low, "the live version goes on");
+
+    // While there is a draft, edits change it.
+    let moved = domain.rule_set_order(author, first.id, Some(restored.version), 7).await.unwrap();
+    let as_drafted = domain.rule_as_drafted(author, first.id).await.unwrap();
+    let edited = domain.rule_update(author, first.id, moved.version, acting(&as_drafted, make(Medium))).await;
+    let edited = edited.unwrap();
+    assert_eq!((edited.live, &edited.content), (second.live, &second.content));
+    assert_eq!(publish(moved.version).await.unwrap_err().code, Code::Conflict);
+    let other = world.acme.analyst();
+    assert_eq!(domain.rule_publish(other, first.id, edited.version).await.unwrap_err().code, Code::Forbidden);
+    let published = publish(edited.version).await.unwrap();
+    assert_eq!(published.live.map(|live| live.version), Some(published.version));
+    assert_eq!((published.content.order, drafts().await.is_none()), (7, true));
+    world.import_lines(&[line("one", Critical)]).await;
+    assert_eq!(severities(world).await["one"], Medium);
+
+    // What is live already makes no draft, and takes the one away that there is.
+    let draft = domain.rule_restore(author, first.id, published.version, first.version).await.unwrap();
+    assert!(drafts().await.is_some());
+    let back = domain.rule_restore(author, first.id, draft.version, published.version).await.unwrap();
+    assert_eq!((back.live, drafts().await.is_none()), (published.live, true));
+
+    // A second person may be asked all the same; meanwhile it is not published.
+    let draft = domain.rule_restore(author, first.id, back.version, first.version).await.unwrap();
+    let asked = domain.rule_submit(author, first.id, draft.version).await.unwrap();
+    assert_eq!(asked.reasons, ["Its author asks for it."]);
+    assert_eq!(publish(draft.version).await.unwrap_err().code, Code::IllegalState);
+    domain.approval_approve(approver(world), asked.id, &asked.content_hash, None).await.unwrap();
+    let live = domain.rule(author, first.id).await.unwrap();
+    assert_eq!((&live.content_hash, live.gated), (&first.content_hash, false));
+
+    // A policy that gates it since it was written is asked when it is to go live.
+    let draft = domain.rule_restore(author, first.id, live.version, published.version).await.unwrap();
+    let every = domain::policy::Policy { rules: true, ..Default::default() };
+    domain.change_policy_set(world.acme.admin(), 0, every).await.unwrap();
+    assert_eq!(publish(draft.version).await.unwrap_err().code, Code::IllegalState);
+    // So is the gate of a rule that says itself that it has one.
+    let gated = approved(world, "gated", is(High), make(Low)).await;
+    let drafted = domain.rule_update(author, gated.id, gated.version, acting(&gated, make(Medium))).await;
+    let refused = domain.rule_publish(author, gated.id, drafted.unwrap().version).await.unwrap_err();
+    assert_eq!(refused.code, Code::IllegalState);
+    let told: Vec<String> = world.told_of(first.id).await.into_iter().map(|entry| entry.action).collect();
+    let went_live = told.iter().filter(|action| *action == "rule.went_live").count();
+    assert_eq!(
+        (went_live, told.iter().filter(|action| *action == "rule.drafted").count()),
+        (2, 6),
+        "{told:?}"
+    );
+    world.assert_ledger_whole().await;
+}
+
+const VOTE: &str = "mutation($id: ID!, $hash: String!) { approvalApprove(id: $id, contentHash: $hash) {
+    approval { stage required votes { by { ... on User { name } } onBehalfOf { ... on User { name } } } }
+    userErrors { code } } }";
+
+async fn two_have_to_agree(world: &World) {
+    let author = Wire::of(world, world.acme.person(Role::Author)).await;
+    let of = |role: Role| author.with(&world.acme.person(role).token);
+    let (admin, carol, analyst) = (of(Role::Admin), of(Role::Approver), of(Role::Analyst));
+    let dave = author.with(&world.join("Dave", Role::Approver).await.token);
+    let set = "mutation($v: Int!, $quorum: Int!) { changePolicySet(expectedVersion: $v,
+        input: { acceptingRisk: false, falsePositive: false, loweringCritical: false, rules: false, quorum: $quorum }) {
+        changePolicy { quorum version } approval { id contentHash required reasons } userErrors { code } } }";
+    let made = admin.done(set, json!({ "v": 0, "quorum": 2 })).await;
+    assert_eq!(made["changePolicy"], json!({ "quorum": 2, "version": 1 }));
+
+    let create = "mutation($input: RuleDraftInput!) { ruleCreate(input: $input) { rule { id version } userErrors { code } } }";
+    let submit = "mutation($id: ID!, $v: Int!) { ruleSubmit(id: $id, expectedVersion: $v) {
+        approval { id contentHash required stage } userErrors { code } } }";
+    let ask = async |name: &str| {
+        let input =
+            json!({ "name": name, "criteria": is(Critical), "action": make(High), "requiresApproval": true });
+        let rule = author.done(create, json!({ "input": input })).await["rule"].clone();
+        let of = json!({ "id": rule["id"], "v": rule["version"] });
+        let asked = author.done(submit, of).await["approval"].clone();
+        assert_eq!((&asked["required"], &asked["stage"]), (&json!(2), &json!("PENDING")));
+        json!({ "id": asked["id"], "hash": asked["contentHash"] })
+    };
+    let vote = async |who: &Wire, asked: &Json| {
+        let answer = who.try_do(VOTE, asked.clone()).await;
+        match answer["userErrors"][0]["code"].as_str() {
+            Some(code) => Err(code.to_owned()),
+            None => Ok(answer["approval"].clone()),
+        }
+    };
+    let twice = Err("ILLEGAL_STATE".to_owned());
+
+    // The first voice is told, and decides nothing; nor does the same person again.
+    let changes = "subscription { approvalChanged { ... on ApprovalChange { event approval { stage votes { by { ... on User { name } } } } } } }";
+    let mut heard = author.subscribe(changes, json!({})).await;
+    heard.item().await.unwrap();
+    let asked = ask("two").await;
+    let first = vote(&carol, &asked).await.unwrap();
+    let own = json!({ "by": { "name": "Acme APPROVER" }, "onBehalfOf": null });
+    assert_eq!(first, json!({ "stage": "PENDING", "required": 2, "votes": [own] }));
+    for event in ["approval_requested", "approval_voted"] {
+        assert_eq!(heard.item().await.unwrap()["approvalChanged"]["event"], event);
+    }
+    let token =
+        "mutation { tokenCreate(input: { name: \"second\" }) { issued { secret } userErrors { code } } }";
+    let secret = carol.done(token, json!({})).await["issued"]["secret"].clone();
+    let again = author.with(secret.as_str().unwrap());
+    assert_eq!((vote(&carol, &asked).await, vote(&again, &asked).await), (twice.clone(), twice.clone()));
+    let read = "query($id: ID!) { node(id: $id) { ... on Approval { stage votes { by { __typename } } viewerCan { approve { allowed } } } } }";
+    let stands = again.ask(read, json!({ "id": asked["id"] })).await["node"].clone();
+    assert_eq!(
+        (&stands["stage"], &stands["viewerCan"]["approve"]["allowed"]),
+        (&json!("PENDING"), &json!(false))
+    );
+    assert_eq!(stands["votes"].as_array().unwrap().len(), 1);
+    assert_eq!(vote(&dave, &asked).await.unwrap()["stage"], "APPROVED");
+    assert_eq!(heard.item().await.unwrap()["approvalChanged"]["event"], "approval_approved");
+    let audit = "query($id: ID!) { auditEntries(filter: { record: $id }) { nodes { action } } }";
+    let told = admin.ask(audit, json!({ "id": asked["id"] })).await["auditEntries"]["nodes"].clone();
+    let acts = ["approval.approved", "approval.voted", "approval.requested"];
+    assert_eq!(told, json!(acts.map(|action| json!({ "action": action }))));
+
+    // A deputy gives the voice of who is away, and no other beside it.
+    let away = "mutation($id: ID!, $from: DateTime!, $until: DateTime!) {
+        absenceSet(input: { deputy: $id, from: $from, until: $until }) { userErrors { code } } }";
+    let viewer = "{ viewer { user { id } } }";
+    let leave = async |who: &Wire, deputy: &Wire| {
+        let id = deputy.ask(viewer, json!({})).await["viewer"]["user"]["id"].clone();
+        let (from, until) = (world.clock.now(), world.clock.now().plus(Span::WEEK));
+        who.done(away, json!({ "id": id, "from": from, "until": until })).await;
+    };
+    leave(&dave, &carol).await;
+    let asked = ask("deputised by an approver").await;
+    assert_eq!(vote(&carol, &asked).await.unwrap()["stage"], "PENDING", "her own voice");
+    assert_eq!(vote(&carol, &asked).await, twice, "and not his beside it");
+    leave(&dave, &analyst).await;
+    let his = vote(&analyst, &asked).await.unwrap();
+    let voices = json!([own, { "by": { "name": "Acme ANALYST" }, "onBehalfOf": { "name": "Acme Dave" } }]);
+    assert_eq!((&his["stage"], &his["votes"]), (&json!("APPROVED"), &voices));
+    let asked = ask("deputised by an analyst").await;
+    assert_eq!(vote(&analyst, &asked).await.unwrap()["stage"], "PENDING");
+    for who in [&analyst, &dave] {
+        assert_eq!(vote(who, &asked).await, twice, "his voice was given");
+    }
+    assert_eq!(vote(&carol, &asked).await.unwrap()["stage"], "APPROVED");
+
+    // That one is enough is for two to say, even where the policy gates nothing else.
+    let fewer = admin.done(set, json!({ "v": 1, "quorum": 1 })).await;
+    assert_eq!(fewer["changePolicy"], json!({ "quorum": 2, "version": 1 }));
+    let waiting = &fewer["approval"];
+    assert_eq!((&waiting["required"], &waiting["reasons"]), (&json!(2), &json!(["It asks less: quorum."])));
+    let asked = json!({ "id": waiting["id"], "hash": waiting["contentHash"] });
+    assert_eq!(vote(&admin, &asked).await, Err("SELF_APPROVAL".to_owned()));
+    assert_eq!(vote(&carol, &asked).await.unwrap()["stage"], "PENDING");
+    assert_eq!(admin.ask("{ changePolicy { quorum } }", json!({})).await["changePolicy"]["quorum"], 2);
+    assert_eq!(vote(&dave, &asked).await.unwrap()["stage"], "APPROVED");
+    assert_eq!(admin.ask("{ changePolicy { quorum } }", json!({})).await["changePolicy"]["quorum"], 1);
+    world.assert_ledger_whole().await;
 }
 
 async fn an_emergency_ends_without_a_review(world: &World) {

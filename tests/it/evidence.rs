@@ -1,15 +1,20 @@
 //! Evidence of a period: what is in the archive, who gets it, and that every byte of it is proved.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Cursor, Read};
 
-use domain::access::Role;
+use domain::access::{Portfolio, Role};
 use domain::evidence::verify::{Fault, verify};
+use domain::finding::acceptance::Terms;
 use domain::finding::edit::Edit;
 use domain::finding::layers::RevokeMode;
 use domain::gateway::folder::signing_key;
 use domain::gateway::signing::SigningKey;
+use domain::inventory::membership::MembershipChange;
+use domain::inventory::service_account::ServiceAccountChange;
+use domain::policy::Policy;
 use domain::rule::RuleDraft;
+use domain::rule::exemption::Clearing;
 use domain::rule::pass::Mode;
 use domain::rule::revoke::{RevokeOf, RevokeRequest};
 use domain::vocabulary::terms::{Severity, Status};
@@ -28,6 +33,8 @@ on_both!(
     an_archive_holds_what_happened_and_proves_itself,
     who_may_not_read_the_audit_gets_no_evidence,
     a_rule_held_as_the_audit_tells,
+    what_could_not_be_decided_is_counted,
+    what_stood_at_the_end_of_the_period_is_told,
 );
 
 const EXPORT: &str = "mutation($from: DateTime!, $to: DateTime!) { evidenceExport(from: $from, to: $to) {
@@ -131,6 +138,12 @@ async fn an_archive_holds_what_happened_and_proves_itself(world: &World) {
         "revoke_outcomes",
         "conformance",
         "member_changes",
+        "rule_errors",
+        "policy_changes",
+        "change_policy",
+        "service_accounts",
+        "change_requests",
+        "change_request_findings",
     ] {
         rows(&files, name);
     }
@@ -237,7 +250,7 @@ async fn who_may_not_read_the_audit_gets_no_evidence(world: &World) {
 }
 
 const CONFORMANCE: &str = "query($rule: ID!, $from: DateTime!, $to: DateTime!) { ruleConformance(rule: $rule, from: $from, to: $to) {
-    rule { name } heldBefore heldAfter matched applied changed withdrawn observed exempted overridden { name findings } } }";
+    rule { name } heldBefore heldAfter matched applied changed withdrawn observed exempted errored overridden { name findings } } }";
 
 async fn a_rule_held_as_the_audit_tells(world: &World) {
     let severity = |of: &str| json!({ "type": "override_severity", "config": { "severity": of } });
@@ -269,7 +282,7 @@ async fn a_rule_held_as_the_audit_tells(world: &World) {
         wire.ask(CONFORMANCE, variables).await["ruleConformance"].clone()
     };
     let held = json!({ "rule": { "name": "Calm" }, "heldBefore": 2, "heldAfter": 2, "matched": 3, "applied": 1, "changed": 0,
-        "withdrawn": 1, "observed": 0, "exempted": 0, "overridden": [{ "name": "Acme ANALYST", "findings": 1 }] });
+        "withdrawn": 1, "observed": 0, "exempted": 0, "errored": 0, "overridden": [{ "name": "Acme ANALYST", "findings": 1 }] });
     assert_eq!(asked(rule.id, from, to).await, held);
     // The hour before: two began to hold.
     let before = asked(rule.id, NOW, from).await;
@@ -308,4 +321,168 @@ async fn a_rule_held_as_the_audit_tells(world: &World) {
         json!({ "rule": global(Noun::Rule, rule.id), "from": from.to_string(), "to": to.to_string() });
     assert_eq!(globex.answer(CONFORMANCE, variables).await["errors"][0]["extensions"]["code"], "NOT_FOUND");
     world.assert_ledger_whole().await;
+}
+
+async fn what_could_not_be_decided_is_counted(world: &World) {
+    let critical = json!({ "field": "severity", "operator": "eq", "value": "critical" });
+    let high = json!({ "type": "override_severity", "config": { "severity": "high" } });
+    let rule = world.rule("Calm", 1, critical.clone(), high.clone()).await;
+    world.import_lines(&[line("a")]).await;
+    world.clock.advance(Span::HOUR);
+    let from = world.clock.now();
+    // A release that no longer reads the criteria: what was said stays, and nothing new is.
+    world.garble_rule(rule.id).await;
+    world.rule("Other", 2, json!({ "field": "title", "operator": "eq", "value": "x" }), high).await;
+    world.import_lines(&[line("a"), line("b")]).await;
+    world.sweep().await;
+    let shown = async |title: &str| world.finding(title).await.shown.severity;
+    assert_eq!((shown("a").await, shown("b").await), (Severity::High, Severity::Critical));
+    world.clock.advance(Span::HOUR);
+    let to = world.clock.now();
+    let wire = Wire::of(world, world.acme.person(Role::Auditor)).await;
+    let period =
+        json!({ "rule": global(Noun::Rule, rule.id), "from": from.to_string(), "to": to.to_string() });
+    let held = wire.ask(CONFORMANCE, period).await["ruleConformance"].clone();
+    assert_eq!(
+        [&held["errored"], &held["matched"], &held["applied"]],
+        [&json!(2), &json!(1), &json!(0)],
+        "two findings, however often their turn came"
+    );
+    let files = files(&fetched(&wire, &from.to_string(), &to.to_string()).await);
+    let told = rows(&files, "conformance").into_iter().find(|row| row["rule"] == json!(rule.id)).unwrap();
+    assert_eq!(told["errored"], 2);
+    let errors = rows(&files, "rule_errors");
+    assert!(!errors.is_empty() && errors.iter().all(|row| row["record"] == json!(rule.id)));
+    assert_eq!(errors[0]["after"]["hash"], json!(rule.content_hash));
+    assert!(rows(&files, "rule_changes").iter().all(|row| row["action"] != "rule.errored"));
+    world.assert_ledger_whole().await;
+}
+
+/// Everything that an archive tells of its period is changed once in it, and once more after it.
+async fn what_stood_at_the_end_of_the_period_is_told(world: &World) {
+    let (domain, admin, author) = (&world.domain, world.acme.admin(), world.acme.author());
+    let critical = json!({ "field": "severity", "operator": "eq", "value": "critical" });
+    let high = json!({ "type": "override_severity", "config": { "severity": "high" } });
+    let rule = world.rule("Calm", 1, critical, high).await;
+    world.import_lines(&["a", "b", "c"].map(line)).await;
+    let ids = [world.finding("a").await.id, world.finding("b").await.id, world.finding("c").await.id];
+    let accept = async |finding: Uuid, reason: &str| {
+        let terms = Terms { reason: reason.to_owned(), reference: None, owner: None, until: None };
+        domain.finding_edit(world.acme.analyst(), finding, None, Edit::Accept(terms)).await.unwrap()
+    };
+    let open = |finding: Uuid| world.edit(finding, Edit::SetStatus { status: Status::Open, reason: None });
+    let revoke = async || {
+        let of = RevokeOf::Rule { rule: rule.id, from: None, to: None };
+        let request =
+            RevokeRequest { of, mode: RevokeMode::Safe, turn_off: false, sweep: false, reason: None };
+        domain.rule_revoke(author, request).await.unwrap().id
+    };
+    let clear = async || domain.rule_exemption_clear(author, Clearing::OfRule(rule.id)).await.unwrap();
+    let later = |span: Span| world.clock.advance(span);
+    let role = async |name: &str, role: Role| {
+        let member = domain.membership_of(admin, world.acme.people[name].actor.id).await.unwrap();
+        let change = MembershipChange { role: Some(role), portfolio: None };
+        domain.membership_update(admin, member.id, member.version, change).await.unwrap()
+    };
+    let policy = async |policy: Policy| {
+        let version = domain.change_policy(admin).await.unwrap().version;
+        domain.change_policy_set(admin, version, policy).await.unwrap()
+    };
+    let robot = domain.service_account_create(admin, "robot", Role::Analyst, Portfolio::Whole).await.unwrap();
+
+    // Before the period: an acceptance and exemptions that end before it, and one acceptance that does not.
+    accept(ids[0], "Over by then.").await;
+    open(ids[0]).await;
+    accept(ids[1], "Held throughout.").await;
+    revoke().await;
+    clear().await;
+    later(Span::HOUR);
+    let from = world.clock.now();
+
+    // In it.
+    world.sweep().await;
+    let second = revoke().await;
+    accept(ids[2], "In the period.").await;
+    let dora = world.join("Dora", Role::Viewer).await.actor;
+    role("VIEWER", Role::Auditor).await;
+    let renamed = ServiceAccountChange { name: Some("clerk".to_owned()), ..ServiceAccountChange::default() };
+    let robot = domain.service_account_update(admin, robot.id, robot.version, renamed).await.unwrap();
+    policy(Policy { accepting_risk: true, ..Policy::default() }).await;
+    let asked = accept(ids[0], "Asked for.").await.asked().unwrap();
+    later(Span::HOUR);
+    let to = world.clock.now();
+
+    // After it: all of that is otherwise.
+    clear().await;
+    open(ids[2]).await;
+    role("VIEWER", Role::Author).await;
+    let member = domain.membership_of(admin, dora.id).await.unwrap();
+    domain.membership_remove(admin, member.id, member.version).await.unwrap();
+    world.join("Late", Role::Viewer).await;
+    domain.service_account_archive(admin, robot.id, robot.version).await.unwrap();
+    domain.service_account_create(admin, "later", Role::Viewer, Portfolio::Whole).await.unwrap();
+    policy(Policy { accepting_risk: true, false_positive: true, ..Policy::default() }).await;
+    let approver = &world.acme.person(Role::Approver).actor;
+    domain.approval_reject(approver, asked.approval, "No.").await.unwrap();
+    later(Span::HOUR);
+
+    let wire = Wire::of(world, world.acme.person(Role::Auditor)).await;
+    let files = files(&fetched(&wire, &from.to_string(), &to.to_string()).await);
+    let told = |name: &str, columns: &[&str]| -> BTreeSet<String> {
+        let row =
+            |row: &Json| columns.iter().map(|column| row[*column].clone()).collect::<Json>().to_string();
+        rows(&files, name).iter().map(row).collect()
+    };
+    let analyst = world.acme.analyst().id;
+    let expected = [
+        json!(["Held throughout.", ids[1], analyst, null]),
+        json!(["In the period.", ids[2], analyst, "REOPENED"]),
+    ];
+    let acceptances = told("accepted_risks", &["reason", "finding", "accepted_by", "ended_how"]);
+    assert_eq!(acceptances, expected.iter().map(Json::to_string).collect());
+
+    let exemptions = rows(&files, "exemptions");
+    assert_eq!(exemptions.len(), 2, "of the two that are active: {exemptions:?}");
+    for row in &exemptions {
+        assert_eq!((&row["revoke"], &row["author"]), (&json!(second), &json!(author.id)));
+        assert_eq!((&row["ended_at"], &row["ended_how"]), (&json!(to), &json!("CLEARED")));
+        assert_eq!((&row["ended_by"], &row["rule_changed_at"]), (&json!(author.id), &Json::Null));
+    }
+    let conformance = rows(&files, "conformance");
+    let held = conformance.iter().find(|row| row["rule"] == json!(rule.id)).unwrap();
+    assert_eq!(held["exempted"], 2, "though they were cleared since");
+
+    let members = rows(&files, "members");
+    let member = |name: &str| members.iter().find(|row| row["name"] == name);
+    assert_eq!(member("Acme VIEWER").unwrap()["role"], "AUDITOR");
+    let dora = member("Acme Dora").expect("she was a member then");
+    assert_eq!((&dora["role"], &dora["email"]), (&json!("VIEWER"), &json!("dora@acme.example")));
+    assert!(member("Acme Late").is_none() && member("Acme ADMIN").is_some());
+    let accounts = told("service_accounts", &["name", "role", "archived"]);
+    assert_eq!(accounts, BTreeSet::from([json!(["clerk", "ANALYST", false]).to_string()]));
+    let stood = rows(&files, "change_policy");
+    assert_eq!((&stood[0]["accepting_risk"], &stood[0]["false_positive"]), (&json!(true), &json!(false)));
+    assert_eq!(rows(&files, "policy_changes").len(), 1);
+
+    let requests = rows(&files, "change_requests");
+    assert_eq!(
+        (&requests[0]["request"], &requests[0]["gates"]),
+        (&json!(asked.id), &json!(["ACCEPTING_RISK"]))
+    );
+    let of = told("change_request_findings", &["request", "finding"]);
+    assert_eq!(of, BTreeSet::from([json!([asked.id, ids[0]]).to_string()]));
+
+    // A period in which nothing of it was yet.
+    let before = files_of_nothing(&wire).await;
+    for name in ["accepted_risks", "exemptions", "change_requests", "members", "service_accounts"] {
+        assert_eq!(rows(&before, name).len(), 0, "{name}");
+    }
+    assert_eq!(rows(&before, "change_policy")[0]["accepting_risk"], false);
+    world.assert_ledger_whole().await;
+}
+
+/// The archive of a day before there was anything.
+async fn files_of_nothing(wire: &Wire) -> BTreeMap<String, Vec<u8>> {
+    let (from, to) = (NOW.minus(Span::WEEK), NOW.minus(Span::DAY));
+    files(&fetched(wire, &from.to_string(), &to.to_string()).await)
 }

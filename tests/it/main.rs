@@ -22,6 +22,7 @@ mod intel;
 mod inventory;
 mod issues;
 mod library;
+mod life;
 mod mappings;
 mod observability;
 mod paging;

@@ -408,7 +408,7 @@ async fn a_revoke_over_the_wire(world: &World) {
     let input = json!({ "of": { "rule": { "rule": rule_id } }, "turnOff": true, "reason": "Too broad." });
 
     let preview = "query($input: RuleRevokeInput!) { ruleRevokePreview(input: $input) {
-        total evaluated truncated counts { outcome count }
+        previewId asOf total evaluated truncated counts { outcome count }
         rows(outcomes: [RESTORED], first: 1) { totalCount pageInfo { hasNextPage }
             edges { outcome changes { field before after layer } node { title } } } } }";
     let told = wire.ask(preview, json!({ "input": input })).await["ruleRevokePreview"].clone();
@@ -421,6 +421,26 @@ async fn a_revoke_over_the_wire(world: &World) {
     assert_eq!((&told["rows"]["totalCount"], &row["node"]["title"]), (&json!(1), &json!("a")));
     let change = json!([{ "field": "severity", "before": "high", "after": "critical", "layer": "SCANNER" }]);
     assert_eq!(row["changes"], change);
+
+    // Its other pages are of the same moment, whatever happens meanwhile; for who asked alone.
+    let again = "query($id: ID!) { ruleRevokePreviewed(previewId: $id) { asOf
+        rows(first: 9) { totalCount edges { outcome node { title severity } } } } }";
+    let page = wire.ask(again, json!({ "id": told["previewId"] })).await["ruleRevokePreviewed"].clone();
+    let a = world.finding("a").await.id;
+    world.edit(a, Edit::SetSeverity { severity: Severity::Info, reason: None }).await;
+    let after = wire.ask(again, json!({ "id": told["previewId"] })).await["ruleRevokePreviewed"].clone();
+    assert_eq!(after, page);
+    assert_eq!((&page["rows"]["totalCount"], &page["asOf"]), (&json!(2), &told["asOf"]));
+    world.edit(a, Edit::Release { fields: vec!["severity".to_owned()] }).await;
+    let others = wire.with(&world.acme.person(Role::Admin).token);
+    let refused = async |who: &Wire, id: &Json| {
+        let answer = who.answer(again, json!({ "id": id })).await;
+        answer["errors"][0]["extensions"]["code"].clone()
+    };
+    assert_eq!(refused(&others, &told["previewId"]).await, "NOT_FOUND");
+    assert_eq!(refused(&wire, &json!("x")).await, "NOT_FOUND");
+    world.clock.advance(Span(15 * Span::MINUTE.0));
+    assert_eq!(refused(&wire, &told["previewId"]).await, "NOT_FOUND");
 
     let done = wire.done(REVOKE, json!({ "input": input, "key": "once" })).await;
     let job = &done["job"];

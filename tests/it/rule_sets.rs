@@ -4,11 +4,11 @@ use std::process::Output;
 
 use domain::access::Role;
 use domain::approval::Stage;
-use domain::rule::RuleDraft;
 use domain::rule::pass::Mode;
 use domain::rule::set::SetOptions;
 use domain::rule::set::document::Notation;
 use domain::rule::set::plan::Step;
+use domain::rule::{Rule, RuleDraft};
 use serde_json::{Value as Json, json};
 use support::{Wire, World, draft, on_both};
 
@@ -18,6 +18,7 @@ on_both!(
     a_document_comes_back_as_it_went,
     a_plan_says_what_differs_and_is_done_once,
     what_is_gated_becomes_a_draft_and_is_submitted,
+    hundreds_are_written_together,
     all_faults_come_at_once_and_nothing_is_written,
     who_may_do_what_with_a_set,
     the_command_exports_plans_and_applies,
@@ -194,6 +195,67 @@ async fn what_is_gated_becomes_a_draft_and_is_submitted(world: &World) {
     assert!(approval.blast.count.is_some());
     let own = world.domain.approval_approve(author, approval.id, &approval.content_hash, None).await;
     assert!(own.is_err(), "an author does not approve a set either");
+    world.assert_ledger_whole().await;
+}
+
+/// Every tenth of three hundred rules is gated: all are made, then changed, and then some are put away.
+async fn hundreds_are_written_together(world: &World) {
+    const RULES: usize = 300;
+    let (domain, author) = (&world.domain, world.acme.author());
+    let document = |rules: usize, order: usize| {
+        let rule = |at: usize| {
+            json!({ "key": format!("rule-{at}"), "name": format!("Rule {at}"), "mode": "ENFORCE", "order": order + at,
+                    "requires_approval": at % 10 == 0, "criteria": title(&format!("t{at}")), "action": severity("low") })
+        };
+        let rules: Vec<Json> = (0..rules).map(rule).collect();
+        json!({ "format": "countersign/rules/1", "rules": rules }).to_string()
+    };
+    let all = async || {
+        let filter = domain::rule::RuleFilter { archived: true, ..Default::default() };
+        let page = domain.rules(author, &filter, &domain::page::PageArgs::first(500)).await.unwrap();
+        let mut rules: Vec<Rule> = page.nodes().collect();
+        rules.sort_by_key(|rule| rule.key["rule-".len()..].parse::<usize>().unwrap());
+        rules
+    };
+    let stood = world.ledger().await.0;
+    applied(world, &document(RULES, 0), SetOptions::default()).await;
+    assert_eq!(world.ledger().await.0 - stood, RULES as i64 + 1, "each is told, and the set itself");
+    let made = all().await;
+    assert_eq!(made.len(), RULES);
+    for (at, rule) in made.iter().enumerate() {
+        assert_eq!((rule.live.is_some(), rule.gated), (at % 10 != 0, at % 10 == 0), "{}", rule.key);
+        assert_eq!((rule.content.order, rule.version), (at as i32, 1));
+    }
+    // One has a draft that nobody gates: what the document says goes live, and the draft is given up.
+    let once = domain.rule_set_order(author, made[1].id, None, 5_000).await.unwrap();
+    domain.rule_restore(author, made[1].id, once.version, 1).await.unwrap();
+
+    let kept = RULES - 50;
+    let options = SetOptions { prune: true, submit: true };
+    applied(world, &document(kept, 1_000), options).await;
+    let ids: Vec<uuid::Uuid> = made.iter().map(|rule| rule.id).collect();
+    let drafts = domain.rule_drafts(author, &ids).await.unwrap();
+    for (at, rule) in all().await.into_iter().enumerate() {
+        let moved = (1_000 + at) as i32;
+        let draft = drafts.get(&rule.id).map(|draft| draft.content.order);
+        if at >= kept {
+            assert_eq!(
+                (rule.archived_at.is_some(), rule.mode, draft),
+                (true, Mode::Off, None),
+                "{}",
+                rule.key
+            );
+        } else if at % 10 == 0 {
+            assert_eq!((rule.live, draft), (None, Some(moved)), "{}", rule.key);
+        } else {
+            let live = rule.live.map(|live| live.version);
+            assert_eq!((rule.content.order, live, draft), (moved, Some(rule.version), None), "{}", rule.key);
+        }
+    }
+    let waiting = domain.approval_count(author, &Default::default()).await.unwrap();
+    assert_eq!(waiting, (kept as i64 + 9) / 10);
+    let history = domain.rule_versions(author, made[2].id, &domain::page::PageArgs::first(9)).await.unwrap();
+    assert_eq!(history.nodes().map(|version| version.live).collect::<Vec<_>>(), [true, true]);
     world.assert_ledger_whole().await;
 }
 

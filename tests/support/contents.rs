@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
+use uuid::Uuid;
 
 use crate::{Engine, World};
 
@@ -49,15 +50,29 @@ async fn texts(tables: &DatabaseConnection, sql: &str) -> Vec<String> {
 
 impl World {
     /// Takes a finding's row away, as nothing in the product does yet.
-    pub async fn forget_finding(&self, id: uuid::Uuid) {
-        let tables = Database::connect(self.url()).await.expect("the database opens");
+    pub async fn forget_finding(&self, id: Uuid) {
+        self.write_row(&format!("DELETE FROM finding WHERE id = {}", self.id(id))).await;
+    }
+
+    /// Gives a rule criteria that no release reads, as a later one may have left them.
+    pub async fn garble_rule(&self, id: Uuid) {
+        let criteria = r#"{"field":"phase_of_the_moon","operator":"eq","value":"full"}"#;
+        self.write_row(&format!("UPDATE rule SET criteria = '{criteria}' WHERE id = {}", self.id(id))).await;
+    }
+
+    fn id(&self, id: Uuid) -> String {
         let hex = id.simple();
-        let id = match self.engine {
+        match self.engine {
             Engine::Sqlite => format!("x'{hex}'"),
             Engine::Postgres => format!("'{hex}'"),
-        };
-        let gone = tables.execute_unprepared(&format!("DELETE FROM finding WHERE id = {id}")).await;
-        assert_eq!(gone.expect("the row can be taken away").rows_affected(), 1);
+        }
+    }
+
+    /// Writes to one row, past everything.
+    async fn write_row(&self, sql: &str) {
+        let tables = Database::connect(self.url()).await.expect("the database opens");
+        let written = tables.execute_unprepared(sql).await;
+        assert_eq!(written.expect("the row can be written").rows_affected(), 1);
         tables.close().await.expect("a database closes");
     }
 }

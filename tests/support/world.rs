@@ -248,6 +248,12 @@ impl World {
         (head.seq, events)
     }
 
+    /// Somebody new in Acme.
+    pub async fn join(&self, name: &str, role: Role) -> Person {
+        let system = Actor::system(self.acme.id, "test");
+        Person::join(&self.domain, &system, "Acme", name, (role, Portfolio::Whole)).await
+    }
+
     /// Proves that every chain is whole.
     pub async fn assert_ledger_whole(&self) {
         let report = self.domain.audit_verify(&self.key, &[]).await.expect("the audit can be read");

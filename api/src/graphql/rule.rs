@@ -271,9 +271,11 @@ impl RuleNode {
     async fn viewer_can(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<RuleViewerCan>> {
         let actor = actor(ctx)?;
         let drafts = load::<Drafted>(ctx, rows.iter().map(|row| row.0.id)).await?;
+        let draft = |row: &&Self| drafts.get(&row.0.id);
         let can = |row: &&Self| RuleViewerCan {
             edit: row.0.may_edit(actor).into(),
-            submit: row.0.may_submit(actor, drafts.get(&row.0.id)).into(),
+            submit: row.0.may_submit(actor, draft(row)).into(),
+            publish: row.0.may_publish(actor, draft(row).map(|draft| (&draft.content, draft.stage))).into(),
             set_mode: row.0.may_edit(actor).into(),
             archive: row.0.may_archive(actor).into(),
             revoke: row.0.may_revoke(actor).into(),
@@ -303,6 +305,8 @@ pub struct RuleViewerCan {
     edit: Allowed,
     /// To ask for the approval of its draft.
     submit: Allowed,
+    /// To make its draft live without one.
+    publish: Allowed,
     /// To turn it off or on.
     set_mode: Allowed,
     /// To put it away.

@@ -2,11 +2,12 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use super::past::POLICY;
 use crate::finding::export::csv::cell;
 use crate::inventory::record::Diff;
 use crate::ledger::audit::hex;
 use crate::ledger::verify::Link;
-use crate::rule::application::{APPLIED, OBSERVED};
+use crate::rule::application::{APPLIED, ERRORED, OBSERVED};
 use crate::vocabulary::time::Timestamp;
 
 /// The columns of the chain.
@@ -39,7 +40,13 @@ pub struct Section {
 
 /// What of the audit is also told by itself.
 pub const SECTIONS: &[Section] = &[
-    Section { name: "rule_changes", holds: |link| link.record_kind == "rule", turns: false },
+    Section {
+        name: "rule_changes",
+        holds: |link| link.record_kind == "rule" && link.action != ERRORED,
+        turns: false,
+    },
+    Section { name: "rule_errors", holds: |link| link.action == ERRORED, turns: false },
+    Section { name: "policy_changes", holds: |link| link.record_kind == POLICY, turns: false },
     Section { name: "approvals", holds: |link| link.record_kind == "approval", turns: false },
     Section {
         name: "applications",

@@ -1,9 +1,12 @@
 //! The stretch of the audit that a period is, and the tables of what stood.
 
+use std::collections::HashMap;
+
 use sea_orm::QueryResult;
 use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
+use super::past::{Later, TRACED};
 use crate::access::Scope;
 use crate::error::{Error, Result};
 use crate::ledger::store::Head;
@@ -92,6 +95,44 @@ impl Db {
             Ok(table.columns.iter().map(cell).collect::<Result<Map<_, _>>>()?.into())
         };
         Ok((rows.iter().map(read).collect::<Result<_>>()?, next))
+    }
+}
+
+impl Db {
+    /// Changes of what is traced back, after one entry and before another, the newest first.
+    pub(super) async fn later_changes(&self, scope: &Scope, after: i64, before: i64) -> Result<Vec<Later>> {
+        let head =
+            "SELECT e.seq, e.record_kind, e.record_id, e.before FROM audit_entry AS e WHERE e.company_id = ";
+        let sql = Sql::new(self.dialect, head).bind(scope.company()?).push(" AND e.seq > ").bind(after);
+        let sql = sql.push(" AND e.seq < ").bind(before).push(" AND ");
+        let sql = sql.one_of_texts("e.record_kind", TRACED.iter().copied());
+        let rows = sql.push(&format!(" ORDER BY e.seq DESC LIMIT {PAGE}")).all(self.read()).await?;
+        let read = |row: &QueryResult| {
+            let before: Option<String> = row.try_get("", "before")?;
+            Ok(Later {
+                seq: row.try_get("", "seq")?,
+                kind: row.try_get("", "record_kind")?,
+                record: row.try_get("", "record_id")?,
+                before: before.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// The names and addresses of users: of those too who are members no more.
+    pub(super) async fn names_of(
+        &self,
+        _scope: &Scope,
+        users: &[Uuid],
+    ) -> Result<HashMap<Uuid, (String, String)>> {
+        let mut names = HashMap::new();
+        for some in users.chunks(usize::from(PAGE)) {
+            let sql = Sql::new(self.dialect, "SELECT u.id, u.name, u.email FROM user_account AS u WHERE ");
+            for row in sql.one_of("u.id", some.iter().copied()).all(self.read()).await? {
+                names.insert(row.try_get("", "id")?, (row.try_get("", "name")?, row.try_get("", "email")?));
+            }
+        }
+        Ok(names)
     }
 }
 

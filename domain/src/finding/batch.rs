@@ -189,6 +189,7 @@ impl<'a> Batch<'a> {
                 outcome.unchanged.push(finding.id);
             }
         }
+        outcome.told.audit_undecided();
         outcome
     }
 }

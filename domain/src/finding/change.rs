@@ -4,7 +4,7 @@
 //! adds and withdraws entries of the layers, and answers with what the audit has to know; a change
 //! that changes nothing answers with nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -21,7 +21,7 @@ use crate::event::catalogue::{Event, EventKind};
 use crate::intake::report::ReportedAsset;
 use crate::intel::fact::Known;
 use crate::ledger::{AuditEntry, Document};
-use crate::rule::application::{APPLIED, OBSERVED};
+use crate::rule::application::{APPLIED, ERRORED, OBSERVED};
 use crate::rule::pass::{Application, LiveRule, Passed, Turn, Values};
 use crate::vocabulary::terms::{Status, Term};
 use crate::vocabulary::time::Timestamp;
@@ -315,8 +315,7 @@ impl Finding {
             told.application(self.id, &rules[application.rule], &application);
         }
         for (rule, error) in passed.errors {
-            let rule = &rules[rule];
-            tracing::warn!(rule = %rule.id, finding = %self.id, error, "a rule could not be decided");
+            told.undecided(self.id, &rules[rule], error);
         }
         std::mem::replace(&mut self.shown, passed.shown)
     }
@@ -331,6 +330,16 @@ pub struct Told {
     /// Because of what a rule's entries turned, by the rule and the word of the turn: the same on
     /// every finding.
     turns: HashMap<(Uuid, &'static str), Document>,
+    undecided: BTreeMap<Uuid, Undecided>,
+}
+
+/// A rule that could not be decided, and on which findings.
+#[derive(Debug, Serialize)]
+struct Undecided {
+    version: i64,
+    hash: String,
+    reason: String,
+    findings: Vec<Uuid>,
 }
 
 /// What the event of a rule's application tells.
@@ -353,7 +362,34 @@ struct Because {
 
 impl Told {
     pub fn new(cause: Json) -> Self {
-        Self { cause, entries: Vec::new(), events: Vec::new(), turns: HashMap::new() }
+        Self {
+            cause,
+            entries: Vec::new(),
+            events: Vec::new(),
+            turns: HashMap::new(),
+            undecided: BTreeMap::new(),
+        }
+    }
+
+    /// The turn of a rule came on a finding, and it could not be decided whether it holds.
+    fn undecided(&mut self, finding: Uuid, rule: &LiveRule, reason: String) {
+        let of_rule = || Undecided {
+            version: rule.version,
+            hash: rule.content_hash.clone(),
+            reason,
+            findings: Vec::new(),
+        };
+        self.undecided.entry(rule.id).or_insert_with(of_rule).findings.push(finding);
+    }
+
+    /// Audits each rule that could not be decided, with all the findings of this cause on which it could not.
+    pub fn audit_undecided(&mut self) {
+        for (rule, undecided) in std::mem::take(&mut self.undecided) {
+            let findings = undecided.findings.len();
+            tracing::warn!(%rule, findings, reason = undecided.reason, "a rule could not be decided");
+            let entry = AuditEntry::new(ERRORED, rule).after(Document::of(&undecided));
+            self.entries.push(if self.cause.is_null() { entry } else { entry.because(self.cause.clone()) });
+        }
     }
 
     /// The event of a new finding, told once the rules have had their say.

@@ -27,6 +27,7 @@ use crate::vocabulary::field::finding::{FINDING, FindingField};
 use crate::vocabulary::terms::terms;
 use crate::vocabulary::time::{Span, Timestamp};
 
+pub(crate) mod aside;
 pub mod csv;
 pub(crate) mod store;
 pub mod vex;

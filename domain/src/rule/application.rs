@@ -24,6 +24,8 @@ pub(crate) mod store;
 /// What the audit calls the turn of a rule that is enforced, and of one that is observed.
 pub(crate) const APPLIED: &str = "finding.rule_applied";
 pub(crate) const OBSERVED: &str = "finding.rule_observed";
+/// What it calls it that a rule's turn came on findings and could not be decided.
+pub(crate) const ERRORED: &str = "rule.errored";
 
 terms! {
     /// How a rule stands on a finding now.

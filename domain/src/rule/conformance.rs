@@ -2,7 +2,8 @@
 //!
 //! All of it is counted from the entries of the rule's turns, so it says the same whenever it is asked. A
 //! rule *matched* a finding if at any moment of the period it held there: since before, or from a turn
-//! in it. Conditions that could not be decided are in the log and not in the audit, and are not counted.
+//! in it. Where its turn came and its criteria could not be decided, it said what it had said before: such
+//! findings are counted as *errored*.
 
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
@@ -28,8 +29,10 @@ pub struct Conformance {
     pub withdrawn: i64,
     /// Turns of a rule that is only observed.
     pub observed: i64,
-    /// Of which it does not speak because somebody took back what it said.
+    /// Of which it did not speak at any moment of the period, as somebody had taken back what it said.
     pub exempted: i64,
+    /// On which its turn came and could not be decided.
+    pub errored: i64,
     /// Who said something else of a field that it had spoken of, the most findings first.
     pub overridden: Vec<Override>,
 }
@@ -53,6 +56,7 @@ pub(crate) const HELD: &[&str] = &[
     "withdrawn",
     "observed",
     "exempted",
+    "errored",
     "overridden",
 ];
 
@@ -64,7 +68,7 @@ impl Conformance {
             "rule": self.rule, "held_before": self.held_before, "held_after": self.held_after,
             "matched": self.matched, "applied": self.applied, "changed": self.changed,
             "withdrawn": self.withdrawn, "observed": self.observed, "exempted": self.exempted,
-            "overridden": overridden,
+            "errored": self.errored, "overridden": overridden,
         })
     }
 }

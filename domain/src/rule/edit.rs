@@ -3,8 +3,10 @@
 use uuid::Uuid;
 
 use super::draft::{RuleDraft, slug};
+use super::gate::no_draft;
 use super::pass::Mode;
-use super::store::DraftRow;
+use super::store::{DraftRow, Version};
+use super::writing::Writing;
 use super::{Content, Live, Rule};
 use crate::Domain;
 use crate::access::{Actor, Permission, Scope};
@@ -12,9 +14,21 @@ use crate::approval::Hand;
 use crate::error::{Code, Error, Result};
 use crate::ledger::AuditEntry;
 use crate::store::Tx;
+use crate::vocabulary::time::Timestamp;
 
 /// How many keys are tried for a name that others have.
 const KEYS: u32 = 1_000;
+
+/// Where what is written of a rule goes, where nothing gates it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Towards {
+    /// Live, and a draft that was kept is given up.
+    Live,
+    /// Into the draft that the rule has; live, where it has none.
+    AsItStands,
+    /// Into its draft.
+    Draft,
+}
 
 impl Domain {
     pub async fn rule_create(&self, actor: &Actor, draft: RuleDraft) -> Result<Rule> {
@@ -39,43 +53,19 @@ impl Domain {
         let (content, mode) = draft.check(company)?;
         tx.require_members(&content.action).await?;
         let key = match key {
-            Some(key) if tx.rule_key_taken(scope, &key).await? => {
-                return Err(Error::new(Code::Taken, "There is already a rule with this key.").at("key"));
-            }
+            Some(key) if !tx.rule_keys_taken(scope, &[&key]).await?.is_empty() => return Err(key_taken()),
             Some(key) => key,
             None => free_key(tx, scope, &content.name).await?,
         };
-        let now = tx.now();
-        let gated = content.requires_approval || !tx.gates_on(scope, &content).await?.is_empty();
-        let rule = Rule {
-            id: self.clock().id(),
-            company,
-            key,
-            library_key,
-            mode,
-            content_hash: content.hash(company),
-            content,
-            gated,
-            live: (!gated).then_some(Live { version: 1, since: now, emergency_until: None }),
-            author: actor.id,
-            archived_at: None,
-            created_at: now,
-            updated_at: now,
-            version: 1,
-        };
-        tx.write_rule(&rule, actor.id, None).await?;
-        if gated {
-            tx.write_rule_draft(&DraftRow::new(&rule, rule.content.clone(), Hand::of(actor), now)).await?;
-        }
-        tx.audit(AuditEntry::new("rule.created", rule.id).after(rule.snapshot()));
-        if rule.live.is_some() {
-            tx.rules_changed();
-        }
-        Ok(rule)
+        let by_policy = !tx.gates_on(scope, &content).await?.is_empty();
+        let new = NewRule { id: self.clock().id(), key, library_key, mode, content };
+        let writing = new.made(scope, actor, by_policy, tx.now())?;
+        self.write_rules(tx, actor, std::slice::from_ref(&writing)).await?;
+        Ok(writing.after)
     }
 
-    /// Replaces what the author wrote. Where that is gated, it becomes the rule's draft, and the live
-    /// version goes on.
+    /// Replaces what the author wrote. Where that is gated, or the rule has a draft, it becomes the
+    /// rule's draft, and the live version goes on.
     pub async fn rule_update(
         &self,
         actor: &Actor,
@@ -86,7 +76,7 @@ impl Domain {
         let scope = actor.allow(Permission::WriteRules)?;
         let mut tx = self.db().begin(actor, &scope, self.clock().now()).await?;
         let before = tx.rule_to_edit(&scope, id, Some(expected_version)).await?;
-        let after = self.update_rule(&mut tx, actor, &scope, before, draft).await?;
+        let after = self.update_rule(&mut tx, actor, &scope, before, draft, Towards::AsItStands).await?;
         tx.commit().await?;
         Ok(after)
     }
@@ -99,60 +89,32 @@ impl Domain {
         scope: &Scope,
         before: Rule,
         draft: RuleDraft,
+        towards: Towards,
     ) -> Result<Rule> {
         before.may_edit(actor)?;
         let (content, mode) = draft.check(scope.company()?)?;
         tx.require_members(&content.action).await?;
-        let moded = Rule { mode, ..before.clone() };
-        self.change_content(tx, actor, scope, before, moded, content).await
+        let change = Change { rule: Rule { mode, ..before.clone() }, before, content, towards };
+        self.change_content(tx, actor, scope, change).await
     }
 
-    /// Gives a rule, which was `before`, other content: live or as its draft.
+    /// Gives a rule that `tx` holds other content: live or as its draft.
     async fn change_content(
         &self,
         tx: &mut Tx,
         actor: &Actor,
         scope: &Scope,
-        before: Rule,
-        rule: Rule,
-        content: Content,
+        change: Change,
     ) -> Result<Rule> {
-        let draft = tx.rule_draft(scope, rule.id).await?;
-        // What an emergency let through until then is said anew to be approved again.
-        let stands = rule.live.is_some_and(|live| live.emergency_until.is_none_or(|until| until > tx.now()));
-        let binds_as_live = stands && content.hash(rule.company) == rule.content_hash;
-        let gated =
-            content.requires_approval || rule.gated || !tx.gates_on(scope, &content).await?.is_empty();
-        if rule.is_turned_on(&before) && (binds_as_live || gated) {
-            tx.require_agreed(scope, &before).await?;
+        let draft = tx.rule_draft(scope, change.rule.id).await?;
+        let by_policy = !tx.gates_on(scope, &change.content).await?.is_empty();
+        match change.made(draft, actor, by_policy, tx.now()) {
+            Made::Written(writing) => {
+                self.write_rules(tx, actor, std::slice::from_ref(&*writing)).await?;
+                Ok(writing.after)
+            }
+            Made::Same(rule) => Ok(*rule),
         }
-        if binds_as_live || !gated {
-            let live = Live { version: before.version + 1, since: tx.now(), emergency_until: None };
-            let live = if binds_as_live { rule.live } else { Some(live) };
-            let after = Rule { gated, live, ..rule.saying(content) };
-            return match draft {
-                Some(draft) => {
-                    self.discard(tx, &draft).await?;
-                    tx.rewrite_rule_as(actor, "rule.updated", before, after, None).await
-                }
-                None => tx.rewrite_rule(actor, "rule.updated", before, after).await,
-            };
-        }
-        let now = tx.now();
-        let kept = draft.as_ref().map(|draft| &draft.content);
-        if kept == Some(&content) && rule == before {
-            return Ok(before);
-        }
-        let mut next = DraftRow::new(&rule, content.clone(), Hand::of(actor), now);
-        if let Some(draft) = draft {
-            // What was asked to be approved is no longer what the draft says.
-            self.supersede(tx, draft.approval, "It was edited.").await?;
-            next = DraftRow { author: draft.author, created_at: draft.created_at, ..next };
-        }
-        tx.write_rule_draft(&next).await?;
-        let shown = if rule.live.is_some() { rule.content.clone() } else { content };
-        let rule = Rule { gated: true, ..rule.saying(shown) };
-        tx.rewrite_rule_as(actor, "rule.drafted", before, rule, Some(&next)).await
     }
 
     /// Turns a rule off or on, or lets it observe. This takes no approval: of a gated rule, what is
@@ -170,15 +132,12 @@ impl Domain {
         let before = tx.rule_to_edit(&scope, id, version).await?;
         before.may_edit(actor)?;
         let after = Rule { mode, ..before.clone() };
-        if after.is_turned_on(&before) {
-            tx.require_agreed(&scope, &before).await?;
-        }
         let after = tx.rewrite_rule(actor, "rule.mode_set", before, after).await?;
         tx.commit().await?;
         Ok(after)
     }
 
-    /// Moves a rule in the walk; of a gated rule, its draft.
+    /// Moves a rule in the walk; of one that is gated or has a draft, its draft.
     pub async fn rule_set_order(
         &self,
         actor: &Actor,
@@ -192,7 +151,8 @@ impl Domain {
         before.may_edit(actor)?;
         let drafted = tx.rule_draft(&scope, id).await?.map(|draft| draft.content);
         let content = Content { order, ..drafted.unwrap_or_else(|| before.content.clone()) };
-        let after = self.change_content(&mut tx, actor, &scope, before.clone(), before, content).await?;
+        let change = Change { rule: before.clone(), before, content, towards: Towards::AsItStands };
+        let after = self.change_content(&mut tx, actor, &scope, change).await?;
         tx.commit().await?;
         Ok(after)
     }
@@ -216,12 +176,10 @@ impl Domain {
         before: Rule,
     ) -> Result<Rule> {
         before.may_archive(actor)?;
-        if let Some(draft) = tx.rule_draft(scope, before.id).await? {
-            self.discard(tx, &draft).await?;
-        }
-        let archived_at = before.archived_at.or(Some(tx.now()));
-        let after = Rule { archived_at, mode: Mode::Off, ..before.clone() };
-        tx.rewrite_rule(actor, "rule.archived", before, after).await
+        let draft = tx.rule_draft(scope, before.id).await?;
+        let Some(writing) = archived(before.clone(), draft, tx.now()) else { return Ok(before) };
+        self.write_rules(tx, actor, std::slice::from_ref(&writing)).await?;
+        Ok(writing.after)
     }
 
     /// Gives up a rule's draft: the live version goes on. A rule that never was live is archived.
@@ -235,21 +193,123 @@ impl Domain {
             return Err(Error::new(Code::IllegalState, message));
         }
         let Some(draft) = tx.rule_draft(&scope, id).await? else {
-            return Err(Error::new(Code::IllegalState, "This rule has no draft."));
+            return Err(no_draft());
         };
-        self.discard(&mut tx, &draft).await?;
-        let after = Rule { version: before.version + 1, updated_at: tx.now(), ..before };
-        tx.write_rule(&after, actor.id, None).await?;
+        self.supersede(&mut tx, draft.approval, GIVEN_UP).await?;
+        tx.delete_rule_drafts(&[id]).await?;
+        let rule = Rule { version: before.version + 1, updated_at: tx.now(), ..before };
+        let version = Version { rule, drafted: None, editor: actor.id, approval: None };
+        tx.put_rules(std::slice::from_ref(&version)).await?;
+        let after = version.rule;
         tx.audit(AuditEntry::new("rule.draft_discarded", id).before(draft.content.json()));
         tx.commit().await?;
         Ok(after)
     }
+}
 
-    /// Takes a draft away, and back what was asked for it.
-    async fn discard(&self, tx: &mut Tx, draft: &DraftRow) -> Result<()> {
-        self.supersede(tx, draft.approval, "Its draft was given up.").await?;
-        tx.delete_rule_draft(draft.rule).await
+/// Why a draft that goes is asked for no more.
+const GIVEN_UP: &str = "Its draft was given up.";
+
+/// A rule that is to be made.
+pub(super) struct NewRule {
+    pub id: Uuid,
+    pub key: String,
+    pub library_key: Option<String>,
+    pub mode: Mode,
+    pub content: Content,
+}
+
+impl NewRule {
+    /// The rule: live, or, where it asks for approval itself or by the company's policy, as a draft.
+    pub fn made(self, scope: &Scope, actor: &Actor, by_policy: bool, now: Timestamp) -> Result<Writing> {
+        let Self { id, key, library_key, mode, content } = self;
+        let company = scope.company()?;
+        let gated = content.requires_approval || by_policy;
+        let rule = Rule {
+            id,
+            company,
+            key,
+            library_key,
+            mode,
+            content_hash: content.hash(company),
+            content,
+            gated,
+            live: (!gated).then_some(Live { version: 1, since: now, emergency_until: None }),
+            author: actor.id,
+            archived_at: None,
+            created_at: now,
+            updated_at: now,
+            version: 1,
+        };
+        let draft = gated.then(|| DraftRow::new(&rule, rule.content.clone(), Hand::of(actor), now));
+        Ok(Writing::new(rule, draft))
     }
+}
+
+/// What a rule that `before` was is to say, with the rest of it as it is to be.
+pub(super) struct Change {
+    pub before: Rule,
+    pub rule: Rule,
+    pub content: Content,
+    pub towards: Towards,
+}
+
+/// What comes of a change.
+pub(super) enum Made {
+    Written(Box<Writing>),
+    /// Nothing: the rule says so already.
+    Same(Box<Rule>),
+}
+
+impl Change {
+    /// The rule with its content live or as its draft. `draft` is the one that it has.
+    pub fn made(self, draft: Option<DraftRow>, actor: &Actor, by_policy: bool, now: Timestamp) -> Made {
+        let Self { before, rule, content, towards } = self;
+        // What an emergency let through until then is said anew to be approved again.
+        let stands = rule.live.is_some_and(|live| live.emergency_until.is_none_or(|until| until > now));
+        let binds_as_live = stands && content.hash(rule.company) == rule.content_hash;
+        let gated = content.requires_approval || rule.gated || by_policy;
+        let keeps = match towards {
+            Towards::Live => false,
+            Towards::AsItStands => draft.is_some(),
+            Towards::Draft => true,
+        };
+        if binds_as_live || !(gated || keeps) {
+            let live = Live { version: before.version + 1, since: now, emergency_until: None };
+            let live = if binds_as_live { rule.live } else { Some(live) };
+            let after = Rule { gated, live, ..rule.saying(content) };
+            if draft.is_none() && after == before {
+                return Made::Same(Box::new(before));
+            }
+            let writing = Writing::of("rule.updated", before, after, now).without(draft, GIVEN_UP);
+            return Made::Written(Box::new(writing));
+        }
+        let kept = draft.as_ref().map(|draft| &draft.content);
+        if kept == Some(&content) && rule == before {
+            return Made::Same(Box::new(before));
+        }
+        let mut next = DraftRow::new(&rule, content.clone(), Hand::of(actor), now);
+        if let Some(draft) = &draft {
+            next = DraftRow { author: draft.author, created_at: draft.created_at, ..next };
+        }
+        let shown = if rule.live.is_some() { rule.content.clone() } else { content };
+        let rule = Rule { gated, ..rule.saying(shown) };
+        // What was asked to be approved is no longer what the draft says.
+        let writing = Writing::of("rule.drafted", before, rule, now).without(draft, "It was edited.");
+        Made::Written(Box::new(writing.drafting(next)))
+    }
+}
+
+/// A rule put away, and its draft with it; `None` where it is already.
+pub(super) fn archived(before: Rule, draft: Option<DraftRow>, now: Timestamp) -> Option<Writing> {
+    let archived_at = before.archived_at.or(Some(now));
+    let after = Rule { archived_at, mode: Mode::Off, ..before.clone() };
+    let changes = draft.is_some() || after != before;
+    changes.then(|| Writing::of("rule.archived", before, after, now).without(draft, GIVEN_UP))
+}
+
+pub(super) fn key_taken() -> Error {
+    Error::new(Code::Taken, "There is already a rule with this key.").at("key")
 }
 
 impl Tx {
@@ -268,42 +328,6 @@ impl Tx {
             _ => Ok(rule),
         }
     }
-
-    /// Writes a rule that was `before`, with a version of its own, unless nothing changed.
-    pub(crate) async fn rewrite_rule(
-        &mut self,
-        actor: &Actor,
-        action: &'static str,
-        before: Rule,
-        after: Rule,
-    ) -> Result<Rule> {
-        if after == before {
-            return Ok(before);
-        }
-        self.rewrite_rule_as(actor, action, before, after, None).await
-    }
-
-    /// The same, where `draft` may be what changed.
-    async fn rewrite_rule_as(
-        &mut self,
-        actor: &Actor,
-        action: &'static str,
-        before: Rule,
-        after: Rule,
-        draft: Option<&DraftRow>,
-    ) -> Result<Rule> {
-        let after = Rule { version: before.version + 1, updated_at: self.now(), ..after };
-        self.write_rule(&after, actor.id, draft).await?;
-        let said = match draft {
-            Some(draft) => after.clone().saying(draft.content.clone()).snapshot(),
-            None => after.snapshot(),
-        };
-        self.audit(AuditEntry::new(action, after.id).before(before.snapshot()).after(said));
-        if draft.is_none() || before.mode != after.mode {
-            self.rules_changed();
-        }
-        Ok(after)
-    }
 }
 
 /// A key that no rule of the scope's company has, made of a name.
@@ -313,7 +337,7 @@ async fn free_key(tx: &Tx, scope: &Scope, name: &str) -> Result<String> {
     let stem = if stem.is_empty() { "rule" } else { stem.trim_end_matches('-') };
     for number in 1..KEYS {
         let key = if number == 1 { stem.to_owned() } else { format!("{stem}-{number}") };
-        if !tx.rule_key_taken(scope, &key).await? {
+        if tx.rule_keys_taken(scope, &[&key]).await?.is_empty() {
             return Ok(key);
         }
     }

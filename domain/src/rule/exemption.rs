@@ -16,6 +16,7 @@ use crate::access::{Actor, Permission, Scope};
 use crate::error::{Code, Error, Result};
 use crate::ledger::AuditEntry;
 use crate::page::{Page, PageArgs};
+use crate::vocabulary::terms::terms;
 use crate::vocabulary::time::Timestamp;
 
 pub(crate) mod store;
@@ -37,6 +38,11 @@ pub struct Exemption {
     pub job: Uuid,
     pub author: Uuid,
     pub created_at: Timestamp,
+}
+
+terms! {
+    /// How an exemption ended: somebody cleared it, or another took its place.
+    ExemptionEnd { Cleared = "CLEARED", Replaced = "REPLACED" }
 }
 
 /// What to list: all that is said must hold.
@@ -148,7 +154,7 @@ impl Domain {
 
     async fn clear_some(&self, actor: &Actor, scope: &Scope, some: &[Exemption], last: bool) -> Result<i64> {
         let mut tx = self.db().begin(actor, scope, self.clock().now()).await?;
-        let gone = tx.clear_exemptions(some.iter().map(|one| one.id)).await?;
+        let gone = tx.clear_exemptions(some.iter().map(|one| one.id), actor.id).await?;
         let mut by_rule: BTreeMap<Uuid, Vec<Uuid>> = BTreeMap::new();
         for (rule, finding) in &gone {
             by_rule.entry(*rule).or_default().push(*finding);

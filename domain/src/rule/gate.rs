@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::pass::Mode;
-use super::store::DraftRow;
+use super::store::{DraftRow, Version};
 use super::{Content, Live, Rule};
 use crate::Domain;
 use crate::access::{Actor, GLOBAL, Permission, Portfolio, Scope};
@@ -16,7 +16,6 @@ use crate::finding::query::{Count, FindingFilter};
 use crate::finding::selection::is_active;
 use crate::inventory::record::Diff;
 use crate::ledger::AuditEntry;
-use crate::policy::RuleFacts;
 use crate::store::Tx;
 use crate::vocabulary::criteria::{Compiled, Criteria};
 use crate::vocabulary::field::finding::FINDING;
@@ -59,13 +58,35 @@ impl Rule {
     pub fn may_submit(&self, actor: &Actor, draft: Option<&Drafted>) -> Result<()> {
         self.may_edit(actor)?;
         match draft.map(|draft| draft.stage) {
-            None => Err(Error::new(Code::IllegalState, "This rule has no draft to be approved.")),
-            Some(DraftStage::Pending) => {
-                Err(Error::new(Code::IllegalState, "The draft waits for approval already."))
-            }
+            None => Err(no_draft()),
+            Some(DraftStage::Pending) => Err(waits_already()),
             Some(DraftStage::Draft | DraftStage::Rejected) => Ok(()),
         }
     }
+
+    /// Whether the actor may make this rule's draft, with what it says and where it stands, live. A
+    /// policy that gates it only since it was written is not looked at.
+    pub fn may_publish(&self, actor: &Actor, draft: Option<(&Content, DraftStage)>) -> Result<()> {
+        self.may_edit(actor)?;
+        match draft {
+            None => Err(no_draft()),
+            Some((content, _)) if self.gated || content.requires_approval => Err(takes_approval()),
+            Some((_, DraftStage::Pending)) => Err(waits_already()),
+            Some((_, DraftStage::Draft | DraftStage::Rejected)) => Ok(()),
+        }
+    }
+}
+
+pub(super) fn no_draft() -> Error {
+    Error::new(Code::IllegalState, "This rule has no draft.")
+}
+
+fn waits_already() -> Error {
+    Error::new(Code::IllegalState, "The draft waits for approval already.")
+}
+
+fn takes_approval() -> Error {
+    Error::new(Code::IllegalState, "This draft takes a second person: ask for its approval.")
 }
 
 impl Domain {
@@ -110,16 +131,18 @@ impl Domain {
     ) -> Result<Approval> {
         rule.may_edit(actor)?;
         let Some(draft) = tx.rule_draft(scope, rule.id).await? else {
-            return Err(Error::new(Code::IllegalState, "This rule has no draft to be approved."));
+            return Err(no_draft());
         };
         if tx.approval_stage(scope, draft.approval).await? == Some(Stage::Pending) {
-            return Err(Error::new(Code::IllegalState, "The draft waits for approval already."));
+            return Err(waits_already());
         }
         let live = rule.live.map(|_| rule.content.json()).unwrap_or_else(|| json!({}));
         let diff = Diff::of(&live, &draft.content.json()).map_or(json!({}), Diff::payload);
         let mut reasons = tx.gates_on(scope, &draft.content).await?;
-        if draft.content.requires_approval || reasons.is_empty() {
+        if draft.content.requires_approval || rule.gated && reasons.is_empty() {
             reasons.insert(0, "The rule asks for the approval of its changes.".to_owned());
+        } else if reasons.is_empty() {
+            reasons.push("Its author asks for it.".to_owned());
         }
         let new = NewApproval {
             subject: Subject::Rule(rule.id),
@@ -133,7 +156,8 @@ impl Domain {
             editor: draft.editor,
         };
         let approval = self.open_approval(tx, actor, scope, new).await?;
-        tx.write_rule_draft(&DraftRow { approval: Some(approval.id), ..draft }).await?;
+        tx.delete_rule_drafts(&[rule.id]).await?;
+        tx.insert_rule_drafts(&[&DraftRow { approval: Some(approval.id), ..draft }]).await?;
         Ok(approval)
     }
 
@@ -160,6 +184,26 @@ impl Domain {
         Ok(BlastRadius { count, share, as_of: now })
     }
 
+    /// Makes the draft of a rule that takes no second person its live version.
+    ///
+    /// # Errors
+    /// `ILLEGAL_STATE` where the rule has no draft, where it waits for approval, or where it takes one.
+    pub async fn rule_publish(&self, actor: &Actor, id: Uuid, expected_version: i64) -> Result<Rule> {
+        let scope = actor.allow(Permission::WriteRules)?;
+        let mut tx = self.db().begin(actor, &scope, self.clock().now()).await?;
+        let rule = tx.rule_to_edit(&scope, id, Some(expected_version)).await?;
+        rule.may_edit(actor)?;
+        let draft = tx.rule_draft(&scope, id).await?.ok_or_else(no_draft)?;
+        let stage = DraftStage::of(tx.approval_stage(&scope, draft.approval).await?);
+        rule.may_publish(actor, Some((&draft.content, stage)))?;
+        if !tx.gates_on(&scope, &draft.content).await?.is_empty() {
+            return Err(takes_approval());
+        }
+        let live = self.put_live(&mut tx, &scope, rule, draft, None, None).await?;
+        tx.commit().await?;
+        Ok(live)
+    }
+
     /// Makes the draft that was approved the live version of its rule, which `tx` holds.
     pub(crate) async fn rule_goes_live(
         &self,
@@ -178,23 +222,38 @@ impl Domain {
                 "The draft was changed since its approval was asked for.",
             ));
         };
+        let until = emergency.map(|emergency| emergency.until);
+        self.put_live(tx, scope, rule, draft, Some(approval.id), until).await?;
+        Ok(())
+    }
+
+    /// Puts a draft in the place of the live version of its rule, which `tx` holds.
+    async fn put_live(
+        &self,
+        tx: &mut Tx,
+        scope: &Scope,
+        rule: Rule,
+        draft: DraftRow,
+        approval: Option<Uuid>,
+        emergency_until: Option<Timestamp>,
+    ) -> Result<Rule> {
         tx.require_members(&draft.content.action).await?;
-        let live = Live {
-            version: rule.version + 1,
-            since: tx.now(),
-            emergency_until: emergency.map(|emergency| emergency.until),
-        };
+        let live = Live { version: rule.version + 1, since: tx.now(), emergency_until };
         let gated = draft.content.requires_approval || !tx.gates_on(scope, &draft.content).await?.is_empty();
         let before = rule.snapshot();
         let after = Rule { live: Some(live), gated, version: live.version, updated_at: live.since, ..rule };
         let after = after.saying(draft.content);
-        tx.write_rule_approved(&after, draft.editor.id, approval.id).await?;
-        tx.delete_rule_draft(after.id).await?;
-        let cause = json!({ "approval": approval.id });
+        let version = Version { rule: after, drafted: None, editor: draft.editor.id, approval };
+        tx.put_rules(std::slice::from_ref(&version)).await?;
+        let after = version.rule;
+        tx.delete_rule_drafts(&[after.id]).await?;
         let entry = AuditEntry::new("rule.went_live", after.id).before(before).after(after.snapshot());
-        tx.audit(entry.because(cause));
+        tx.audit(match approval {
+            Some(approval) => entry.because(json!({ "approval": approval })),
+            None => entry,
+        });
         tx.rules_changed();
-        Ok(())
+        Ok(after)
     }
 
     /// What becomes of a rule whose emergency approval was reviewed: it stays, or it is turned off.
@@ -236,25 +295,7 @@ impl Tx {
             return Ok(());
         }
         let message = "A second person has to agree to what this rule says before it is turned on.";
-        Err(Error::new(Code::IllegalState, message).at("mode").with("reasons", json!(gates)))
-    }
-
-    /// Why the company's policy asks for the approval of a rule that says this; empty where it does not.
-    pub(crate) async fn gates_on(&self, scope: &Scope, content: &Content) -> Result<Vec<String>> {
-        let policy = self.policy_in_force(scope).await?;
-        let criteria = Criteria::parse(&FINDING, &content.criteria).ok();
-        let (mut touched, mut active) = (0, 0);
-        if let Some(criteria) = criteria.as_ref().filter(|_| policy.counts()) {
-            let count = async |tree: &Criteria| {
-                let filter = FindingFilter::new(Some(Compiled::new(tree)), self.now());
-                self.finding_count(scope, &filter).await
-            };
-            let still = Criteria::parse(&FINDING, &is_active())?;
-            active = count(&still).await?.unwrap_or(0);
-            // More than it can be tried on, where there is no count.
-            touched = count(&still.clone().and(criteria.clone())).await?.unwrap_or(active);
-        }
-        let facts = RuleFacts { action: &content.action, criteria: criteria.as_ref(), touched, active };
-        Ok(policy.for_rule(&facts).into_iter().map(|gate| gate.reason().to_owned()).collect())
+        let refused = Error::new(Code::IllegalState, message).at("mode");
+        Err(refused.with("rule", json!(rule.key)).with("reasons", json!(gates)))
     }
 }

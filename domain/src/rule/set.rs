@@ -11,12 +11,15 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::draft::RuleDraft;
-use super::{Rule, RuleFilter};
+use super::edit::{Change, Made, NewRule, Towards, archived, key_taken};
+use super::writing::Writing;
+use super::{Content, Rule, RuleFilter};
 use crate::Domain;
 use crate::access::{Actor, Permission, Scope};
 use crate::error::{Code, Error, Result};
 use crate::ledger::AuditEntry;
 use crate::page::PageArgs;
+use crate::store::Tx;
 use crate::vocabulary::criteria::Fault;
 use document::Notation;
 use plan::{Planned, Step};
@@ -62,6 +65,41 @@ fn refused(faults: Vec<Fault>) -> Error {
     let message = faults.first().map_or_else(String::new, ToString::to_string);
     let code = faults.first().map_or(Code::Invalid, |fault| fault.code);
     Error::new(code, message).with("faults", all).at("document")
+}
+
+/// A refusal of what the document says of one rule.
+fn named(key: &str, error: Error) -> Error {
+    error.at(key).at("document")
+}
+
+/// The users and teams that actions name, and the rules whose they are.
+#[derive(Default)]
+struct Named {
+    users: BTreeMap<Uuid, String>,
+    teams: BTreeMap<Uuid, String>,
+}
+
+impl Named {
+    fn add(&mut self, key: &str, content: &Content) {
+        let (users, teams) = content.action.names();
+        self.users.extend(users.into_iter().map(|user| (user, key.to_owned())));
+        self.teams.extend(teams.into_iter().map(|team| (team, key.to_owned())));
+    }
+
+    /// Refuses those who are not of the company, at a rule that names one.
+    async fn require(&self, tx: &Tx) -> Result<()> {
+        let ids = |of: &BTreeMap<Uuid, String>| of.keys().copied().collect::<Vec<_>>();
+        let Err(error) = tx.require_assignable(&ids(&self.users), &ids(&self.teams)).await else {
+            return Ok(());
+        };
+        let stranger = error.details.get("id").and_then(Json::as_str).and_then(|id| id.parse::<Uuid>().ok());
+        let key = stranger.and_then(|id| self.users.get(&id).or_else(|| self.teams.get(&id)));
+        let error = error.at("config").at("action");
+        Err(match key {
+            Some(key) => named(key, error),
+            None => error.at("document"),
+        })
+    }
 }
 
 impl Domain {
@@ -114,34 +152,13 @@ impl Domain {
             }
         }
         let mut tx = self.db().begin(actor, &scope, self.clock().now()).await?;
-        for one in &plan.planned {
-            let held = match one.rule.as_ref().and_then(|id| standing.get(id)) {
-                Some(standing) if one.step.writes() => {
-                    Some(tx.rule_to_edit(&scope, standing.id, Some(standing.version)).await?)
-                }
-                _ => None,
-            };
-            let named = |error: Error| error.at(&one.key).at("document");
-            let written = match (&one.step, held, &one.draft) {
-                (Step::Create, _, Some(draft)) => {
-                    Some(self.create_rule(&mut tx, actor, &scope, draft.clone(), None).await.map_err(named)?)
-                }
-                (Step::Change(_), Some(rule), Some(draft)) => {
-                    let draft = RuleDraft { key: None, ..draft.clone() };
-                    Some(self.update_rule(&mut tx, actor, &scope, rule, draft).await.map_err(named)?)
-                }
-                (Step::Archive, Some(rule), _) => {
-                    self.archive_rule(&mut tx, actor, &scope, rule).await.map_err(named)?;
-                    None
-                }
-                _ => None,
-            };
-            let waits = match &written {
-                Some(rule) => tx.rule_draft(&scope, rule.id).await?.is_some(),
-                None => false,
-            };
-            if let (true, Some(rule), Some(blast)) = (waits, written, blasts.remove(&one.key)) {
-                self.submit_rule(&mut tx, actor, &scope, &rule, blast).await.map_err(named)?;
+        let writings = self.writings(&mut tx, actor, &scope, &plan.planned, &standing).await?;
+        self.write_rules(&mut tx, actor, &writings).await?;
+        for writing in writings.iter().filter(|writing| writing.is_drafted()) {
+            let rule = &writing.after;
+            if let Some(blast) = blasts.remove(&rule.key) {
+                let submitted = self.submit_rule(&mut tx, actor, &scope, rule, blast).await;
+                submitted.map_err(|error| named(&rule.key, error))?;
             }
         }
         if plan.planned.iter().any(|one| one.step.writes()) {
@@ -152,6 +169,69 @@ impl Domain {
             tx.commit().await?;
         }
         Ok(plan)
+    }
+
+    /// What is to be written for a plan whose rules stood so when it was made: what has to be known of them is
+    /// read for all of them together.
+    async fn writings(
+        &self,
+        tx: &mut Tx,
+        actor: &Actor,
+        scope: &Scope,
+        planned: &[Planned],
+        standing: &HashMap<Uuid, Rule>,
+    ) -> Result<Vec<Writing>> {
+        let (company, now) = (scope.company()?, tx.now());
+        let planned: Vec<&Planned> = planned.iter().filter(|one| one.step.writes()).collect();
+        let ids: Vec<Uuid> = planned.iter().filter_map(|one| one.rule).collect();
+        let held = tx.rules_to_change(scope, &ids).await?;
+        let mut held: HashMap<Uuid, Rule> = held.into_iter().map(|rule| (rule.id, rule)).collect();
+        let mut drafts = tx.rule_drafts_of(scope, &ids).await?;
+        let made = planned.iter().filter(|one| one.step == Step::Create);
+        let keys: Vec<&str> = made.map(|one| one.key.as_str()).collect();
+        let taken = tx.rule_keys_taken(scope, &keys).await?;
+        let gatekeeper = tx.gatekeeper(scope).await?;
+        let mut people = Named::default();
+        let mut writings = Vec::with_capacity(planned.len());
+        for one in planned {
+            let named = |error| named(&one.key, error);
+            let before = match one.rule {
+                Some(id) => {
+                    let rule = held.remove(&id).ok_or_else(|| Error::not_found("rule"))?;
+                    if standing.get(&id).is_none_or(|stood| stood.version != rule.version) {
+                        return Err(tx.conflict("rule", id, rule.version).await?);
+                    }
+                    Some((rule, drafts.remove(&id)))
+                }
+                None => None,
+            };
+            let Some(draft) = &one.draft else {
+                let Some((before, draft)) = before else { continue };
+                before.may_archive(actor).map_err(named)?;
+                writings.extend(archived(before, draft, now));
+                continue;
+            };
+            let (content, mode) = draft.clone().check(company).map_err(named)?;
+            people.add(&one.key, &content);
+            let by_policy = !gatekeeper.gates_on(tx, scope, &content).await?.is_empty();
+            let Some((before, kept)) = before else {
+                if taken.contains(&one.key) {
+                    return Err(named(key_taken()));
+                }
+                let (id, key) = (self.clock().id(), one.key.clone());
+                let new = NewRule { id, key, library_key: None, mode, content };
+                writings.push(new.made(scope, actor, by_policy, now)?);
+                continue;
+            };
+            before.may_edit(actor).map_err(named)?;
+            let rule = Rule { mode, ..before.clone() };
+            let change = Change { before, rule, content, towards: Towards::Live };
+            if let Made::Written(writing) = change.made(kept, actor, by_policy, now) {
+                writings.push(*writing);
+            }
+        }
+        people.require(tx).await?;
+        Ok(writings)
     }
 
     /// What a document would do, and the rules as they stand, by id.

@@ -1,9 +1,11 @@
 //! Rules in the database, and the versions they have had.
 
-use sea_orm::{ActiveValue, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use std::collections::{HashMap, HashSet};
+
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Value};
 use uuid::Uuid;
 
-use entity::{membership, rule, rule_draft, rule_version, team};
+use entity::{membership, rule, rule_draft, team};
 
 use super::action::Action;
 use super::gate::{DraftStage, Drafted};
@@ -14,7 +16,7 @@ use crate::approval::Hand;
 use crate::error::{Error, Result};
 use crate::page::{Key, KeyKind, Page, PageArgs, Sort, Window};
 use crate::store::bulk::{Column, Rows, Type};
-use crate::store::column::read_term;
+use crate::store::column::{read_term, write_term};
 use crate::store::page::{key_columns, page};
 use crate::store::sql::Sql;
 use crate::store::{Db, Tx};
@@ -108,6 +110,117 @@ impl DraftRow {
             updated_at: Timestamp(row.updated_at),
         })
     }
+}
+
+/// A version of a rule, and the rule as it is with it.
+pub(crate) struct Version {
+    pub rule: Rule,
+    /// What its draft says, where that is what changed.
+    pub drafted: Option<Content>,
+    /// Who made the change.
+    pub editor: Uuid,
+    /// The approval by which it went live.
+    pub approval: Option<Uuid>,
+}
+
+impl Version {
+    /// What the version says.
+    pub fn said(&self) -> Rule {
+        let rule = self.rule.clone();
+        match &self.drafted {
+            Some(content) => rule.saying(content.clone()),
+            None => rule,
+        }
+    }
+}
+
+const RULE: &[Column] = &[
+    ("id", Type::Uuid),
+    ("company_id", Type::Uuid),
+    ("key", Type::Text),
+    ("library_key", Type::Text),
+    ("name", Type::Text),
+    ("description", Type::Text),
+    ("position", Type::Int),
+    ("mode", Type::Int),
+    ("expires_at", Type::BigInt),
+    ("on_expiry", Type::Int),
+    ("criteria", Type::Text),
+    ("action", Type::Text),
+    ("requires_approval", Type::Bool),
+    ("content_hash", Type::Text),
+    ("gated", Type::Bool),
+    ("live_version", Type::BigInt),
+    ("live_since", Type::BigInt),
+    ("emergency_until", Type::BigInt),
+    ("author_id", Type::Uuid),
+    ("archived_at", Type::BigInt),
+    ("created_at", Type::BigInt),
+    ("updated_at", Type::BigInt),
+    ("version", Type::BigInt),
+];
+
+const CHANGING: &[&str] = &[
+    "name",
+    "description",
+    "position",
+    "mode",
+    "expires_at",
+    "on_expiry",
+    "criteria",
+    "action",
+    "requires_approval",
+    "content_hash",
+    "gated",
+    "live_version",
+    "live_since",
+    "emergency_until",
+    "archived_at",
+    "updated_at",
+    "version",
+];
+
+const VERSION: &[Column] = &[
+    ("id", Type::Uuid),
+    ("rule_id", Type::Uuid),
+    ("version", Type::BigInt),
+    ("company_id", Type::Uuid),
+    ("author_id", Type::Uuid),
+    ("content", Type::Text),
+    ("content_hash", Type::Text),
+    ("live", Type::Bool),
+    ("approval_id", Type::Uuid),
+    ("created_at", Type::BigInt),
+];
+
+/// A rule in the order of its columns.
+fn row(rule: &Rule) -> Result<[Value; 23]> {
+    let content = &rule.content;
+    Ok([
+        rule.id.into(),
+        rule.company.into(),
+        rule.key.as_str().into(),
+        rule.library_key.as_deref().into(),
+        content.name.as_str().into(),
+        content.description.as_deref().into(),
+        content.order.into(),
+        write_term(rule.mode).into(),
+        content.expires_at.map(|at| at.0).into(),
+        write_term(content.on_expiry).into(),
+        content.criteria.to_string().into(),
+        serde_json::to_string(&content.action).map_err(Error::internal)?.into(),
+        content.requires_approval.into(),
+        rule.content_hash.as_str().into(),
+        rule.gated.into(),
+        rule.live.map(|live| live.version).into(),
+        rule.live.map(|live| live.since.0).into(),
+        rule.live.and_then(|live| live.emergency_until).map(|until| until.0).into(),
+        rule.author.into(),
+        rule.archived_at.map(|at| at.0).into(),
+        rule.created_at.0.into(),
+        rule.updated_at.0.into(),
+        rule.version.into(),
+    ])
 }
 
 const DRAFT: &[Column] = &[
@@ -247,78 +360,49 @@ impl Tx {
         rows.one(self.conn()).await?.map(read).transpose()
     }
 
-    /// Whether a rule of the scope's company has this key, archived ones too.
-    pub(crate) async fn rule_key_taken(&self, scope: &Scope, key: &str) -> Result<bool> {
-        let sql =
-            Sql::new(self.dialect, "SELECT 1 AS n FROM rule AS r WHERE r.key = ").bind(key).own(scope, "r");
-        Ok(sql.one(self.conn()).await?.is_some())
+    /// The same of many, in the order of their ids.
+    pub(crate) async fn rules_to_change(&self, scope: &Scope, ids: &[Uuid]) -> Result<Vec<Rule>> {
+        use sea_orm::FromQueryResult;
+
+        let sql = Sql::new(self.dialect, "SELECT r.* FROM rule AS r WHERE ").one_of("r.id", ids.to_vec());
+        let sql = sql.own(scope, "r").push(" ORDER BY r.id").locked();
+        let rows = sql.all(self.conn()).await?;
+        rows.iter().map(|row| read(rule::Model::from_query_result(row, "")?)).collect()
     }
 
-    /// Writes the rule, new or changed, and keeps this version of it: what its live content is, or,
-    /// where `draft` is what changed, what that says.
-    pub(crate) async fn write_rule(&self, rule: &Rule, editor: Uuid, draft: Option<&DraftRow>) -> Result<()> {
-        self.put_rule(rule).await?;
-        let drafted = draft.map(|draft| rule.clone().saying(draft.content.clone()));
-        self.keep_version(drafted.as_ref().unwrap_or(rule), editor, None).await
+    /// Which of these keys rules of the scope's company have, archived ones too.
+    pub(crate) async fn rule_keys_taken(&self, scope: &Scope, keys: &[&str]) -> Result<HashSet<String>> {
+        let sql = Sql::new(self.dialect, "SELECT r.key FROM rule AS r WHERE ");
+        let sql = sql.one_of_texts("r.key", keys.iter().copied()).own(scope, "r");
+        let rows = sql.all(self.conn()).await?;
+        rows.iter().map(|row| Ok(row.try_get("", "key")?)).collect()
     }
 
-    /// Writes a rule whose draft went live.
-    pub(crate) async fn write_rule_approved(&self, rule: &Rule, editor: Uuid, approval: Uuid) -> Result<()> {
-        self.put_rule(rule).await?;
-        self.keep_version(rule, editor, Some(approval)).await
-    }
-
-    async fn put_rule(&self, rule: &Rule) -> Result<()> {
-        let content = &rule.content;
-        let row = rule::ActiveModel {
-            id: ActiveValue::Set(rule.id),
-            company_id: ActiveValue::Set(rule.company),
-            key: ActiveValue::Set(rule.key.clone()),
-            library_key: ActiveValue::Set(rule.library_key.clone()),
-            name: ActiveValue::Set(content.name.clone()),
-            description: ActiveValue::Set(content.description.clone()),
-            position: ActiveValue::Set(content.order),
-            mode: ActiveValue::Set(i32::from(rule.mode.code())),
-            expires_at: ActiveValue::Set(content.expires_at.map(|at| at.0)),
-            on_expiry: ActiveValue::Set(i32::from(content.on_expiry.code())),
-            criteria: ActiveValue::Set(content.criteria.to_string()),
-            action: ActiveValue::Set(serde_json::to_string(&content.action).map_err(Error::internal)?),
-            requires_approval: ActiveValue::Set(content.requires_approval),
-            content_hash: ActiveValue::Set(rule.content_hash.clone()),
-            gated: ActiveValue::Set(rule.gated),
-            live_version: ActiveValue::Set(rule.live.map(|live| live.version)),
-            live_since: ActiveValue::Set(rule.live.map(|live| live.since.0)),
-            emergency_until: ActiveValue::Set(
-                rule.live.and_then(|live| live.emergency_until).map(|until| until.0),
-            ),
-            author_id: ActiveValue::Set(rule.author),
-            archived_at: ActiveValue::Set(rule.archived_at.map(|at| at.0)),
-            created_at: ActiveValue::Set(rule.created_at.0),
-            updated_at: ActiveValue::Set(rule.updated_at.0),
-            version: ActiveValue::Set(rule.version),
-        };
-        if rule.version == 1 {
-            rule::Entity::insert(row).exec_without_returning(self.conn()).await?;
-        } else {
-            rule::Entity::update(row).exec(self.conn()).await?;
+    /// Writes rules, new or changed, and keeps these versions of them.
+    pub(crate) async fn put_rules(&self, versions: &[Version]) -> Result<()> {
+        let (mut new, mut changed) = (Rows::new(RULE, 0), Rows::new(RULE, 0));
+        let mut kept = Rows::new(VERSION, versions.len());
+        for version in versions {
+            let rows = if version.rule.version == 1 { &mut new } else { &mut changed };
+            rows.push(row(&version.rule)?);
+            let said = version.said();
+            kept.push([
+                version::id(said.id, said.version).into(),
+                said.id.into(),
+                said.version.into(),
+                said.company.into(),
+                version.editor.into(),
+                said.snapshot().to_string().into(),
+                said.content_hash.as_str().into(),
+                said.live.is_some_and(|live| live.version == said.version).into(),
+                version.approval.into(),
+                said.updated_at.0.into(),
+            ]);
         }
-        Ok(())
-    }
-
-    async fn keep_version(&self, rule: &Rule, editor: Uuid, approval: Option<Uuid>) -> Result<()> {
-        let version = rule_version::ActiveModel {
-            id: ActiveValue::Set(version::id(rule.id, rule.version)),
-            rule_id: ActiveValue::Set(rule.id),
-            version: ActiveValue::Set(rule.version),
-            company_id: ActiveValue::Set(rule.company),
-            author_id: ActiveValue::Set(editor),
-            content: ActiveValue::Set(rule.snapshot().to_string()),
-            content_hash: ActiveValue::Set(rule.content_hash.clone()),
-            live: ActiveValue::Set(rule.live.is_some_and(|live| live.version == rule.version)),
-            approval_id: ActiveValue::Set(approval),
-            created_at: ActiveValue::Set(rule.updated_at.0),
-        };
-        rule_version::Entity::insert(version).exec_without_returning(self.conn()).await?;
+        let conn = self.conn();
+        new.insert(conn, self.dialect, "rule", "").await?;
+        changed.update(conn, self.dialect, "rule", CHANGING, "").await?;
+        kept.insert(conn, self.dialect, "rule_version", "").await?;
         Ok(())
     }
 
@@ -331,29 +415,47 @@ impl Tx {
         row.map(DraftRow::read).transpose()
     }
 
-    /// Writes a draft in the place of the one that the rule had.
-    pub(crate) async fn write_rule_draft(&self, draft: &DraftRow) -> Result<()> {
-        self.delete_rule_draft(draft.rule).await?;
-        let mut rows = Rows::new(DRAFT, 1);
-        rows.push([
-            draft.rule.into(),
-            draft.company.into(),
-            draft.content.json().to_string().into(),
-            draft.content_hash.as_str().into(),
-            draft.approval.into(),
-            draft.author.id.into(),
-            draft.author.person.into(),
-            draft.editor.id.into(),
-            draft.editor.person.into(),
-            draft.created_at.0.into(),
-            draft.updated_at.0.into(),
-        ]);
+    /// The drafts of these rules, which are held.
+    pub(crate) async fn rule_drafts_of(
+        &self,
+        scope: &Scope,
+        rules: &[Uuid],
+    ) -> Result<HashMap<Uuid, DraftRow>> {
+        let rows = rule_draft::Entity::find()
+            .filter(rule_draft::Column::CompanyId.eq(scope.company()?))
+            .filter(rule_draft::Column::RuleId.is_in(rules.iter().copied()))
+            .all(self.conn())
+            .await?;
+        rows.into_iter().map(|row| Ok((row.rule_id, DraftRow::read(row)?))).collect()
+    }
+
+    /// Writes drafts of rules that have none.
+    pub(crate) async fn insert_rule_drafts(&self, drafts: &[&DraftRow]) -> Result<()> {
+        let mut rows = Rows::new(DRAFT, drafts.len());
+        for draft in drafts {
+            rows.push([
+                draft.rule.into(),
+                draft.company.into(),
+                draft.content.json().to_string().into(),
+                draft.content_hash.as_str().into(),
+                draft.approval.into(),
+                draft.author.id.into(),
+                draft.author.person.into(),
+                draft.editor.id.into(),
+                draft.editor.person.into(),
+                draft.created_at.0.into(),
+                draft.updated_at.0.into(),
+            ]);
+        }
         rows.insert(self.conn(), self.dialect, "rule_draft", "").await?;
         Ok(())
     }
 
-    pub(crate) async fn delete_rule_draft(&self, rule: Uuid) -> Result<()> {
-        Sql::new(self.dialect, "DELETE FROM rule_draft WHERE rule_id = ").bind(rule).run(self.conn()).await?;
+    pub(crate) async fn delete_rule_drafts(&self, rules: &[Uuid]) -> Result<()> {
+        if !rules.is_empty() {
+            let sql = Sql::new(self.dialect, "DELETE FROM rule_draft WHERE ");
+            sql.one_of("rule_id", rules.iter().copied()).run(self.conn()).await?;
+        }
         Ok(())
     }
 
@@ -365,6 +467,9 @@ impl Tx {
 
     /// Refuses users and teams who are not of this company: `NOT_FOUND`, as for ids that do not exist.
     pub(crate) async fn require_assignable(&self, users: &[Uuid], teams: &[Uuid]) -> Result<()> {
+        if users.is_empty() && teams.is_empty() {
+            return Ok(());
+        }
         let members: Vec<Uuid> = membership::Entity::find()
             .select_only()
             .column(membership::Column::UserId)

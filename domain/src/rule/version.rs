@@ -4,6 +4,7 @@ use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::edit::Towards;
 use super::{Content, Rule, RuleDraft};
 use crate::Domain;
 use crate::access::{Actor, Permission};
@@ -83,7 +84,8 @@ impl Domain {
         self.db().rule_version_count(&scope, rule).await
     }
 
-    /// Writes what a rule said in an earlier version again: live, or as its draft where it is gated.
+    /// Writes what a rule said in an earlier version again, as its draft: what is live goes on. Where that
+    /// is what the earlier version says, the draft that the rule has is given up instead.
     pub async fn rule_restore(
         &self,
         actor: &Actor,
@@ -93,8 +95,12 @@ impl Domain {
     ) -> Result<Rule> {
         let old = self.rule_version(actor, id(rule, version)).await.map_err(|error| error.at("version"))?;
         let content = old.content()?;
-        let now = self.rule(actor, rule).await?;
-        let draft = RuleDraft::of(&now.saying(content));
-        self.rule_update(actor, rule, expected_version, draft).await
+        let scope = actor.allow(Permission::WriteRules)?;
+        let mut tx = self.db().begin(actor, &scope, self.clock().now()).await?;
+        let before = tx.rule_to_edit(&scope, rule, Some(expected_version)).await?;
+        let draft = RuleDraft::of(&before.clone().saying(content));
+        let after = self.update_rule(&mut tx, actor, &scope, before, draft, Towards::Draft).await?;
+        tx.commit().await?;
+        Ok(after)
     }
 }

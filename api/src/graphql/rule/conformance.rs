@@ -75,9 +75,16 @@ impl RuleConformance {
         self.0.observed
     }
 
-    /// Of how many findings it does not speak because somebody took back what it said.
+    /// Of how many findings it did not speak at any moment of the period, as somebody had taken back what
+    /// it said.
     fn exempted(&self) -> i64 {
         self.0.exempted
+    }
+
+    /// On how many findings its turn came and could not be decided, so that it said what it had said
+    /// before.
+    fn errored(&self) -> i64 {
+        self.0.errored
     }
 
     /// Who said otherwise of a field that it had spoken of, the most findings first.

@@ -148,8 +148,8 @@ impl RuleMutation {
     }
 
     /// Changes a rule. What it said stays until the next pass of each finding. A change that takes a
-    /// second person becomes the rule's draft, and the live version goes on; a change of its mode, or of
-    /// its words alone, takes none.
+    /// second person becomes the rule's draft, and so does every change while the rule has one: the live
+    /// version goes on. A change of its mode, or of its words alone, takes nobody else.
     async fn rule_update(
         &self,
         ctx: &Context<'_>,
@@ -217,7 +217,7 @@ impl RuleMutation {
         .await
     }
 
-    /// Moves a rule in the walk; of a gated rule, its draft.
+    /// Moves a rule in the walk; of one that is gated or has a draft, its draft.
     async fn rule_set_order(
         &self,
         ctx: &Context<'_>,
@@ -260,6 +260,28 @@ impl RuleMutation {
         .await
     }
 
+    /// Makes the draft of a rule that takes no second person its live version. One that does goes live by
+    /// its approval: `ruleSubmit` asks for that.
+    async fn rule_publish(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The rule's global id.")] id: ID,
+        #[graphql(desc = "The version of the rule that was seen.")] expected_version: i64,
+        #[graphql(desc = "Makes the mutation happen once, however often it is sent with this key.")]
+        idempotency_key: Option<String>,
+    ) -> async_graphql::Result<RuleUpdatePayload> {
+        mutate::<Rule, _, _, _>(
+            ctx,
+            idempotency_key,
+            |domain, actor| async move {
+                let id = Noun::Rule.read_at(&id, "id")?;
+                domain.rule_publish(&actor, id, expected_version).await
+            },
+            |domain, actor, id| async move { domain.rule(&actor, id).await },
+        )
+        .await
+    }
+
     /// Gives up a rule's draft: its live version goes on.
     async fn rule_discard_draft(
         &self,
@@ -281,8 +303,9 @@ impl RuleMutation {
         .await
     }
 
-    /// Writes what a rule said in an earlier version again: live, or as its draft where a change of it
-    /// takes a second person.
+    /// Writes what a rule said in an earlier version again, as its draft: the live version goes on until
+    /// `rulePublish` or an approval puts the draft in its place. Where the live version does the same, the
+    /// draft that the rule has is given up instead.
     async fn rule_restore(
         &self,
         ctx: &Context<'_>,

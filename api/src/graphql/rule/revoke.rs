@@ -398,14 +398,20 @@ pub struct RuleRevokePreviewConnection {
     total_count: i64,
 }
 
-/// What a revoke would come to: nothing of it is written, audited or told.
-pub struct RuleRevokePreview(RevokePreview);
+/// What a revoke would come to: nothing of it is written, audited or told. All pages are of one moment.
+pub struct RuleRevokePreview(Arc<RevokePreview>);
 
-/// What a revoke would come to: nothing of it is written, audited or told.
+/// What a revoke would come to: nothing of it is written, audited or told. All pages are of one moment.
 #[record]
 #[Object]
 impl RuleRevokePreview {
-    /// When it was looked.
+    /// For `ruleRevokePreviewed`: further pages of the same snapshot, for 15 minutes and from the same
+    /// server.
+    fn preview_id(&self) -> ID {
+        self.0.id.to_string().into()
+    }
+
+    /// The moment of the snapshot.
     fn as_of(&self) -> DateTime {
         DateTime(self.0.as_of)
     }
@@ -467,5 +473,17 @@ impl RevokeQuery {
     ) -> async_graphql::Result<RuleRevokePreview> {
         let request = input.read().map_err(|error| error.at("input"))?;
         Ok(RuleRevokePreview(domain(ctx).rule_revoke_preview(actor(ctx)?, &request).await?))
+    }
+
+    /// A preview of a revoke that the caller asked for before: further pages of the same snapshot. Refused
+    /// with NOT_FOUND once it is older than 15 minutes, or had to make room, or if another server has it.
+    async fn rule_revoke_previewed(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The `previewId`.")] preview_id: ID,
+    ) -> async_graphql::Result<RuleRevokePreview> {
+        let unknown = |_| Error::not_found("preview").at("previewId");
+        let id = Uuid::parse_str(&preview_id).map_err(unknown)?;
+        Ok(RuleRevokePreview(domain(ctx).rule_revoke_previewed(actor(ctx)?, id)?))
     }
 }

@@ -2,11 +2,16 @@
 
 use crate::access::Role;
 use crate::approval::{Stage, SubjectKind};
+use crate::evidence::past::{MEMBERSHIP, SERVICE_ACCOUNT};
+use crate::finding::acceptance::AcceptanceEnd;
+use crate::finding::request::{ItemOutcome, RequestState};
 use crate::page::{Key, KeyKind, Sort};
+use crate::rule::exemption::ExemptionEnd;
+use crate::rule::exemption::store::EVER;
 use crate::rule::pass::Mode;
 use crate::rule::revoke::RevokeOutcome;
 use crate::store::sql::Sql;
-use crate::vocabulary::terms::{Status, Term};
+use crate::vocabulary::terms::Term;
 use crate::vocabulary::time::Timestamp;
 
 /// How a column is read.
@@ -61,13 +66,8 @@ fn version_in(sql: Sql, (from, to): (Timestamp, Timestamp)) -> Sql {
     sql.push(" AND v.created_at >= ").bind(from.0).push(" AND v.created_at < ").bind(to.0)
 }
 
-/// Asked for before the end, and not decided before the beginning.
-fn approval_in(sql: Sql, (from, to): (Timestamp, Timestamp)) -> Sql {
-    sql.push(" AND a.created_at < ")
-        .bind(to.0)
-        .push(" AND (a.decided_at IS NULL OR a.decided_at >= ")
-        .bind(from.0)
-        .push(")")
+fn approval_in(sql: Sql, period: (Timestamp, Timestamp)) -> Sql {
+    stood_in(sql, period, "a.created_at", "a.decided_at")
 }
 
 fn voted_in(sql: Sql, (from, to): (Timestamp, Timestamp)) -> Sql {
@@ -83,8 +83,25 @@ fn now(sql: Sql, _: (Timestamp, Timestamp)) -> Sql {
     sql
 }
 
-fn is_accepted(sql: Sql, _: (Timestamp, Timestamp)) -> Sql {
-    sql.push(" AND f.status = ").bind(i32::from(Status::AcceptedRisk.code()))
+/// Begun before the end, and not ended before the beginning.
+fn stood_in(sql: Sql, (from, to): (Timestamp, Timestamp), began: &str, ended: &str) -> Sql {
+    sql.push(&format!(" AND {began} < "))
+        .bind(to.0)
+        .push(&format!(" AND ({ended} IS NULL OR {ended} >= "))
+        .bind(from.0)
+        .push(")")
+}
+
+fn accepted_in(sql: Sql, period: (Timestamp, Timestamp)) -> Sql {
+    stood_in(sql, period, "a.accepted_at", "a.ended_at")
+}
+
+fn exempt_in(sql: Sql, period: (Timestamp, Timestamp)) -> Sql {
+    stood_in(sql, period, "x.created_at", "x.ended_at")
+}
+
+fn requested_in(sql: Sql, period: (Timestamp, Timestamp)) -> Sql {
+    stood_in(sql, period, "c.created_at", "c.ended_at")
 }
 
 const VERSION: &[(&str, Cell)] = &[
@@ -164,24 +181,30 @@ pub const TABLES: &[Table] = &[
         ),
         holds: voted_in,
     },
-    // Findings whose risk is borne when the archive is made.
+    // Risks that people bore, with what became of them.
     Table {
         name: "accepted_risks",
         columns: &[
-            cell("finding", "f.id", Kind::Id),
+            cell("acceptance", "a.id", Kind::Id),
+            cell("finding", "a.finding_id", Kind::Id),
             cell("title", "f.title", Kind::Text),
-            cell("project", "f.project_id", Kind::Id),
-            cell("asset", "f.asset_id", Kind::Id),
-            cell("cve_ids", "CAST(f.cve_ids AS TEXT)", Kind::Json),
-            cell("layers", "f.layers", Kind::Json),
-            cell("closed_at", "f.closed_at", Kind::Time),
+            cell("reason", "a.reason", Kind::Text),
+            cell("reference", "a.reference", Kind::Text),
+            cell("owner", "a.owner_id", Kind::Id),
+            cell("until", "a.until", Kind::Time),
+            cell("accepted_at", "a.accepted_at", Kind::Time),
+            cell("accepted_by", "a.accepted_by", Kind::Id),
+            cell("request", "a.request_id", Kind::Id),
+            cell("warned_at", "a.warned_at", Kind::Time),
+            cell("ended_at", "a.ended_at", Kind::Time),
+            cell("ended_how", "a.ended_how", Kind::Word(AcceptanceEnd::WORDS)),
         ],
-        from: "finding AS f",
-        alias: "f",
-        order: Sort::new("finding", &[Key::new("f.id", KeyKind::Uuid)]),
-        holds: is_accepted,
+        from: "acceptance AS a LEFT JOIN finding AS f ON f.id = a.finding_id AND f.company_id = a.company_id",
+        alias: "a",
+        order: Sort::new("acceptance", &[Key::new("a.id", KeyKind::Uuid)]),
+        holds: accepted_in,
     },
-    // Findings of which rules do not speak when the archive is made.
+    // Findings of which rules did not speak: since when, by whom, and until when.
     Table {
         name: "exemptions",
         columns: &[
@@ -192,11 +215,62 @@ pub const TABLES: &[Table] = &[
             cell("revoke", "x.job_id", Kind::Id),
             cell("author", "x.author_id", Kind::Id),
             cell("made_at", "x.created_at", Kind::Time),
+            // The rule speaks again where another version is live.
+            cell(
+                "rule_changed_at",
+                "(SELECT MIN(v.created_at) FROM rule_version AS v WHERE v.rule_id = x.rule_id AND v.live \
+                 AND v.created_at >= x.created_at AND v.content_hash <> x.content_hash)",
+                Kind::Time,
+            ),
+            cell("ended_at", "x.ended_at", Kind::Time),
+            cell("ended_by", "x.ended_by", Kind::Id),
+            cell("ended_how", "x.ended_how", Kind::Word(ExemptionEnd::WORDS)),
         ],
-        from: "rule_exemption AS x",
+        from: EVER,
         alias: "x",
         order: Sort::new("exemption", &[Key::new("x.id", KeyKind::Uuid)]),
-        holds: now,
+        holds: exempt_in,
+    },
+    // Changes that waited for a second person, and what became of each finding.
+    Table {
+        name: "change_requests",
+        columns: &[
+            cell("request", "c.id", Kind::Id),
+            cell("edit", "c.edit", Kind::Json),
+            cell("gates", "c.gates", Kind::Json),
+            cell("author", "c.author_id", Kind::Id),
+            cell("findings", "c.findings", Kind::Number),
+            cell("active_findings", "c.touched", Kind::Number),
+            cell("of_active_findings", "c.active", Kind::Number),
+            cell("digest", "c.digest", Kind::Text),
+            cell("state", "c.state", Kind::Word(RequestState::WORDS)),
+            cell("approval", "c.approval_id", Kind::Id),
+            cell("job", "c.job_id", Kind::Id),
+            cell("asked_at", "c.created_at", Kind::Time),
+            cell("ended_at", "c.ended_at", Kind::Time),
+        ],
+        from: "change_request AS c",
+        alias: "c",
+        order: Sort::new("request", &[Key::new("c.id", KeyKind::Uuid)]),
+        holds: requested_in,
+    },
+    Table {
+        name: "change_request_findings",
+        columns: &[
+            cell("request", "i.request_id", Kind::Id),
+            cell("finding", "i.finding_id", Kind::Id),
+            cell("before", "i.was", Kind::Json),
+            cell("after", "i.becomes", Kind::Json),
+            cell("outcome", "i.outcome", Kind::Word(ItemOutcome::WORDS)),
+            cell("moved", "i.moved", Kind::Json),
+        ],
+        from: "change_request_item AS i JOIN change_request AS c ON c.id = i.request_id",
+        alias: "i",
+        order: Sort::new(
+            "item",
+            &[Key::new("i.request_id", KeyKind::Uuid), Key::new("i.finding_id", KeyKind::Uuid)],
+        ),
+        holds: requested_in,
     },
     Table {
         name: "revoke_outcomes",
@@ -217,22 +291,36 @@ pub const TABLES: &[Table] = &[
         ),
         holds: revoked_in,
     },
-    // Members and their roles when the archive is made; how they came to them is among the entries.
+];
+
+/// What is traced back to the end of the period, as it is when the archive is made: each row with its id,
+/// and what the audit keeps of such a record.
+pub const STANDING: &[Table] = &[
     Table {
-        name: "members",
+        name: MEMBERSHIP,
         columns: &[
-            cell("membership", "m.id", Kind::Id),
+            cell("id", "m.id", Kind::Id),
             cell("user", "m.user_id", Kind::Id),
-            cell("name", "u.name", Kind::Text),
-            cell("email", "u.email", Kind::Text),
             cell("role", "m.role", Kind::Word(Role::WORDS)),
             cell("portfolio", "m.portfolio", Kind::Json),
-            cell("since", "m.created_at", Kind::Time),
-            cell("changed_at", "m.updated_at", Kind::Time),
         ],
-        from: "membership AS m JOIN user_account AS u ON u.id = m.user_id",
+        from: "membership AS m",
         alias: "m",
         order: Sort::new("membership", &[Key::new("m.id", KeyKind::Uuid)]),
+        holds: now,
+    },
+    Table {
+        name: SERVICE_ACCOUNT,
+        columns: &[
+            cell("id", "s.id", Kind::Id),
+            cell("name", "s.name", Kind::Text),
+            cell("role", "s.role", Kind::Word(Role::WORDS)),
+            cell("portfolio", "s.portfolio", Kind::Json),
+            cell("archived", "(s.archived_at IS NOT NULL)", Kind::Flag),
+        ],
+        from: "service_account AS s",
+        alias: "s",
+        order: Sort::new("account", &[Key::new("s.id", KeyKind::Uuid)]),
         holds: now,
     },
 ];

@@ -5,9 +5,11 @@
 //! component of an asset, or the asset itself. Several findings in one place make one statement.
 //!
 //! Statements are read name by name and asset by asset, so that what belongs to one place comes
-//! together. CycloneDX and CSAF define places before they speak of them: the same findings are walked
-//! before, and each place gets a number, which is all that is held of it. A finding that comes into the
-//! selection after that has no number and is left out.
+//! together, in one walk over the findings. CycloneDX and CSAF also define the places that they speak of:
+//! each gets a number, which is all that is held of it. CSAF lists places, so their definitions are set
+//! aside while statements are written, and follow. CycloneDX has an asset's components inside of it: to
+//! bring those together without holding their texts takes a walk of its own, asset by asset, before the
+//! statements. A finding that comes into the selection after that has no number and is left out.
 
 use std::collections::HashMap;
 
@@ -19,6 +21,7 @@ use serde_json::{Map, Value as Json, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::aside::{Aside, BUFFER};
 use super::store::{Place as Cursor, Walked};
 use super::{ExportFormat, Publisher, Taken, Writer};
 use crate::access::Permission;
@@ -143,30 +146,45 @@ trait Format: Send + Sync {
     /// What comes before everything.
     fn begin(&mut self, head: &Head, out: &mut Vec<u8>);
 
-    /// How many walks over the places come before the statements.
-    fn walks(&self) -> usize {
-        0
+    /// Whether the places are walked before the statements.
+    fn walks_places(&self) -> bool {
+        false
     }
 
-    /// A place, once in each walk in which it has no number yet. The places of an asset come together.
-    fn place(
-        &mut self,
-        _walk: usize,
-        _asset: &Asset,
-        _component: Option<&Component>,
-        _out: &mut Vec<u8>,
-    ) -> Result<()> {
+    /// A place that may have a number already. The places of an asset come together.
+    fn place(&mut self, _asset: &Asset, _component: Option<&Component>, _out: &mut Vec<u8>) -> Result<()> {
         Ok(())
     }
 
-    /// The end of a walk.
-    fn placed(&mut self, _walk: usize, _out: &mut Vec<u8>) {}
+    /// The end of the walk over the places.
+    fn placed(&mut self, _out: &mut Vec<u8>) {}
 
-    /// A statement; those of a vulnerability come together. `false`: its place is not defined.
-    fn state(&mut self, statement: &Statement<'_>, out: &mut Vec<u8>) -> Result<bool>;
+    /// How many lists are set aside while the statements are written.
+    fn lists(&self) -> usize {
+        0
+    }
 
-    /// What comes after everything.
-    fn end(&mut self, out: &mut Vec<u8>);
+    /// A statement; those of a vulnerability come together. `false`: its place is not defined, or there
+    /// is no word for it.
+    fn state(&mut self, statement: &Statement<'_>, out: &mut Out<'_>) -> Result<bool>;
+
+    /// What comes after the statements before the list of this number; after the last list, the end.
+    fn follow(&mut self, list: usize, out: &mut Vec<u8>);
+}
+
+/// Where a statement goes.
+struct Out<'a> {
+    text: &'a mut Vec<u8>,
+    lists: &'a mut [Aside],
+}
+
+impl Out<'_> {
+    /// Adds to a list that is set aside.
+    fn list(&mut self, at: usize, value: &Json) {
+        let list = &mut self.lists[at];
+        let comma = if list.rows == 0 { "" } else { ",\n" };
+        list.put_rows(format!("{comma}{value}").as_bytes(), 1);
+    }
 }
 
 /// Places and their numbers, by a digest of what they are.
@@ -192,19 +210,19 @@ impl Places {
         self.0.get(&Self::key(asset, component)).copied()
     }
 
-    /// Numbers a place; `None` where it has its number already.
-    fn add(&mut self, asset: Option<&Asset>, component: Option<&Component>) -> Result<Option<u32>> {
+    /// Numbers a place, and says its number and whether it is new.
+    fn add(&mut self, asset: Option<&Asset>, component: Option<&Component>) -> Result<(u32, bool)> {
+        let key = Self::key(asset, component);
+        if let Some(number) = self.0.get(&key) {
+            return Ok((*number, false));
+        }
         let number = u32::try_from(self.0.len()).map_err(Error::internal)?;
         // Each finding has an asset, a component, and the one in the other.
         if i64::from(number) >= 3 * MOST {
             return Err(Error::new(Code::LimitExceeded, "More came in than one document may be of."));
         }
-        let key = Self::key(asset, component);
-        if self.0.contains_key(&key) {
-            return Ok(None);
-        }
         self.0.insert(key, number);
-        Ok(Some(number))
+        Ok((number, true))
     }
 }
 
@@ -228,9 +246,11 @@ fn put(out: &mut Vec<u8>, value: &Json) {
 /// Where a document stands.
 enum Stage {
     Begin,
-    /// A walk over the places.
-    Places(usize, Cursor),
+    /// The walk over the places.
+    Places(Cursor),
     Statements(Cursor),
+    /// What follows the statements: a list that was set aside, from this byte on.
+    Lists(usize, u64),
     Ended,
 }
 
@@ -250,6 +270,11 @@ struct Document {
     format: Box<dyn Format>,
     stage: Stage,
     gathered: Option<Gathered>,
+    lists: Vec<Aside>,
+    /// What was written before there was anything to say.
+    opening: Vec<u8>,
+    /// Whether there is anything to say.
+    speaks: bool,
     statements: i64,
     unplaced: i64,
 }
@@ -271,32 +296,44 @@ pub(super) async fn writer(taken: Taken, format: ExportFormat, job: &Job) -> Res
         ExportFormat::CycloneDx => Box::new(cyclonedx::CycloneDx::default()),
         ExportFormat::OpenVex | ExportFormat::Csv => Box::new(openvex::OpenVex::default()),
     };
-    let (gathered, stage) = (None, Stage::Begin);
-    let document = Document { taken, head, format, stage, gathered, statements: 0, unplaced: 0 };
-    if document.is_silent().await? {
-        let message =
-            "None of the findings has a vulnerability with a name and a decision that VEX has a word for.";
-        return Err(Error::new(Code::IllegalState, message));
+    let mut lists = Vec::new();
+    for _ in 0..format.lists() {
+        lists.push(Aside::new(taken.domain.spool()).await?);
     }
+    let mut document = Document {
+        taken,
+        head,
+        format,
+        stage: Stage::Begin,
+        gathered: None,
+        lists,
+        opening: Vec::new(),
+        speaks: false,
+        statements: 0,
+        unplaced: 0,
+    };
+    document.open().await?;
     Ok(Box::new(document))
 }
 
 impl Document {
-    /// Whether there is nothing to say: a document of VEX may not be empty.
-    async fn is_silent(&self) -> Result<bool> {
-        let mut cursor = None;
-        loop {
-            let walked = self.by_name(cursor).await?;
-            let speaks = |(name, finding): &(Option<String>, Finding)| {
-                let first = name.as_deref().is_some_and(|name| decision::goes_by(finding, name));
-                first && Decision::of(finding, &Voices::default()).is_some()
-            };
-            match walked.next {
-                _ if walked.rows.iter().any(speaks) => return Ok(false),
-                None => return Ok(true),
-                next => cursor = next,
-            }
+    /// Begins the document, up to where it says anything: one of VEX may not be empty, and this is told
+    /// before any of it is sent.
+    async fn open(&mut self) -> Result<()> {
+        while !self.speaks {
+            let piece = self.piece().await?;
+            self.opening.extend(piece.unwrap_or_default());
         }
+        Ok(())
+    }
+
+    fn silent(&self) -> Error {
+        if self.speaks {
+            return Error::new(Code::Conflict, "The findings changed: nothing is left to say.");
+        }
+        let message =
+            "None of the findings has a vulnerability with a name and a decision that VEX has a word for.";
+        Error::new(Code::IllegalState, message)
     }
 
     async fn by_name(&self, cursor: Cursor) -> Result<Walked> {
@@ -309,50 +346,65 @@ impl Document {
         self.stage = match std::mem::replace(&mut self.stage, Stage::Ended) {
             Stage::Begin => {
                 self.format.begin(&self.head, &mut out);
-                if self.format.walks() > 0 { Stage::Places(0, None) } else { Stage::Statements(None) }
+                if self.format.walks_places() { Stage::Places(None) } else { Stage::Statements(None) }
             }
-            Stage::Places(walk, cursor) => {
-                let scope = self.taken.actor.allow(Permission::Export)?;
-                let db = self.taken.domain.db();
-                let walked = db.findings_by_asset(&scope, &self.taken.filter, cursor).await?;
-                for (_, finding) in &walked.rows {
-                    let named = !finding.vulnerabilities().is_empty();
-                    let Some(asset) = walked.assets.get(&finding.asset).filter(|_| named) else { continue };
-                    if Decision::of(finding, &Voices::default()).is_some() {
-                        self.format.place(walk, asset, Component::of(finding).as_ref(), &mut out)?;
-                    }
-                }
-                match walked.next {
-                    Some(next) => Stage::Places(walk, Some(next)),
-                    None => {
-                        self.format.placed(walk, &mut out);
-                        let more = walk + 1 < self.format.walks();
-                        if more { Stage::Places(walk + 1, None) } else { Stage::Statements(None) }
-                    }
-                }
-            }
+            Stage::Places(cursor) => match self.places(cursor, &mut out).await? {
+                Some(next) => Stage::Places(Some(next)),
+                None => Stage::Statements(None),
+            },
             Stage::Statements(cursor) => {
                 let walked = self.by_name(cursor).await?;
                 let next = walked.next.clone();
                 self.gather(walked, &mut out).await?;
+                let ends = next.is_none();
+                if ends {
+                    self.state(&mut out)?;
+                }
+                for list in &mut self.lists {
+                    list.keep().await?;
+                }
                 match next {
                     Some(next) => Stage::Statements(Some(next)),
+                    None if self.statements == 0 => return Err(self.silent()),
                     None => {
-                        self.state(&mut out)?;
-                        if self.statements == 0 {
-                            return Err(Error::new(
-                                Code::Conflict,
-                                "The findings changed: nothing is left to say.",
-                            ));
-                        }
-                        self.format.end(&mut out);
-                        Stage::Ended
+                        self.format.follow(0, &mut out);
+                        Stage::Lists(0, 0)
                     }
                 }
             }
+            Stage::Lists(at, from) => match self.lists.get_mut(at) {
+                Some(list) => {
+                    out = list.read(from).await?;
+                    if out.len() == BUFFER {
+                        Stage::Lists(at, from + BUFFER as u64)
+                    } else {
+                        self.format.follow(at + 1, &mut out);
+                        Stage::Lists(at + 1, 0)
+                    }
+                }
+                None => return Ok(None),
+            },
             Stage::Ended => return Ok(None),
         };
         Ok(Some(out))
+    }
+
+    /// The next page of the walk over the places, and where the one after it begins.
+    async fn places(&mut self, cursor: Cursor, out: &mut Vec<u8>) -> Result<Cursor> {
+        let scope = self.taken.actor.allow(Permission::Export)?;
+        let walked = self.taken.domain.db().findings_by_asset(&scope, &self.taken.filter, cursor).await?;
+        for (_, finding) in &walked.rows {
+            let named = !finding.vulnerabilities().is_empty();
+            let Some(asset) = walked.assets.get(&finding.asset).filter(|_| named) else { continue };
+            if Decision::of(finding, &Voices::default()).is_some() {
+                self.speaks = true;
+                self.format.place(asset, Component::of(finding).as_ref(), out)?;
+            }
+        }
+        if walked.next.is_none() {
+            self.format.placed(out);
+        }
+        Ok(walked.next)
     }
 
     async fn gather(&mut self, walked: Walked, out: &mut Vec<u8>) -> Result<()> {
@@ -365,6 +417,7 @@ impl Document {
             if !self.gathered.as_ref().is_some_and(here) {
                 self.state(out)?;
             }
+            self.speaks = true;
             let alias = decision::alias(&finding, &name);
             let gathered = self.gathered.get_or_insert_with(|| Gathered {
                 name,
@@ -398,7 +451,7 @@ impl Document {
                 component: component.as_ref(),
                 decision,
             };
-            if self.format.state(&statement, out)? {
+            if self.format.state(&statement, &mut Out { text: out, lists: &mut self.lists })? {
                 self.statements += 1;
             } else {
                 self.unplaced += 1;
@@ -433,6 +486,9 @@ impl Document {
 
 impl Writer for Document {
     fn next(&mut self) -> BoxFuture<'_, Result<Option<Vec<u8>>>> {
+        if !self.opening.is_empty() {
+            return std::future::ready(Ok(Some(std::mem::take(&mut self.opening)))).boxed();
+        }
         self.piece().boxed()
     }
 

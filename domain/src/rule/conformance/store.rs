@@ -7,7 +7,8 @@ use uuid::Uuid;
 use super::{Conformance, Override};
 use crate::access::Scope;
 use crate::error::Result;
-use crate::rule::application::{APPLIED, OBSERVED};
+use crate::rule::application::{APPLIED, ERRORED, OBSERVED};
+use crate::rule::exemption::store::EVER;
 use crate::store::Db;
 use crate::store::sql::Sql;
 use crate::vocabulary::criteria::sql::Dialect;
@@ -23,7 +24,7 @@ fn turn(alias: &str, dialect: Dialect, word: &str) -> String {
 }
 
 impl Db {
-    /// How rules held in a period, each that ever turned before its end: three statements for all of them.
+    /// How rules held in a period, each that ever turned before its end: four statements for all of them.
     pub(crate) async fn conformance(
         &self,
         scope: &Scope,
@@ -44,6 +45,7 @@ impl Db {
                 withdrawn: count("withdrawn")?,
                 observed: count("observed")?,
                 exempted: 0,
+                errored: 0,
                 overridden: Vec::new(),
             };
             found.insert(of, conformance);
@@ -58,17 +60,14 @@ impl Db {
                 });
             }
         }
-        let sql = Sql::new(
-            self.dialect,
-            "SELECT x.rule_id, COUNT(*) AS n FROM rule_exemption AS x WHERE x.created_at < ",
-        );
-        let mut sql = sql.bind(period.1.0).own(scope, "x");
-        if let Some(rule) = rule {
-            sql = sql.push(" AND x.rule_id = ").bind(rule);
-        }
-        for row in sql.push(" GROUP BY x.rule_id").all(self.read()).await? {
+        for row in self.exempted(scope, rule, period).all(self.read()).await? {
             let rule = row.try_get("", "rule_id")?;
             found.entry(rule).or_insert(Conformance { rule, ..Conformance::default() }).exempted =
+                row.try_get("", "n")?;
+        }
+        for row in self.errors(scope, rule, period).all(self.read()).await? {
+            let rule = row.try_get("", "rule_id")?;
+            found.entry(rule).or_insert(Conformance { rule, ..Conformance::default() }).errored =
                 row.try_get("", "n")?;
         }
         Ok(found.into_values().collect())
@@ -114,6 +113,39 @@ impl Db {
         };
         sql = sql.own(scope, "e").push(" AND e.at < ").bind(to.0);
         sql.push(" GROUP BY e.rule_id, e.record_id) AS t GROUP BY t.rule_id ORDER BY t.rule_id")
+    }
+
+    /// Of how many findings rules did not speak at any moment.
+    fn exempted(&self, scope: &Scope, rule: Option<Uuid>, (from, to): (Timestamp, Timestamp)) -> Sql {
+        let sql = Sql::new(self.dialect, "SELECT x.rule_id, COUNT(DISTINCT x.finding_id) AS n FROM ");
+        let sql = sql.push(EVER).push(" WHERE x.created_at < ").bind(to.0);
+        let sql =
+            sql.push(" AND (x.ended_at IS NULL OR x.ended_at >= ").bind(from.0).push(")").own(scope, "x");
+        let sql = match rule {
+            Some(rule) => sql.push(" AND x.rule_id = ").bind(rule),
+            None => sql,
+        };
+        sql.push(" GROUP BY x.rule_id")
+    }
+
+    /// On how many findings the turns of rules could not be decided.
+    fn errors(&self, scope: &Scope, rule: Option<Uuid>, (from, to): (Timestamp, Timestamp)) -> Sql {
+        let findings = match self.dialect {
+            Dialect::Sqlite => "json_each(e.after, '$.findings') AS k",
+            Dialect::Postgres => {
+                "LATERAL jsonb_array_elements_text(CAST(e.after AS jsonb) -> 'findings') AS k(value)"
+            }
+        };
+        let head = format!(
+            "SELECT e.record_id AS rule_id, COUNT(DISTINCT k.value) AS n FROM audit_entry AS e \
+             CROSS JOIN {findings} WHERE e.action = '{ERRORED}' AND e.at >= "
+        );
+        let sql = Sql::new(self.dialect, &head).bind(from.0).push(" AND e.at < ").bind(to.0).own(scope, "e");
+        let sql = match rule {
+            Some(rule) => sql.push(" AND e.record_id = ").bind(rule),
+            None => sql,
+        };
+        sql.push(" GROUP BY e.record_id")
     }
 
     /// Whoever said otherwise of a field that a rule had spoken of, by rule and speaker. What a scan did is nobody's word.

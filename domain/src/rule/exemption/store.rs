@@ -5,13 +5,14 @@ use sea_orm::{FromQueryResult, QueryResult};
 use std::collections::HashMap;
 use uuid::Uuid;
 
-use super::{Exemption, ExemptionFilter};
+use super::{Exemption, ExemptionEnd, ExemptionFilter};
 use crate::access::Scope;
 use crate::error::Result;
 use crate::finding::store::within;
 use crate::page::{Key, KeyKind, Page, PageArgs, Sort, Window};
 use crate::rule::pass::Exempt;
 use crate::store::bulk::{Column, Rows, Type};
+use crate::store::column::write_term;
 use crate::store::page::{key_columns, page};
 use crate::store::sql::Sql;
 use crate::store::{Db, Tx};
@@ -29,9 +30,25 @@ const COLUMNS: &[Column] = &[
     ("created_at", Type::BigInt),
 ];
 
-/// A rule that is taken back from the same finding again is exempt as it is now.
-const ANEW: &str = "ON CONFLICT (finding_id, rule_id) DO UPDATE SET content_hash = excluded.content_hash, \
-                    job_id = excluded.job_id, author_id = excluded.author_id, created_at = excluded.created_at";
+const ENDED: &[Column] = &[
+    ("id", Type::Uuid),
+    ("company_id", Type::Uuid),
+    ("rule_id", Type::Uuid),
+    ("finding_id", Type::Uuid),
+    ("content_hash", Type::Text),
+    ("job_id", Type::Uuid),
+    ("author_id", Type::Uuid),
+    ("created_at", Type::BigInt),
+    ("ended_at", Type::BigInt),
+    ("ended_by", Type::Uuid),
+    ("ended_how", Type::Int),
+];
+
+/// All exemptions that there are and that there were; those that stand have no end. They go by `x`.
+pub(crate) const EVER: &str = "(SELECT s.id, s.company_id, s.rule_id, s.finding_id, s.content_hash, s.job_id, s.author_id, \
+    s.created_at, CAST(NULL AS BIGINT) AS ended_at, NULL AS ended_by, CAST(NULL AS INTEGER) AS ended_how FROM rule_exemption AS s \
+    UNION ALL SELECT e.id, e.company_id, e.rule_id, e.finding_id, e.content_hash, e.job_id, e.author_id, \
+    e.created_at, e.ended_at, e.ended_by, e.ended_how FROM rule_exemption_ended AS e) AS x";
 
 const NEWEST: Sort = Sort::new("newest", &[Key::new("x.id", KeyKind::Uuid).descending()]);
 
@@ -150,13 +167,17 @@ impl Tx {
         Ok(any(self.dialect, self.company).one(self.conn()).await?.is_some())
     }
 
-    /// Exempts findings from a rule as it is now.
+    /// Exempts findings, which are held, from a rule as it is now. One that was exempt from it as it was
+    /// before is so no more.
     pub(crate) async fn keep_exemptions(&mut self, exemptions: &[Exemption]) -> Result<()> {
-        if exemptions.is_empty() {
-            return Ok(());
-        }
+        let Some(Exemption { rule, author, .. }) = exemptions.first() else { return Ok(()) };
         // Passes that did not look for exemptions have to begin again.
-        if !self.any_exemption().await? {
+        if self.any_exemption().await? {
+            let findings = exemptions.iter().map(|one| one.finding);
+            let before =
+                |sql: Sql| sql.push("rule_id = ").bind(*rule).push(" AND ").one_of("finding_id", findings);
+            self.end_exemptions(before, *author, ExemptionEnd::Replaced).await?;
+        } else {
             self.rules_changed();
         }
         let mut rows = Rows::new(COLUMNS, exemptions.len());
@@ -172,7 +193,7 @@ impl Tx {
                 one.created_at.0.into(),
             ]);
         }
-        rows.insert(self.conn(), self.dialect, "rule_exemption", ANEW).await?;
+        rows.insert(self.conn(), self.dialect, "rule_exemption", "").await?;
         Ok(())
     }
 
@@ -181,22 +202,46 @@ impl Tx {
     pub(super) async fn clear_exemptions(
         &self,
         ids: impl Iterator<Item = Uuid>,
+        by: Uuid,
     ) -> Result<Vec<(Uuid, Uuid)>> {
-        let rows = Sql::new(self.dialect, "DELETE FROM rule_exemption WHERE company_id = ")
-            .bind(self.company)
-            .push(" AND ")
-            .one_of("id", ids)
-            .push(" RETURNING rule_id, finding_id")
-            .all(self.conn())
-            .await?;
-        let gone: Vec<(Uuid, Uuid)> = rows
-            .iter()
-            .map(|row| Ok((row.try_get("", "rule_id")?, row.try_get("", "finding_id")?)))
-            .collect::<Result<_>>()?;
+        let gone = self.end_exemptions(|sql| sql.one_of("id", ids), by, ExemptionEnd::Cleared).await?;
         Sql::new(self.dialect, "UPDATE finding SET said = NULL WHERE ")
-            .one_of("id", gone.iter().map(|(_, finding)| *finding))
+            .one_of("id", gone.iter().map(|one| one.finding))
             .run(self.conn())
             .await?;
-        Ok(gone)
+        Ok(gone.into_iter().map(|one| (one.rule, one.finding)).collect())
+    }
+
+    /// Moves the company's exemptions that `which` holds for to those that ended, and returns them.
+    async fn end_exemptions(
+        &self,
+        which: impl FnOnce(Sql) -> Sql,
+        by: Uuid,
+        how: ExemptionEnd,
+    ) -> Result<Vec<Exemption>> {
+        let sql = Sql::new(self.dialect, "DELETE FROM rule_exemption WHERE company_id = ").bind(self.company);
+        let rows = which(sql.push(" AND ")).push(" RETURNING *").all(self.conn()).await?;
+        let ended = rows.iter().map(read).collect::<Result<Vec<_>>>()?;
+        if ended.is_empty() {
+            return Ok(ended);
+        }
+        let mut rows = Rows::new(ENDED, ended.len());
+        for one in &ended {
+            rows.push([
+                one.id.into(),
+                self.company.into(),
+                one.rule.into(),
+                one.finding.into(),
+                one.content_hash.as_str().into(),
+                one.job.into(),
+                one.author.into(),
+                one.created_at.0.into(),
+                self.now().0.into(),
+                by.into(),
+                write_term(how).into(),
+            ]);
+        }
+        rows.insert(self.conn(), self.dialect, "rule_exemption_ended", "").await?;
+        Ok(ended)
     }
 }

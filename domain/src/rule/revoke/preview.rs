@@ -1,16 +1,18 @@
 //! What a revoke would come to, without a write.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::{Counts, Judged, Revoke, RevokeOutcome, RevokeRequest, judge, store};
 use crate::Domain;
-use crate::access::{Actor, Permission};
-use crate::error::Result;
+use crate::access::{Actor, Permission, Scope};
+use crate::error::{Error, Result};
 use crate::finding::facts::{Finding, Shown};
 use crate::finding::layers::revoke;
 use crate::page::{Page, PageArgs};
+use crate::rule::preview::kept::Snapshot;
 use crate::rule::preview::{FieldChange, changes, page_of};
 use crate::vocabulary::time::Timestamp;
 
@@ -19,9 +21,12 @@ pub const MOST: usize = 5_000;
 /// How many turns it reads together.
 const CHUNK: usize = 500;
 
-/// What a revoke would come to.
+/// What a revoke would come to: all of one moment, and kept for a while, so that its pages are too.
 #[derive(Debug)]
 pub struct RevokePreview {
+    pub id: Uuid,
+    company: Uuid,
+    owner: Uuid,
     pub as_of: Timestamp,
     /// How many findings it means.
     pub total: i64,
@@ -41,6 +46,28 @@ pub struct RevokeRow {
     pub judged: Judged,
     /// What would show another value.
     pub changes: Vec<FieldChange>,
+}
+
+impl Snapshot for RevokePreview {
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
+    fn company(&self) -> Uuid {
+        self.company
+    }
+
+    fn owner(&self) -> Uuid {
+        self.owner
+    }
+
+    fn made_at(&self) -> Timestamp {
+        self.as_of
+    }
+
+    fn findings(&self) -> usize {
+        self.rows.len()
+    }
 }
 
 impl RevokePreview {
@@ -74,36 +101,62 @@ impl Domain {
     /// # Errors
     ///
     /// What the revoke itself would be refused for.
-    pub async fn rule_revoke_preview(&self, actor: &Actor, request: &RevokeRequest) -> Result<RevokePreview> {
+    pub async fn rule_revoke_preview(
+        &self,
+        actor: &Actor,
+        request: &RevokeRequest,
+    ) -> Result<Arc<RevokePreview>> {
         let scope = actor.allow(Permission::WriteRules)?.of_tenant()?;
         let (_, revoke) = self.revoke_of(actor, &scope, request).await?;
         let mut preview = RevokePreview {
+            id: self.clock().id(),
+            company: actor.company,
+            owner: actor.id,
             as_of: self.clock().now(),
             total: self.db().count_picks(&scope, &revoke).await?,
             counts: Counts::default(),
             truncated: false,
             rows: Vec::new(),
         };
+        self.look_at_picks(&scope, &revoke, &mut preview).await?;
+        let preview = Arc::new(preview);
+        self.revoke_previews().keep(Arc::clone(&preview), preview.as_of);
+        Ok(preview)
+    }
+
+    /// A preview of a revoke that the actor asked for some minutes ago.
+    ///
+    /// # Errors
+    ///
+    /// `NOT_FOUND` where this process keeps it no longer: ask for the preview again.
+    pub fn rule_revoke_previewed(&self, actor: &Actor, id: Uuid) -> Result<Arc<RevokePreview>> {
+        actor.allow(Permission::WriteRules)?;
+        let kept = self.revoke_previews().of(actor, id, self.clock().now());
+        kept.ok_or_else(|| Error::not_found("preview"))
+    }
+
+    /// Judges the first findings that a revoke means, in the order in which it would come to them.
+    async fn look_at_picks(&self, scope: &Scope, revoke: &Revoke, preview: &mut RevokePreview) -> Result<()> {
         let mut after = None;
         loop {
-            let turns = self.db().picks(&scope, &revoke, after, CHUNK).await?;
-            let Some(last) = turns.last() else { return Ok(preview) };
+            let turns = self.db().picks(scope, revoke, after, CHUNK).await?;
+            let Some(last) = turns.last() else { return Ok(()) };
             after = Some(last.place);
             let ids = store::findings(&turns);
-            let findings = self.db().findings_by_id(&scope, &ids).await?;
+            let findings = self.db().findings_by_id(scope, &ids).await?;
             let mut findings: HashMap<Uuid, Finding> =
                 findings.into_iter().map(|finding| (finding.id, finding)).collect();
-            for pick in self.db().newest_turns(&scope, &revoke, &turns, &ids).await? {
+            for pick in self.db().newest_turns(scope, revoke, &turns, &ids).await? {
                 if preview.rows.len() == MOST {
                     preview.truncated = true;
-                    return Ok(preview);
+                    return Ok(());
                 }
                 let finding = findings.remove(&pick.finding);
                 let judged =
                     judge(finding.as_ref(), pick.application == pick.newest, revoke.rule, revoke.mode);
                 preview.counts.add(judged.outcome);
                 let place = preview.rows.len();
-                preview.rows.push(RevokeRow::new(place, finding, judged, &revoke));
+                preview.rows.push(RevokeRow::new(place, finding, judged, revoke));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! CSAF 2.0, profile VEX: a tree of products, and of each vulnerability which of them stand how.
+//! CSAF 2.0, profile VEX: of each vulnerability which products stand how, and the tree of the products.
 //!
 //! Assets and components are products of the tree's branches, and a component of an asset is a third,
 //! by a relationship. What is said of a vulnerability is gathered until its last product, as numbers and
@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use indexmap::IndexMap;
 use serde_json::{Map, Value as Json, json};
 
-use super::{Comma, Component, Format, Head, Places, Statement, put, tracking_id};
+use super::{Comma, Component, Format, Head, Out, Places, Statement, put, tracking_id};
 use crate::error::Result;
 use crate::intake::text;
 use crate::intake::vex::{self, Vocabulary};
@@ -20,11 +20,15 @@ const TEXTS: usize = 8 << 20;
 /// How many of those who decided on one vulnerability are named, and how many other names it is given.
 const NAMED: usize = 100;
 
+/// The lists that are set aside.
+const BRANCHES: usize = 0;
+const RELATIONS: usize = 1;
+
 #[derive(Default)]
 pub(super) struct Csaf {
     places: Places,
-    branches: Comma,
-    relations: Comma,
+    /// Whether there is any component of an asset.
+    related: bool,
     vulnerabilities: Comma,
     gathered: Option<Gathered>,
 }
@@ -74,71 +78,18 @@ impl Format for Csaf {
         });
         out.extend_from_slice(b"{\"document\":");
         put(out, &document);
-        out.extend_from_slice(b",\"product_tree\":{\"branches\":[\n");
+        out.extend_from_slice(b",\"vulnerabilities\":[\n");
     }
 
-    fn walks(&self) -> usize {
+    fn lists(&self) -> usize {
         2
     }
 
-    fn place(
-        &mut self,
-        walk: usize,
-        asset: &Asset,
-        component: Option<&Component>,
-        out: &mut Vec<u8>,
-    ) -> Result<()> {
-        if walk == 0 {
-            if let Some(number) = self.places.add(Some(asset), None)? {
-                self.branches.put(out);
-                let product = json!({ "name": asset.name, "product_id": id(number) });
-                put(out, &json!({ "category": "product_name", "name": asset.name, "product": product }));
-            }
-            if let Some(component) = component
-                && let Some(number) = self.places.add(None, Some(component))?
-            {
-                self.branches.put(out);
-                put(out, &branch(component, number));
-            }
-            return Ok(());
-        }
-        let Some(component) = component else { return Ok(()) };
-        let whole = self.places.number(Some(asset), None);
-        let parts = whole.zip(self.places.number(None, Some(component)));
-        if let Some((whole, part)) = parts
-            && let Some(number) = self.places.add(Some(asset), Some(component))?
-        {
-            let name = format!("{} in {}", component.label(), asset.name);
-            // The list stands only where there is anything in it.
-            let begin: &[u8] = if self.relations.0 { b"" } else { b",\"relationships\":[\n" };
-            out.extend_from_slice(begin);
-            self.relations.put(out);
-            let relation = json!({
-                "category": "default_component_of",
-                "product_reference": id(part),
-                "relates_to_product_reference": id(whole),
-                "full_product_name": { "name": name, "product_id": id(number) },
-            });
-            put(out, &relation);
-        }
-        Ok(())
-    }
-
-    fn placed(&mut self, walk: usize, out: &mut Vec<u8>) {
-        let end: &[u8] = match (walk, self.relations.0) {
-            (0, _) => b"\n]",
-            (_, true) => b"\n]},\"vulnerabilities\":[\n",
-            (_, false) => b"},\"vulnerabilities\":[\n",
-        };
-        out.extend_from_slice(end);
-    }
-
-    fn state(&mut self, statement: &Statement<'_>, out: &mut Vec<u8>) -> Result<bool> {
-        let number = self.places.number(Some(statement.asset), statement.component);
-        let words = statement.decision.words(Vocabulary::Csaf);
-        let Some((number, (words, text))) = number.zip(words) else { return Ok(false) };
+    fn state(&mut self, statement: &Statement<'_>, out: &mut Out<'_>) -> Result<bool> {
+        let Some((words, text)) = statement.decision.words(Vocabulary::Csaf) else { return Ok(false) };
+        let number = self.product(statement.asset, statement.component, out)?;
         if self.gathered.as_ref().is_none_or(|gathered| gathered.name != statement.name) {
-            self.write(out);
+            self.write(out.text);
         }
         let gathered = self.gathered.get_or_insert_with(|| Gathered {
             name: statement.name.to_owned(),
@@ -149,13 +100,51 @@ impl Format for Csaf {
         Ok(true)
     }
 
-    fn end(&mut self, out: &mut Vec<u8>) {
+    fn follow(&mut self, list: usize, out: &mut Vec<u8>) {
         self.write(out);
-        out.extend_from_slice(b"\n]}\n");
+        // Relationships stand only where there are any.
+        let text: &[u8] = match (list, self.related) {
+            (BRANCHES, _) => b"\n],\"product_tree\":{\"branches\":[\n",
+            (RELATIONS, true) => b"\n],\"relationships\":[\n",
+            (RELATIONS, false) => b"\n]",
+            (_, true) => b"\n]}}\n",
+            (_, false) => b"}}\n",
+        };
+        out.extend_from_slice(text);
     }
 }
 
 impl Csaf {
+    /// The number of the product that a place is; what defines it is set aside where it is new.
+    fn product(&mut self, asset: &Asset, component: Option<&Component>, out: &mut Out<'_>) -> Result<u32> {
+        let (whole, is_new) = self.places.add(Some(asset), None)?;
+        if is_new {
+            let product = json!({ "name": asset.name, "product_id": id(whole) });
+            out.list(
+                BRANCHES,
+                &json!({ "category": "product_name", "name": asset.name, "product": product }),
+            );
+        }
+        let Some(component) = component else { return Ok(whole) };
+        let (part, is_new) = self.places.add(None, Some(component))?;
+        if is_new {
+            out.list(BRANCHES, &branch(component, part));
+        }
+        let (number, is_new) = self.places.add(Some(asset), Some(component))?;
+        if is_new {
+            self.related = true;
+            let name = format!("{} in {}", component.label(), asset.name);
+            let relation = json!({
+                "category": "default_component_of",
+                "product_reference": id(part),
+                "relates_to_product_reference": id(whole),
+                "full_product_name": { "name": name, "product_id": id(number) },
+            });
+            out.list(RELATIONS, &relation);
+        }
+        Ok(number)
+    }
+
     fn write(&mut self, out: &mut Vec<u8>) {
         if let Some(gathered) = self.gathered.take() {
             self.vulnerabilities.put(out);

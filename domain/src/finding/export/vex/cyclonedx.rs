@@ -7,7 +7,7 @@
 use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
-use super::{Comma, Component, Format, Head, Places, Statement, put};
+use super::{Comma, Component, Format, Head, Out, Places, Statement, put};
 use crate::error::Result;
 use crate::intake::vex::{self, Vocabulary};
 use crate::inventory::asset::Asset;
@@ -52,18 +52,12 @@ impl Format for CycloneDx {
         out.extend_from_slice(b",\"components\":[\n");
     }
 
-    fn walks(&self) -> usize {
-        1
+    fn walks_places(&self) -> bool {
+        true
     }
 
-    fn place(
-        &mut self,
-        _: usize,
-        asset: &Asset,
-        component: Option<&Component>,
-        out: &mut Vec<u8>,
-    ) -> Result<()> {
-        if let Some(number) = self.places.add(Some(asset), None)? {
+    fn place(&mut self, asset: &Asset, component: Option<&Component>, out: &mut Vec<u8>) -> Result<()> {
+        if let (number, true) = self.places.add(Some(asset), None)? {
             self.close(out);
             self.assets.put(out);
             self.open = Some(asset.id);
@@ -76,7 +70,7 @@ impl Format for CycloneDx {
         let Some(component) = component else { return Ok(()) };
         // Another asset's turn is over: what comes to it now is too late.
         if self.open == Some(asset.id)
-            && let Some(number) = self.places.add(Some(asset), Some(component))?
+            && let (number, true) = self.places.add(Some(asset), Some(component))?
         {
             self.parts.put(out);
             let mut part = json!({ "type": "library", "bom-ref": reference(number), "name": component.name });
@@ -90,20 +84,20 @@ impl Format for CycloneDx {
         Ok(())
     }
 
-    fn placed(&mut self, _: usize, out: &mut Vec<u8>) {
+    fn placed(&mut self, out: &mut Vec<u8>) {
         self.close(out);
         out.extend_from_slice(b"\n],\"vulnerabilities\":[\n");
     }
 
-    fn state(&mut self, statement: &Statement<'_>, out: &mut Vec<u8>) -> Result<bool> {
+    fn state(&mut self, statement: &Statement<'_>, out: &mut Out<'_>) -> Result<bool> {
         let number = self.places.number(Some(statement.asset), statement.component);
         let Some(written) = number.and_then(|number| written(statement, number)) else { return Ok(false) };
-        self.statements.put(out);
-        put(out, &written);
+        self.statements.put(out.text);
+        put(out.text, &written);
         Ok(true)
     }
 
-    fn end(&mut self, out: &mut Vec<u8>) {
+    fn follow(&mut self, _: usize, out: &mut Vec<u8>) {
         out.extend_from_slice(b"\n]}\n");
     }
 }

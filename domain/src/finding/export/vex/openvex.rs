@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{Comma, Format, Head, Statement, asset_url, put};
+use super::{Comma, Format, Head, Out, Statement, asset_url, put};
 use crate::error::Result;
 use crate::intake::vex::{self, Vocabulary};
 
@@ -27,14 +27,14 @@ impl Format for OpenVex {
         out.extend_from_slice(b",\"statements\":[\n");
     }
 
-    fn state(&mut self, statement: &Statement<'_>, out: &mut Vec<u8>) -> Result<bool> {
+    fn state(&mut self, statement: &Statement<'_>, out: &mut Out<'_>) -> Result<bool> {
         let Some(written) = written(statement) else { return Ok(false) };
-        self.comma.put(out);
-        put(out, &written);
+        self.comma.put(out.text);
+        put(out.text, &written);
         Ok(true)
     }
 
-    fn end(&mut self, out: &mut Vec<u8>) {
+    fn follow(&mut self, _: usize, out: &mut Vec<u8>) {
         out.extend_from_slice(b"\n]}\n");
     }
 }
