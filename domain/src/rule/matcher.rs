@@ -18,7 +18,12 @@ use crate::vocabulary::field::finding::FindingField;
 use crate::vocabulary::time::Timestamp;
 
 mod block;
+mod column;
+mod grown;
 mod index;
+mod keyed;
+mod literals;
+mod needles;
 mod rows;
 
 #[cfg(test)]
@@ -26,14 +31,17 @@ mod properties;
 
 pub use block::{Block, Judged};
 pub use index::Index;
+use rows::GROUP;
 pub use rows::{Rows, WIDTH};
 
 /// The rules of a rule set, in the order of the walk, with the index over their criteria.
 #[derive(Debug)]
 pub struct Matcher {
     rules: Vec<LiveRule>,
+    /// By rule: what it says, where that is the same of every finding.
+    fixed: Vec<Option<Vec<Statement>>>,
     index: Index,
-    places: HashMap<Uuid, usize>,
+    places: index::Map<Uuid, usize>,
 }
 
 /// Looks at one rule while many findings are passed, or keeps it silent.
@@ -76,7 +84,8 @@ impl Matcher {
     pub fn new(rules: Vec<LiveRule>) -> Self {
         let index = Index::new(rules.iter().map(|rule| rule.criteria.as_ref().ok()));
         let places = rules.iter().enumerate().map(|(at, rule)| (rule.id, at)).collect();
-        Self { rules, index, places }
+        let fixed = rules.iter().map(|rule| rule.action.fixed()).collect();
+        Self { rules, fixed, index, places }
     }
 
     pub fn rules(&self) -> &[LiveRule] {
@@ -94,7 +103,11 @@ impl Matcher {
         exempt: &Exempt,
         now: Timestamp,
     ) -> Vec<Option<Passed>> {
-        findings.chunks(WIDTH).flat_map(|block| self.pass_block(block, exempt, now, None)).collect()
+        let mut passed = Vec::with_capacity(findings.len());
+        for block in findings.chunks(WIDTH) {
+            self.pass_block(block, exempt, now, None, &mut passed);
+        }
+        passed
     }
 
     /// The same, with an eye on one rule.
@@ -105,7 +118,11 @@ impl Matcher {
         now: Timestamp,
         watch: &mut Watch,
     ) -> Vec<Option<Passed>> {
-        findings.chunks(WIDTH).flat_map(|block| self.pass_block(block, exempt, now, Some(watch))).collect()
+        let mut passed = Vec::with_capacity(findings.len());
+        for block in findings.chunks(WIDTH) {
+            self.pass_block(block, exempt, now, Some(&mut *watch), &mut passed);
+        }
+        passed
     }
 
     /// By rules: the findings of a block that are exempt from them.
@@ -130,7 +147,8 @@ impl Matcher {
         exempt: &Exempt,
         now: Timestamp,
         mut watch: Option<&mut Watch>,
-    ) -> Vec<Option<Passed>> {
+        passed: &mut Vec<Option<Passed>>,
+    ) {
         let begin = watch.as_ref().map_or(0, |watch| watch.outcomes.len());
         if let Some(watch) = &mut watch {
             watch.outcomes.resize(begin + findings.len(), Outcome::False);
@@ -139,20 +157,39 @@ impl Matcher {
         let mut walks: Vec<Walk<'_>> =
             findings.iter().map(|(finding, asset)| Walk::new(finding, asset, &self.rules, place)).collect();
         let silenced = self.silenced(findings, exempt);
-        let mut active: Rows = (0..walks.len()).filter(|row| walks[*row].is_active()).collect();
+        let active: Rows = (0..walks.len()).filter(|row| walks[*row].is_active()).collect();
         let mut block = Block::new(&self.index, &walks, active, now);
+        // What a group of findings takes in memory stays near while rule after rule speaks of it.
+        for group in (0..WIDTH / GROUP).map(|at| active.group(at)).filter(|group| !group.is_empty()) {
+            let watch = watch.as_deref_mut().map(|watch| (watch, begin));
+            self.pass_group(group, &mut block, &mut walks, &silenced, watch, now);
+        }
+        passed.extend(walks.into_iter().map(|walk| walk.end(&self.rules)));
+    }
+
+    /// Walks the rules over those findings of a block that are `active`. The watch comes with the place
+    /// of the block among what is watched.
+    fn pass_group(
+        &self,
+        mut active: Rows,
+        block: &mut Block<'_>,
+        walks: &mut [Walk<'_>],
+        silenced: &HashMap<usize, Rows>,
+        mut watch: Option<(&mut Watch, usize)>,
+        now: Timestamp,
+    ) {
         let mut next = block.next(0);
         while let Some(at) = next.filter(|_| !active.is_empty()) {
             let rule = &self.rules[at];
-            let watch = watch.as_deref_mut().filter(|watch| watch.at == at);
-            if watch.as_ref().is_some_and(|watch| watch.silent) {
+            let watch = watch.as_mut().filter(|(watch, _)| watch.at == at);
+            if watch.as_ref().is_some_and(|(watch, _)| watch.silent) {
                 next = block.next(at + 1);
                 continue;
             }
             let asked = silenced.get(&at).map_or(active, |silent| active - *silent);
-            let judged = block.judge(at, asked, &walks);
-            if let Some(watch) = watch {
-                watch.note(begin, &judged);
+            let judged = block.judge(at, asked, walks);
+            if let Some((watch, begin)) = watch {
+                watch.note(*begin, &judged);
             }
             let Judged { holds, errors } = judged;
             let mut changed = Changed::default();
@@ -160,7 +197,7 @@ impl Matcher {
                 let outcome = match &rule.criteria {
                     Err(reason) => Err(reason.as_str()),
                     Ok(_) if errors.contains(row) => Err(UNDECIDED),
-                    Ok(_) => Ok(()),
+                    Ok(_) => Ok(self.fixed[at].as_deref()),
                 };
                 walks[row].turn(at, rule, outcome, now, |statement| changed.note(statement, row));
                 if !walks[row].is_active() {
@@ -168,11 +205,10 @@ impl Matcher {
                 }
             }
             for (field, rows) in changed.0 {
-                block.renew(field, rows & active, at, &walks);
+                block.renew(field, rows & active, at, walks);
             }
             next = block.next(at + 1);
         }
-        walks.into_iter().map(|walk| walk.end(&self.rules)).collect()
     }
 }
 
