@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::action::Action;
 use crate::finding::facts::{Facts, Finding, Shown};
-use crate::finding::layers::{Layers, Source, Statement};
+use crate::finding::layers::{Layers, ScalarField, SetField, Source, Statement};
 use crate::inventory::asset::Asset;
 use crate::vocabulary::criteria::{Compiled, Explanation, Outcome, ReadFault, Subject, Value};
 use crate::vocabulary::field::finding::FindingField;
@@ -126,6 +126,14 @@ impl Values {
 
     pub fn into_text(self) -> String {
         self.0
+    }
+
+    /// The names of the fields.
+    pub fn fields(&self) -> impl Iterator<Item = &'static str> {
+        let members = self.members();
+        let scalars = ScalarField::ALL.iter().map(|field| field.word());
+        let sets = SetField::ALL.iter().map(|field| field.word());
+        scalars.chain(sets).chain(["status"]).filter(move |field| members.contains_key(*field))
     }
 
     /// The values by field.
@@ -490,7 +498,7 @@ pub fn badge(rule: &str, field: &str, before: &Json, after: &Json) -> String {
 /// What the rules show on a finding now: for each field whose top entry is a rule's, the rule and
 /// the change from what lies below it.
 pub fn badges(layers: &Layers) -> Vec<(Uuid, &'static str, Json, Json)> {
-    use crate::finding::layers::{Entry, Layer, ScalarField, SetField};
+    use crate::finding::layers::{Entry, Layer};
 
     let mut badges = Vec::new();
     for field in ScalarField::ALL {

@@ -105,7 +105,7 @@ impl From<&'static Example> for SuggestedRuleExample {
 #[derive(SimpleObject)]
 pub struct SuggestedRuleField {
     /// The field's key, as in criteria.
-    field: String,
+    field: &'static str,
     /// How many findings.
     count: i64,
 }
@@ -130,10 +130,7 @@ pub struct SuggestedRuleEffect {
 
 impl SuggestedRuleEffect {
     fn of(effects: &Effects, effect: &Effect) -> Self {
-        let fields = effect
-            .fields
-            .iter()
-            .map(|(field, count)| SuggestedRuleField { field: field.clone(), count: *count });
+        let fields = effect.fields.iter().map(|(field, count)| SuggestedRuleField { field, count: *count });
         Self {
             as_of: DateTime(effects.as_of),
             evaluated: effects.evaluated,

@@ -49,7 +49,7 @@ pub struct Effect {
     /// How many findings it would change.
     pub findings: i64,
     /// How many of them in this field.
-    pub fields: BTreeMap<String, i64>,
+    pub fields: BTreeMap<&'static str, i64>,
     /// Of how many it could not be told whether its criteria hold.
     pub errors: i64,
 }
@@ -175,7 +175,7 @@ fn effects(
         for application in &passed.applications {
             let Some(effect) = key(application.rule).and_then(|key| effects.get_mut(key)) else { continue };
             effect.findings += 1;
-            for (field, _) in application.after.members() {
+            for field in application.after.fields() {
                 *effect.fields.entry(field).or_default() += 1;
             }
         }
