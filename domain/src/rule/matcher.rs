@@ -31,7 +31,6 @@ mod properties;
 
 pub use block::{Block, Judged};
 pub use index::Index;
-use rows::GROUP;
 pub use rows::{Rows, WIDTH};
 
 /// The rules of a rule set, in the order of the walk, with the index over their criteria.
@@ -157,39 +156,20 @@ impl Matcher {
         let mut walks: Vec<Walk<'_>> =
             findings.iter().map(|(finding, asset)| Walk::new(finding, asset, &self.rules, place)).collect();
         let silenced = self.silenced(findings, exempt);
-        let active: Rows = (0..walks.len()).filter(|row| walks[*row].is_active()).collect();
+        let mut active: Rows = (0..walks.len()).filter(|row| walks[*row].is_active()).collect();
         let mut block = Block::new(&self.index, &walks, active, now);
-        // What a group of findings takes in memory stays near while rule after rule speaks of it.
-        for group in (0..WIDTH / GROUP).map(|at| active.group(at)).filter(|group| !group.is_empty()) {
-            let watch = watch.as_deref_mut().map(|watch| (watch, begin));
-            self.pass_group(group, &mut block, &mut walks, &silenced, watch, now);
-        }
-        passed.extend(walks.into_iter().map(|walk| walk.end(&self.rules)));
-    }
-
-    /// Walks the rules over those findings of a block that are `active`. The watch comes with the place
-    /// of the block among what is watched.
-    fn pass_group(
-        &self,
-        mut active: Rows,
-        block: &mut Block<'_>,
-        walks: &mut [Walk<'_>],
-        silenced: &HashMap<usize, Rows>,
-        mut watch: Option<(&mut Watch, usize)>,
-        now: Timestamp,
-    ) {
         let mut next = block.next(0);
         while let Some(at) = next.filter(|_| !active.is_empty()) {
             let rule = &self.rules[at];
-            let watch = watch.as_mut().filter(|(watch, _)| watch.at == at);
-            if watch.as_ref().is_some_and(|(watch, _)| watch.silent) {
+            let watch = watch.as_deref_mut().filter(|watch| watch.at == at);
+            if watch.as_ref().is_some_and(|watch| watch.silent) {
                 next = block.next(at + 1);
                 continue;
             }
             let asked = silenced.get(&at).map_or(active, |silent| active - *silent);
-            let judged = block.judge(at, asked, walks);
-            if let Some((watch, begin)) = watch {
-                watch.note(*begin, &judged);
+            let judged = block.judge(at, asked, &walks);
+            if let Some(watch) = watch {
+                watch.note(begin, &judged);
             }
             let Judged { holds, errors } = judged;
             let mut changed = Changed::default();
@@ -205,10 +185,11 @@ impl Matcher {
                 }
             }
             for (field, rows) in changed.0 {
-                block.renew(field, rows & active, at, walks);
+                block.renew(field, rows & active, at, &walks);
             }
             next = block.next(at + 1);
         }
+        passed.extend(walks.into_iter().map(|walk| walk.end(&self.rules)));
     }
 }
 

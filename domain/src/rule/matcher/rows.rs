@@ -5,8 +5,6 @@ use std::ops::{BitAnd, BitAndAssign, BitOr, BitOrAssign, Sub, SubAssign};
 /// How many rows a block has at most.
 pub const WIDTH: usize = 512;
 const WORDS: usize = WIDTH / 64;
-/// How many rows a group of a block has.
-pub(super) const GROUP: usize = 64;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(align(64))]
@@ -59,14 +57,6 @@ impl Rows {
     #[inline]
     fn zip(self, other: Self, join: impl Fn(u64, u64) -> u64) -> Self {
         Self(std::array::from_fn(|at| join(self.0[at], other.0[at])))
-    }
-
-    /// Those of the rows that are in group `at`, of [`GROUP`] each.
-    pub fn group(self, at: usize) -> Self {
-        let mut rows = Self::NONE;
-        let words = at * GROUP / 64..(at + 1) * GROUP / 64;
-        rows.0[words.clone()].copy_from_slice(&self.0[words]);
-        rows
     }
 
     /// The rows, ascending.
