@@ -16,3 +16,4 @@ pub mod request;
 pub mod selection;
 pub mod sighting;
 pub mod store;
+pub mod told;

@@ -4,6 +4,8 @@
 //! Entry *n* has `digest = SHA-256(content)` and `hash = SHA-256(hash of n-1, n, digest)`; the hash
 //! before the first is 32 zero bytes. Numbers have no gaps and follow the order of commits.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
@@ -51,26 +53,61 @@ impl Speaker {
 }
 
 /// A JSON value as the ledger writes it: text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Document(String);
+#[derive(Clone, Debug)]
+pub struct Document(Text);
+
+#[derive(Clone, Debug)]
+enum Text {
+    Own(String),
+    /// What many entries of a transaction say alike is there once.
+    Shared(Arc<str>),
+}
 
 impl Document {
     pub fn of(value: &impl Serialize) -> Self {
-        Self(serde_json::to_string(value).expect("maps of text keys encode"))
+        Self::written(serde_json::to_string(value).expect("maps of text keys encode"))
+    }
+
+    /// A document that was written beforehand: `text` is one JSON value.
+    pub(crate) fn written(text: String) -> Self {
+        Self(Text::Own(text))
+    }
+
+    /// The document as one that costs nothing to clone.
+    #[must_use]
+    pub fn shared(self) -> Self {
+        match self.0 {
+            Text::Own(text) => Self(Text::Shared(text.into())),
+            Text::Shared(_) => self,
+        }
     }
 
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            Text::Own(text) => text,
+            Text::Shared(text) => text,
+        }
     }
 
     pub fn into_text(self) -> String {
-        self.0
+        match self.0 {
+            Text::Own(text) => text,
+            Text::Shared(text) => text.as_ref().to_owned(),
+        }
     }
 }
 
+impl PartialEq for Document {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Document {}
+
 impl From<Json> for Document {
     fn from(value: Json) -> Self {
-        Self(value.to_string())
+        Self::written(value.to_string())
     }
 }
 

@@ -10,8 +10,9 @@ use uuid::Uuid;
 
 use super::acceptance::store::Turned;
 use super::acceptance::{Acceptance, AcceptanceEnd};
-use super::change::{Change, RuleTurn, Told};
+use super::change::{Change, RuleTurn};
 use super::facts::{Finding, Shown};
+use super::told::Told;
 use crate::error::Result;
 use crate::finding::store::Written;
 use crate::intel::fact::Known;
@@ -34,7 +35,8 @@ pub struct Batch<'a> {
 }
 
 struct Item<'a> {
-    finding: Finding,
+    /// It is large, and goes through many hands.
+    finding: Box<Finding>,
     asset: &'a Asset,
     /// Whether it is not kept yet.
     new: bool,
@@ -54,11 +56,12 @@ struct Item<'a> {
 }
 
 /// What a batch came to, with all that is to be told of it.
+#[expect(clippy::vec_box, reason = "findings are large, and are sorted")]
 pub struct Outcome {
     now: Timestamp,
     sighted: bool,
-    new: Vec<Finding>,
-    changed: Vec<Finding>,
+    new: Vec<Box<Finding>>,
+    changed: Vec<Box<Finding>>,
     unchanged: Vec<Uuid>,
     told: Told,
     /// The names of vulnerabilities that findings came to have, and those that they no longer do.
@@ -84,12 +87,8 @@ impl<'a> Batch<'a> {
     /// # Errors
     ///
     /// Those of [`Finding::change`].
-    pub fn create(
-        &mut self,
-        mut finding: Finding,
-        asset: &'a Asset,
-        known: Option<&Arc<Known>>,
-    ) -> Result<()> {
+    pub fn create(&mut self, finding: Finding, asset: &'a Asset, known: Option<&Arc<Known>>) -> Result<()> {
+        let mut finding = Box::new(finding);
         let issue = finding.issue;
         let mut entries = vec![finding.created(self.cause)];
         if let Some(known) = known {
@@ -116,7 +115,8 @@ impl<'a> Batch<'a> {
     /// # Errors
     ///
     /// Those of [`Finding::change`]; then the finding is left out.
-    pub fn change(&mut self, mut finding: Finding, asset: &'a Asset, changes: Vec<Change>) -> Result<()> {
+    pub fn change(&mut self, finding: Finding, asset: &'a Asset, changes: Vec<Change>) -> Result<()> {
+        let mut finding = Box::new(finding);
         let names = finding.vulnerabilities();
         let (before, issue) = ((!changes.is_empty()).then(|| finding.shown.clone()), finding.issue);
         let (mut entries, mut turns) = (Vec::new(), Vec::new());
@@ -159,13 +159,15 @@ impl<'a> Batch<'a> {
         let passed: Vec<Option<Passed>> = match rules {
             Some((rules, exempt)) => {
                 let findings: Vec<(&Finding, &Asset)> =
-                    self.items.iter().map(|item| (&item.finding, item.asset)).collect();
+                    self.items.iter().map(|item| (&*item.finding, item.asset)).collect();
                 rules.pass(&findings, exempt, self.now)
             }
             None => self.items.iter().map(|_| None).collect(),
         };
         let rules = rules.map_or(&[][..], |(rules, _)| rules.rules());
         let mut outcome = Outcome::new(self.now, self.sighted, Told::new(self.cause.clone()));
+        let applications = passed.iter().flatten().map(|passed| passed.applications.len()).sum();
+        outcome.told.expect(self.items.len(), applications);
         for (item, passed) in self.items.into_iter().zip(passed) {
             let Item { mut finding, new, mut before, issue, names, mut entries, .. } = item;
             let (turns, begins, ends) = (item.turns, item.begins, item.ends);
@@ -173,9 +175,9 @@ impl<'a> Batch<'a> {
             outcome.turned.begun.extend(begins);
             let mut differs = new || !entries.is_empty() || !turns.is_empty();
             outcome.told.entries.append(&mut entries);
-            turns.iter().for_each(|turn| outcome.told.turned(finding.id, turn));
+            turns.into_iter().for_each(|turn| outcome.told.turned(finding.id, turn));
             if let Some(passed) = passed {
-                differs |= passed.layers != finding.layers;
+                differs |= passed.changes(&finding.layers);
                 let shown = finding.take(passed, rules, &mut outcome.told);
                 before.get_or_insert(shown);
             }
@@ -209,13 +211,13 @@ impl Outcome {
         }
     }
 
-    fn create(&mut self, finding: Finding) {
+    fn create(&mut self, finding: Box<Finding>) {
         self.told.born(&finding);
         self.named.extend(finding.vulnerabilities().into_iter().map(|name| (name, finding.id)));
         self.new.push(finding);
     }
 
-    fn change(&mut self, finding: Finding, before: &Shown, names: &[String]) {
+    fn change(&mut self, finding: Box<Finding>, before: &Shown, names: &[String]) {
         self.told.shown(finding.id, before, &finding.shown);
         let now = finding.vulnerabilities();
         let only = |these: &[String], others: &[String]| -> Vec<(String, Uuid)> {

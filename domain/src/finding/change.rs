@@ -4,10 +4,8 @@
 //! adds and withdraws entries of the layers, and answers with what the audit has to know; a change
 //! that changes nothing answers with nothing.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
@@ -16,13 +14,12 @@ use super::facts::{Evidence, Finding, Shown, Sighting};
 use super::issue;
 use super::layers::{Grounds, Layer, Layers, RevokeMode, ScalarField, SetField, Source, Statement, revoke};
 use super::lifecycle;
+use super::told::Told;
 use crate::error::{Code, Error, Result};
-use crate::event::catalogue::{Event, EventKind};
 use crate::intake::report::ReportedAsset;
 use crate::intel::fact::Known;
-use crate::ledger::{AuditEntry, Document};
-use crate::rule::application::{APPLIED, ERRORED, OBSERVED};
-use crate::rule::pass::{Application, LiveRule, Passed, Turn, Values};
+use crate::ledger::AuditEntry;
+use crate::rule::pass::{LiveRule, Passed, Turn, Values};
 use crate::vocabulary::terms::{Status, Term};
 use crate::vocabulary::time::Timestamp;
 
@@ -62,10 +59,10 @@ pub struct RuleAt {
 /// How what a rule says of a finding turned, without a pass.
 #[derive(Debug)]
 pub struct RuleTurn {
-    rule: RuleAt,
-    turn: Turn,
-    before: Values,
-    after: Values,
+    pub(super) rule: RuleAt,
+    pub(super) turn: Turn,
+    pub(super) before: Values,
+    pub(super) after: Values,
 }
 
 impl Finding {
@@ -310,178 +307,18 @@ impl Finding {
     /// Takes over what a pass made of the finding, and says so for the audit and the events. Returns
     /// what it showed until then.
     pub fn take(&mut self, passed: Passed, rules: &[LiveRule], told: &mut Told) -> Shown {
-        self.layers = passed.layers;
-        for application in passed.applications {
-            told.application(self.id, &rules[application.rule], &application);
+        let (shown, applications, errors) = passed.apply(self);
+        for application in applications {
+            told.application(self.id, &rules[application.rule], application);
         }
-        for (rule, error) in passed.errors {
+        for (rule, error) in errors {
             told.undecided(self.id, &rules[rule], error);
         }
-        std::mem::replace(&mut self.shown, passed.shown)
+        shown
     }
 }
 
-/// What changes of one cause have to tell: their audit entries and their events.
-#[derive(Debug)]
-pub struct Told {
-    cause: Json,
-    pub entries: Vec<AuditEntry>,
-    pub events: Vec<Event>,
-    /// Because of what a rule's entries turned, by the rule and the word of the turn: the same on
-    /// every finding.
-    turns: HashMap<(Uuid, &'static str), Document>,
-    undecided: BTreeMap<Uuid, Undecided>,
-}
-
-/// A rule that could not be decided, and on which findings.
-#[derive(Debug, Serialize)]
-struct Undecided {
-    version: i64,
-    hash: String,
-    reason: String,
-    findings: Vec<Uuid>,
-}
-
-/// What the event of a rule's application tells.
-#[derive(Serialize)]
-struct Applied<'a> {
-    after: &'a Values,
-    before: &'a Values,
-    change: &'static str,
-    rule: Uuid,
-    version: i64,
-}
-
-/// What that event came from.
-#[derive(Serialize)]
-struct Because {
-    rule: Uuid,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    revoke: Option<Json>,
-}
-
-impl Told {
-    pub fn new(cause: Json) -> Self {
-        Self {
-            cause,
-            entries: Vec::new(),
-            events: Vec::new(),
-            turns: HashMap::new(),
-            undecided: BTreeMap::new(),
-        }
-    }
-
-    /// The turn of a rule came on a finding, and it could not be decided whether it holds.
-    fn undecided(&mut self, finding: Uuid, rule: &LiveRule, reason: String) {
-        let of_rule = || Undecided {
-            version: rule.version,
-            hash: rule.content_hash.clone(),
-            reason,
-            findings: Vec::new(),
-        };
-        self.undecided.entry(rule.id).or_insert_with(of_rule).findings.push(finding);
-    }
-
-    /// Audits each rule that could not be decided, with all the findings of this cause on which it could not.
-    pub fn audit_undecided(&mut self) {
-        for (rule, undecided) in std::mem::take(&mut self.undecided) {
-            let findings = undecided.findings.len();
-            tracing::warn!(%rule, findings, reason = undecided.reason, "a rule could not be decided");
-            let entry = AuditEntry::new(ERRORED, rule).after(Document::of(&undecided));
-            self.entries.push(if self.cause.is_null() { entry } else { entry.because(self.cause.clone()) });
-        }
-    }
-
-    /// The event of a new finding, told once the rules have had their say.
-    pub fn born(&mut self, finding: &Finding) {
-        let payload = json!({
-            "project": finding.project, "asset": finding.asset,
-            "severity": finding.shown.severity, "status": finding.shown.status,
-            "scan": self.cause.get("scan"),
-        });
-        self.events.push(Event::new(EventKind::FindingCreated, finding.id, payload));
-    }
-
-    /// The event of a finding that came to be of another issue.
-    pub fn linked(&mut self, finding: &Finding, before: Uuid) {
-        if finding.issue != before {
-            let payload = json!({ "changed": ["issue"], "before": issue_map(before), "after": issue_map(finding.issue) });
-            self.events.push(Event::new(EventKind::FindingUpdated, finding.id, payload));
-        }
-    }
-
-    /// The events of what a finding shows differently.
-    pub fn shown(&mut self, finding: Uuid, before: &Shown, after: &Shown) {
-        let mut changed = before.differences(after);
-        let mut tell = |kind, payload: Json| {
-            let event = Event::new(kind, finding, payload);
-            let cause = (!self.cause.is_null()).then(|| self.cause.clone());
-            self.events.push(match cause {
-                Some(cause) => event.caused_by(cause, 0),
-                None => event,
-            });
-        };
-        if before.status != after.status {
-            tell(EventKind::FindingStatusChanged, json!({ "before": before.status, "after": after.status }));
-        }
-        let assignees = [SetField::AssignedUsers, SetField::AssignedTeams];
-        if assignees.iter().any(|field| changed.contains(&field.word())) {
-            let [users, teams] = assignees.map(|field| after.set(field).to_vec());
-            tell(EventKind::FindingAssigned, json!({ "users": users, "teams": teams }));
-        }
-        changed.retain(|field| !["status", "assigned_users", "assigned_teams"].contains(field));
-        if !changed.is_empty() {
-            let values = |shown: &Shown| -> Map<String, Json> {
-                changed.iter().map(|field| ((*field).to_owned(), shown.json(field))).collect()
-            };
-            let payload = json!({ "changed": changed, "before": values(before), "after": values(after) });
-            tell(EventKind::FindingUpdated, payload);
-        }
-    }
-
-    fn application(&mut self, finding: Uuid, rule: &LiveRule, application: &Application) {
-        let Application { before, after, observed, turn, .. } = application;
-        let because = Because { rule: rule.id, revoke: None };
-        let rule = (rule.id, rule.version, rule.content_hash.as_str());
-        let event = self.turn(finding, rule, *turn, *observed, (before, after));
-        self.events.extend(event.map(|event| event.caused_by(Document::of(&because), 1)));
-    }
-
-    /// What a rule said was taken back: not by an automation.
-    pub fn turned(&mut self, finding: Uuid, turned: &RuleTurn) {
-        let RuleTurn { rule, turn, before, after } = turned;
-        let because = Because { rule: rule.id, revoke: self.cause.get("revoke").cloned() };
-        let rule = (rule.id, rule.version, rule.content_hash.as_str());
-        let event = self.turn(finding, rule, *turn, false, (before, after));
-        self.events.extend(event.map(|event| event.caused_by(Document::of(&because), 0)));
-    }
-
-    /// Audits how what a rule says turned, and makes the event of it unless it is only observed.
-    fn turn(
-        &mut self,
-        finding: Uuid,
-        (rule, version, hash): (Uuid, i64, &str),
-        turn: Turn,
-        observed: bool,
-        (before, after): (&Values, &Values),
-    ) -> Option<Event> {
-        let change = turn.word();
-        let because = self.turns.entry((rule, change)).or_insert_with(|| {
-            let mut because = json!({ "rule": rule, "version": version, "hash": hash, "change": change });
-            if let (Some(because), Some(cause)) = (because.as_object_mut(), self.cause.as_object()) {
-                because.extend(cause.clone());
-            }
-            because.into()
-        });
-        let action = if observed { OBSERVED } else { APPLIED };
-        let entry = AuditEntry::new(action, finding).before(Document::of(before)).after(Document::of(after));
-        self.entries.push(entry.because(because.clone()).of_rule(rule));
-        let told = Applied { after, before, change, rule, version };
-        (!observed).then(|| Event::new(EventKind::FindingRuleApplied, finding, Document::of(&told)))
-    }
-}
-
-fn issue_map(issue: Uuid) -> Map<String, Json> {
+pub(super) fn issue_map(issue: Uuid) -> Map<String, Json> {
     Map::from_iter([("issue".to_owned(), json!(issue))])
 }
 

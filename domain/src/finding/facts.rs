@@ -1,9 +1,10 @@
 //! What a finding is: the evidence its scanner gave, and the values it shows.
 
+use serde::Serialize;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use crate::finding::layers::{Layers, Scalar, ScalarField, SetField, Statement};
+use crate::finding::layers::{Layers, Scalar, ScalarField, SetField, Statement, Verdict};
 use crate::intake::report::{Fingerprint, Reported};
 use crate::intake::text;
 use crate::inventory::asset::Asset;
@@ -50,6 +51,20 @@ pub struct Shown {
     pub kev_due_at: Option<Timestamp>,
     pub ransomware_use: Option<bool>,
     sets: [Vec<String>; SetField::ALL.len()],
+}
+
+/// The value that a finding shows in a field, as it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Seen<'a> {
+    Nothing,
+    Severity(Severity),
+    Status(Status),
+    Flag(bool),
+    Number(f64),
+    Text(&'a str),
+    Time(Timestamp),
+    Set(&'a [String]),
 }
 
 /// The last that a scan had to do with a finding.
@@ -174,19 +189,55 @@ impl Shown {
     }
 
     pub fn scalar(&self, field: ScalarField) -> Option<Scalar> {
-        let text = |text: &Option<String>| text.clone().map(Scalar::Text);
+        match self.seen(field) {
+            Seen::Nothing => None,
+            Seen::Severity(severity) => Some(Scalar::Severity(severity)),
+            Seen::Flag(flag) => Some(Scalar::Flag(flag)),
+            Seen::Number(number) => Some(Scalar::Number(number)),
+            Seen::Text(text) => Some(Scalar::Text(text.to_owned())),
+            Seen::Time(at) => Some(Scalar::Time(at)),
+            Seen::Status(_) | Seen::Set(_) => unreachable!("neither is a scalar"),
+        }
+    }
+
+    fn seen(&self, field: ScalarField) -> Seen<'_> {
+        fn text(text: &Option<String>) -> Seen<'_> {
+            text.as_deref().map_or(Seen::Nothing, Seen::Text)
+        }
+        let number = |number: Option<f64>| number.map_or(Seen::Nothing, Seen::Number);
+        let flag = |flag: Option<bool>| flag.map_or(Seen::Nothing, Seen::Flag);
         match field {
-            ScalarField::Title => Some(Scalar::Text(self.title.clone())),
-            ScalarField::Severity => Some(Scalar::Severity(self.severity)),
+            ScalarField::Title => Seen::Text(&self.title),
+            ScalarField::Severity => Seen::Severity(self.severity),
             ScalarField::VulnerabilityType => text(&self.vulnerability_type),
             ScalarField::Remediation => text(&self.remediation),
-            ScalarField::CvssScore => self.cvss_score.map(Scalar::Number),
+            ScalarField::CvssScore => number(self.cvss_score),
             ScalarField::CvssVector => text(&self.cvss_vector),
-            ScalarField::EpssScore => self.epss_score.map(Scalar::Number),
-            ScalarField::EpssPercentile => self.epss_percentile.map(Scalar::Number),
-            ScalarField::KnownExploit => self.known_exploit.map(Scalar::Flag),
-            ScalarField::KevDueAt => self.kev_due_at.map(Scalar::Time),
-            ScalarField::RansomwareUse => self.ransomware_use.map(Scalar::Flag),
+            ScalarField::EpssScore => number(self.epss_score),
+            ScalarField::EpssPercentile => number(self.epss_percentile),
+            ScalarField::KnownExploit => flag(self.known_exploit),
+            ScalarField::KevDueAt => self.kev_due_at.map_or(Seen::Nothing, Seen::Time),
+            ScalarField::RansomwareUse => flag(self.ransomware_use),
+        }
+    }
+
+    /// What is shown of the field that `statement` speaks of.
+    pub(crate) fn spoken(&self, statement: &Statement) -> Seen<'_> {
+        match statement {
+            Statement::Set(field, _) => self.seen(*field),
+            Statement::Element(field, ..) => Seen::Set(self.set(*field)),
+            Statement::Judge(_) => Seen::Status(self.status),
+        }
+    }
+
+    /// What is shown of a field by its name.
+    pub(crate) fn named(&self, field: &str) -> Seen<'_> {
+        if field == "status" {
+            return Seen::Status(self.status);
+        }
+        match ScalarField::parse(field) {
+            Some(field) => self.seen(field),
+            None => SetField::parse(field).map_or(Seen::Nothing, |field| Seen::Set(self.set(field))),
         }
     }
 
@@ -204,7 +255,7 @@ impl Shown {
     /// Whether `statement` is already what is shown.
     pub fn says(&self, statement: &Statement) -> bool {
         match statement {
-            Statement::Set(field, value) => self.scalar(*field) == *value,
+            Statement::Set(field, value) => self.seen(*field) == Seen::of(value.as_ref()),
             Statement::Element(field, element, present) => {
                 self.set(*field).binary_search(element).is_ok() == *present
             }
@@ -225,6 +276,18 @@ impl Shown {
                 }
             }
             Statement::Judge(verdict) => self.status = verdict.status,
+        }
+    }
+
+    /// What would show again what is shown now, once `statement` was shown.
+    pub(crate) fn undoing(&self, statement: &Statement) -> Statement {
+        match statement {
+            Statement::Set(field, _) => Statement::Set(*field, self.scalar(*field)),
+            Statement::Element(field, element, _) => {
+                let shown = self.set(*field).binary_search(element).is_ok();
+                Statement::Element(*field, element.clone(), shown)
+            }
+            Statement::Judge(_) => Statement::Judge(Verdict::of(self.status)),
         }
     }
 
@@ -267,33 +330,34 @@ impl Shown {
 
     /// A value as the audit and the API write it.
     pub fn json(&self, field: &str) -> Json {
-        if field == "status" {
-            return json!(self.status);
-        }
-        if let Some(field) = ScalarField::parse(field) {
-            return self.scalar(field).map_or(Json::Null, |value| value.json());
-        }
-        SetField::parse(field).map_or(Json::Null, |field| json!(self.set(field)))
+        json!(self.named(field))
     }
 
     /// The names of the fields in which two differ.
     pub fn differences(&self, other: &Self) -> Vec<&'static str> {
         let status = (self.status != other.status).then_some("status");
-        let scalars = ScalarField::ALL.iter().filter(|f| self.scalar(**f) != other.scalar(**f));
+        let scalars = ScalarField::ALL.iter().filter(|f| self.seen(**f) != other.seen(**f));
         let sets = SetField::ALL.iter().filter(|f| self.set(**f) != other.set(**f));
         scalars.map(|f| f.word()).chain(status).chain(sets.map(|f| f.word())).collect()
     }
 }
 
+impl<'a> Seen<'a> {
+    fn of(scalar: Option<&'a Scalar>) -> Self {
+        match scalar {
+            None => Self::Nothing,
+            Some(Scalar::Severity(severity)) => Self::Severity(*severity),
+            Some(Scalar::Flag(flag)) => Self::Flag(*flag),
+            Some(Scalar::Number(number)) => Self::Number(*number),
+            Some(Scalar::Text(text)) => Self::Text(text),
+            Some(Scalar::Time(at)) => Self::Time(*at),
+        }
+    }
+}
+
 impl Scalar {
     pub fn json(&self) -> Json {
-        match self {
-            Self::Severity(severity) => json!(severity),
-            Self::Flag(flag) => json!(flag),
-            Self::Number(number) => json!(number),
-            Self::Text(text) => json!(text),
-            Self::Time(at) => json!(at),
-        }
+        json!(Seen::of(Some(self)))
     }
 }
 

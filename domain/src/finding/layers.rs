@@ -325,6 +325,11 @@ impl Layers {
         }
     }
 
+    /// Whether a runbook or a person has spoken on anything.
+    pub fn has_settled(&self) -> bool {
+        self.status.is_settled() || self.sources().any(|source| source.layer >= Layer::Runbook)
+    }
+
     /// Whether what is shown already says `statement`.
     pub fn shows(&self, statement: &Statement) -> bool {
         match statement {

@@ -475,8 +475,14 @@ pub(crate) struct Written {
 impl Written {
     /// `new` ones, and `changed` ones in the order of their ids, each one write after the revision
     /// at which it was read.
-    pub fn new(new: &[Finding], changed: &[Finding], sighted: bool, cves: Named, turned: Turned) -> Self {
-        let rows = |findings: &[Finding], scanned: bool| {
+    pub fn new(
+        new: &[Box<Finding>],
+        changed: &[Box<Finding>],
+        sighted: bool,
+        cves: Named,
+        turned: Turned,
+    ) -> Self {
+        let rows = |findings: &[Box<Finding>], scanned: bool| {
             let mut rows = Rows::new(COLUMNS, findings.len());
             for finding in findings {
                 rows.push(row(finding, finding.sighting.filter(|_| scanned).and_then(|seen| seen.said)));

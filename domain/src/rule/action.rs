@@ -313,13 +313,26 @@ impl Action {
 
     /// What the action says of a finding that shows `shown`.
     pub fn statements(&self, shown: &Shown, now: Timestamp) -> Vec<Statement> {
+        match self {
+            Self::AcceptedRisk(config) if config.until.is_some_and(|until| until <= now) => Vec::new(),
+            Self::AcceptedRisk(_) => vec![Statement::Judge(Verdict::of(Status::AcceptedRisk))],
+            Self::NormalizeTitle(_) => {
+                let title = Scalar::Text(title::normalize(&shown.title));
+                vec![Statement::Set(ScalarField::Title, Some(title))]
+            }
+            _ => self.fixed().unwrap_or_default(),
+        }
+    }
+
+    /// What the action says, where that is the same of every finding at any time.
+    pub(crate) fn fixed(&self) -> Option<Vec<Statement>> {
         let set = |field, value| vec![Statement::Set(field, Some(value))];
         let elements = |field, elements: &mut dyn Iterator<Item = String>| {
             elements.map(|element| Statement::Element(field, element, true)).collect::<Vec<_>>()
         };
-        match self {
+        Some(match self {
             Self::OverrideSeverity(config) => set(ScalarField::Severity, Scalar::Severity(config.severity)),
-            Self::AcceptedRisk(config) if config.until.is_some_and(|until| until <= now) => Vec::new(),
+            Self::AcceptedRisk(config) if config.until.is_some() => return None,
             Self::AcceptedRisk(_) => vec![Statement::Judge(Verdict::of(Status::AcceptedRisk))],
             Self::Assign(config) => {
                 let mut said =
@@ -341,8 +354,8 @@ impl Action {
                 said.extend(elements(SetField::RemediationTechniques, techniques));
                 said
             }
-            Self::NormalizeTitle(_) => set(ScalarField::Title, Scalar::Text(title::normalize(&shown.title))),
-        }
+            Self::NormalizeTitle(_) => return None,
+        })
     }
 
     /// The people and teams that the action names.

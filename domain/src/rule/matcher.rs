@@ -18,7 +18,12 @@ use crate::vocabulary::field::finding::FindingField;
 use crate::vocabulary::time::Timestamp;
 
 mod block;
+mod column;
+mod grown;
 mod index;
+mod keyed;
+mod literals;
+mod needles;
 mod rows;
 
 #[cfg(test)]
@@ -32,8 +37,10 @@ pub use rows::{Rows, WIDTH};
 #[derive(Debug)]
 pub struct Matcher {
     rules: Vec<LiveRule>,
+    /// By rule: what it says, where that is the same of every finding.
+    fixed: Vec<Option<Vec<Statement>>>,
     index: Index,
-    places: HashMap<Uuid, usize>,
+    places: index::Map<Uuid, usize>,
 }
 
 /// Looks at one rule while many findings are passed, or keeps it silent.
@@ -76,7 +83,8 @@ impl Matcher {
     pub fn new(rules: Vec<LiveRule>) -> Self {
         let index = Index::new(rules.iter().map(|rule| rule.criteria.as_ref().ok()));
         let places = rules.iter().enumerate().map(|(at, rule)| (rule.id, at)).collect();
-        Self { rules, index, places }
+        let fixed = rules.iter().map(|rule| rule.action.fixed()).collect();
+        Self { rules, fixed, index, places }
     }
 
     pub fn rules(&self) -> &[LiveRule] {
@@ -94,7 +102,11 @@ impl Matcher {
         exempt: &Exempt,
         now: Timestamp,
     ) -> Vec<Option<Passed>> {
-        findings.chunks(WIDTH).flat_map(|block| self.pass_block(block, exempt, now, None)).collect()
+        let mut passed = Vec::with_capacity(findings.len());
+        for block in findings.chunks(WIDTH) {
+            self.pass_block(block, exempt, now, None, &mut passed);
+        }
+        passed
     }
 
     /// The same, with an eye on one rule.
@@ -105,7 +117,11 @@ impl Matcher {
         now: Timestamp,
         watch: &mut Watch,
     ) -> Vec<Option<Passed>> {
-        findings.chunks(WIDTH).flat_map(|block| self.pass_block(block, exempt, now, Some(watch))).collect()
+        let mut passed = Vec::with_capacity(findings.len());
+        for block in findings.chunks(WIDTH) {
+            self.pass_block(block, exempt, now, Some(&mut *watch), &mut passed);
+        }
+        passed
     }
 
     /// By rules: the findings of a block that are exempt from them.
@@ -130,7 +146,8 @@ impl Matcher {
         exempt: &Exempt,
         now: Timestamp,
         mut watch: Option<&mut Watch>,
-    ) -> Vec<Option<Passed>> {
+        passed: &mut Vec<Option<Passed>>,
+    ) {
         let begin = watch.as_ref().map_or(0, |watch| watch.outcomes.len());
         if let Some(watch) = &mut watch {
             watch.outcomes.resize(begin + findings.len(), Outcome::False);
@@ -160,7 +177,7 @@ impl Matcher {
                 let outcome = match &rule.criteria {
                     Err(reason) => Err(reason.as_str()),
                     Ok(_) if errors.contains(row) => Err(UNDECIDED),
-                    Ok(_) => Ok(()),
+                    Ok(_) => Ok(self.fixed[at].as_deref()),
                 };
                 walks[row].turn(at, rule, outcome, now, |statement| changed.note(statement, row));
                 if !walks[row].is_active() {
@@ -172,7 +189,7 @@ impl Matcher {
             }
             next = block.next(at + 1);
         }
-        walks.into_iter().map(|walk| walk.end(&self.rules)).collect()
+        passed.extend(walks.into_iter().map(|walk| walk.end(&self.rules)));
     }
 }
 

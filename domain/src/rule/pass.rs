@@ -10,13 +10,13 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
-use serde::{Serialize, Serializer};
-use serde_json::{Value as Json, json};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
 use super::action::Action;
 use crate::finding::facts::{Facts, Finding, Shown};
-use crate::finding::layers::{Layers, Source, Statement};
+use crate::finding::layers::{Layers, ScalarField, SetField, Source, Statement};
 use crate::inventory::asset::Asset;
 use crate::vocabulary::criteria::{Compiled, Explanation, Outcome, ReadFault, Subject, Value};
 use crate::vocabulary::field::finding::FindingField;
@@ -93,42 +93,129 @@ pub struct Application {
     pub after: Values,
 }
 
-/// Some fields and their values, by name.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Values(Vec<(&'static str, Json)>);
+/// Some fields and their values, by name: a JSON object, written once for all who tell of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Values(String);
 
 impl Values {
     /// The fields that `statements` speak of, as `shown` shows them.
     pub(crate) fn of(shown: &Shown, statements: &[Statement]) -> Self {
-        let mut fields: Vec<&'static str> = statements.iter().map(Statement::field).collect();
-        fields.sort_unstable();
-        fields.dedup();
-        Self(fields.into_iter().map(|field| (field, shown.json(field))).collect())
+        let mut text = Vec::with_capacity(48);
+        match statements {
+            // Nearly all that rules say is of one field.
+            [first, others @ ..] if others.iter().all(|other| other.field() == first.field()) => {
+                member(&mut text, first, shown);
+            }
+            _ => {
+                let mut fields: Vec<&Statement> = statements.iter().collect();
+                fields.sort_unstable_by_key(|statement| statement.field());
+                fields.dedup_by_key(|statement| statement.field());
+                fields.into_iter().for_each(|statement| member(&mut text, statement, shown));
+            }
+        }
+        if text.is_empty() {
+            text.push(b'{');
+        }
+        text.push(b'}');
+        Self(String::from_utf8(text).expect("JSON is text"))
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Json)> {
-        self.0.iter().map(|(field, value)| (*field, value))
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 
-    pub fn get(&self, field: &str) -> Option<&Json> {
-        self.iter().find(|(name, _)| *name == field).map(|(_, value)| value)
+    pub fn into_text(self) -> String {
+        self.0
+    }
+
+    /// The names of the fields.
+    pub fn fields(&self) -> impl Iterator<Item = &'static str> {
+        let members = self.members();
+        let scalars = ScalarField::ALL.iter().map(|field| field.word());
+        let sets = SetField::ALL.iter().map(|field| field.word());
+        scalars.chain(sets).chain(["status"]).filter(move |field| members.contains_key(*field))
+    }
+
+    /// The values by field.
+    pub fn members(&self) -> Map<String, Json> {
+        serde_json::from_str(&self.0).expect("it was written as an object")
     }
 }
 
-impl Serialize for Values {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.iter())
-    }
+/// Writes the field that `statement` speaks of, after an opening brace or the members so far.
+fn member(text: &mut Vec<u8>, statement: &Statement, shown: &Shown) {
+    text.push(if text.is_empty() { b'{' } else { b',' });
+    // Names of fields have nothing to escape.
+    text.push(b'"');
+    text.extend_from_slice(statement.field().as_bytes());
+    text.extend_from_slice(b"\":");
+    serde_json::to_writer(text, &shown.spoken(statement)).expect("values are text, numbers and lists");
 }
 
 /// What a pass makes of a finding.
 #[derive(Debug, PartialEq)]
 pub struct Passed {
-    pub layers: Layers,
+    entries: Entries,
     pub shown: Shown,
     pub applications: Vec<Application>,
     /// The rules whose criteria could not be decided, and why.
     pub errors: Vec<(usize, String)>,
+}
+
+/// What a pass makes of the entries of a finding.
+#[derive(Debug, PartialEq)]
+enum Entries {
+    /// None of the rules had said or observed anything before: these are more of the same. By far most
+    /// findings are so, and have their layers left where they are.
+    More { said: Vec<(Uuid, Vec<Statement>)>, observed: BTreeMap<Uuid, Vec<Statement>> },
+    /// Layers in the place of those that it had.
+    Anew(Layers),
+}
+
+impl Passed {
+    /// The layers of the finding after the pass; `before` it they were these.
+    pub fn layers(&self, before: &Layers) -> Layers {
+        match &self.entries {
+            Entries::Anew(layers) => layers.clone(),
+            Entries::More { said, observed } => {
+                let mut layers = before.clone();
+                add(&mut layers, said.clone(), observed.clone());
+                layers
+            }
+        }
+    }
+
+    /// Whether the pass changes the layers, which before it are these.
+    pub(crate) fn changes(&self, before: &Layers) -> bool {
+        self.entries.change(before)
+    }
+
+    /// Makes of the finding what the pass made of it, and returns what it showed until then, with what
+    /// is to be told.
+    pub fn apply(self, finding: &mut Finding) -> (Shown, Vec<Application>, Vec<(usize, String)>) {
+        match self.entries {
+            Entries::Anew(layers) => finding.layers = layers,
+            Entries::More { said, observed } => add(&mut finding.layers, said, observed),
+        }
+        (std::mem::replace(&mut finding.shown, self.shown), self.applications, self.errors)
+    }
+}
+
+impl Entries {
+    fn change(&self, before: &Layers) -> bool {
+        match self {
+            Self::Anew(layers) => layers != before,
+            Self::More { said, observed } => !said.is_empty() || observed != before.observed(),
+        }
+    }
+}
+
+/// Lets rules say more; what they would have said takes the place of what they would have before.
+fn add(layers: &mut Layers, said: Vec<(Uuid, Vec<Statement>)>, observed: BTreeMap<Uuid, Vec<Statement>>) {
+    for (rule, statements) in said {
+        statements.into_iter().for_each(|statement| layers.say(Source::rule(rule), statement));
+    }
+    layers.observe(observed);
 }
 
 /// What one rule said at its turn.
@@ -147,6 +234,8 @@ pub struct Walk<'a> {
     /// The rules that have entries on the finding, or would have, by their place in the walk.
     known: Vec<usize>,
     base: Cow<'a, Layers>,
+    /// Whether anything on the base is settled: on most findings nothing is.
+    settled: bool,
     /// What the rules so far have made of it.
     shown: Cow<'a, Shown>,
     said: Vec<Said>,
@@ -226,7 +315,8 @@ impl<'a> Walk<'a> {
             (Cow::Owned(base), Cow::Owned(shown))
         };
         known.extend(layers.observed().keys().filter_map(|rule| place(*rule)));
-        Self { finding, asset, known, base, shown, said: Vec::new(), errors: Vec::new() }
+        let settled = base.has_settled();
+        Self { finding, asset, known, base, settled, shown, said: Vec::new(), errors: Vec::new() }
     }
 
     /// Whether the walk goes on: the finding is active, on the base and after the turns so far.
@@ -240,7 +330,7 @@ impl<'a> Walk<'a> {
             Err(reason) => Err(reason.as_str()),
             Ok(criteria) => match criteria.matches(self, now) {
                 Outcome::False => return,
-                Outcome::True => Ok(()),
+                Outcome::True => Ok(None),
                 Outcome::Error => Err(UNDECIDED),
             },
         };
@@ -248,38 +338,46 @@ impl<'a> Walk<'a> {
     }
 
     /// Lets a rule speak whose criteria hold, or could not be decided for the reason given: then it
-    /// says what it said before. `changed` is told what shows another value from now on.
+    /// says what it said before. `fixed`: what it says of every finding, if that is known. `changed` is
+    /// told what shows another value from now on.
     pub fn turn(
         &mut self,
         at: usize,
         rule: &LiveRule,
-        holds: Result<(), &str>,
+        holds: Result<Option<&[Statement]>, &str>,
         now: Timestamp,
         mut changed: impl FnMut(&Statement),
     ) {
-        let mut statements = match holds {
-            Ok(()) => rule.action.statements(&self.shown, now),
+        let says = match holds {
+            Ok(Some(fixed)) => Cow::Borrowed(fixed),
+            Ok(None) => Cow::Owned(rule.action.statements(&self.shown, now)),
             Err(error) => {
                 self.errors.push((at, error.to_owned()));
-                rule.said_in(&self.finding.layers)
+                Cow::Owned(rule.said_in(&self.finding.layers))
             }
         };
-        statements.retain(|statement| !self.base.is_settled(statement) && !self.shown.says(statement));
+        let is_new = |statement: &&Statement| !self.shown.says(statement) && !self.base.is_settled(statement);
+        let statements: Vec<Statement> = says.iter().filter(is_new).cloned().collect();
         if statements.is_empty() {
             return;
         }
         let before = Values::of(&self.shown, &statements);
+        let shown = self.shown.to_mut();
         let after = if rule.enforced {
-            let shown = self.shown.to_mut();
             for statement in &statements {
                 shown.show(statement);
                 changed(statement);
             }
             Values::of(shown, &statements)
         } else {
-            let mut shown = self.shown.as_ref().clone();
-            statements.iter().for_each(|statement| shown.show(statement));
-            Values::of(&shown, &statements)
+            let mut undoing = Vec::with_capacity(statements.len());
+            for statement in &statements {
+                undoing.push(shown.undoing(statement));
+                shown.show(statement);
+            }
+            let after = Values::of(shown, &statements);
+            undoing.iter().rev().for_each(|statement| shown.show(statement));
+            after
         };
         self.said.push(Said { rule: at, observed: !rule.enforced, statements, before, after });
     }
@@ -294,22 +392,39 @@ impl<'a> Walk<'a> {
         if !base.status().shown().is_active() {
             return None;
         }
-        let mut layers = base.into_owned();
-        let mut observed = BTreeMap::new();
+        let (mut more, mut observed) = (Vec::new(), BTreeMap::new());
         for turn in &mut said {
             let (id, statements) = (rules[turn.rule].id, std::mem::take(&mut turn.statements));
             if turn.observed {
                 observed.insert(id, statements);
             } else {
-                statements.into_iter().for_each(|statement| layers.say(Source::rule(id), statement));
+                more.push((id, statements));
             }
         }
-        layers.observe(observed);
-        if layers == finding.layers && errors.is_empty() {
+        let entries = match base {
+            Cow::Borrowed(_) if known.is_empty() => Entries::More { said: more, observed },
+            base => {
+                let mut layers = base.into_owned();
+                add(&mut layers, more, observed);
+                Entries::Anew(layers)
+            }
+        };
+        if !entries.change(&finding.layers) && errors.is_empty() {
             return None;
         }
-        let applications = applications(finding, &shown, rules, &layers, known, said);
-        Some(Passed { layers, shown: shown.into_owned(), applications, errors })
+        let applications = match &entries {
+            Entries::More { .. } => said.into_iter().map(Said::added).collect(),
+            Entries::Anew(layers) => applications(finding, &shown, rules, layers, known, said),
+        };
+        Some(Passed { entries, shown: shown.into_owned(), applications, errors })
+    }
+}
+
+impl Said {
+    /// The application of a rule that had said nothing before.
+    fn added(self) -> Application {
+        let Self { rule, observed, before, after, .. } = self;
+        Application { rule, turn: Turn::Added, observed, before, after }
     }
 }
 
@@ -332,7 +447,10 @@ fn applications(
         let rule = &rules[at];
         let (before, after, kind) = match said.next_if(|turn| turn.rule == at) {
             // Most had said nothing before.
-            Some(turn) if known.binary_search(&at).is_err() => (turn.before, turn.after, Turn::Added),
+            Some(turn) if known.binary_search(&at).is_err() => {
+                applications.push(turn.added());
+                continue;
+            }
             turn => {
                 let (then, now) = (rule.said_in(&finding.layers), rule.said_in(layers));
                 let kind = match (then.is_empty(), now.is_empty()) {
@@ -356,8 +474,13 @@ fn applications(
 /// Whether what the rule says, though it is what it said before, only now is what is shown: the
 /// order of the rules changed.
 fn comes_to_show(then: &Shown, now: &Shown, turn: Option<&Said>) -> bool {
+    let text = |shown: &Shown, field: &str| shown.json(field).to_string();
     turn.is_some_and(|turn| {
-        turn.after.iter().any(|(field, value)| now.json(field) == *value && then.json(field) != *value)
+        let after: BTreeMap<&str, &RawValue> =
+            serde_json::from_str(turn.after.as_str()).expect("it was written as an object");
+        after
+            .into_iter()
+            .any(|(field, value)| text(now, field) == value.get() && text(then, field) != value.get())
     })
 }
 
@@ -375,7 +498,7 @@ pub fn badge(rule: &str, field: &str, before: &Json, after: &Json) -> String {
 /// What the rules show on a finding now: for each field whose top entry is a rule's, the rule and
 /// the change from what lies below it.
 pub fn badges(layers: &Layers) -> Vec<(Uuid, &'static str, Json, Json)> {
-    use crate::finding::layers::{Entry, Layer, ScalarField, SetField};
+    use crate::finding::layers::{Entry, Layer};
 
     let mut badges = Vec::new();
     for field in ScalarField::ALL {

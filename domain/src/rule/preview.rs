@@ -140,8 +140,10 @@ pub(super) fn compare(
     compared.totals.evaluated = i64::try_from(findings.len()).unwrap_or(i64::MAX);
     for ((place, (finding, _)), silent) in places.into_iter().zip(&met).zip(&silent) {
         let outcome = watch.outcomes()[place];
-        let (silent, _) = result(silent.as_ref(), finding);
-        let (spoken, layers) = result(spoken[place].as_ref(), finding);
+        let spoken = spoken[place].as_ref();
+        let layers = spoken.map(|passed| passed.layers(&finding.layers));
+        let layers = layers.as_ref().unwrap_or(&finding.layers);
+        let (silent, spoken) = (shown(silent.as_ref(), finding), shown(spoken, finding));
         match outcome {
             Outcome::True => compared.totals.matched += 1,
             Outcome::False | Outcome::Error => compared.totals.errors += 1,
@@ -155,8 +157,8 @@ pub(super) fn compare(
     compared
 }
 
-fn result<'a>(passed: Option<&'a Passed>, finding: &'a Finding) -> (&'a Shown, &'a Layers) {
-    passed.map_or((&finding.shown, &finding.layers), |passed| (&passed.shown, &passed.layers))
+fn shown<'a>(passed: Option<&'a Passed>, finding: &'a Finding) -> &'a Shown {
+    passed.map_or(&finding.shown, |passed| &passed.shown)
 }
 
 /// The fields in which two differ, with who says what is shown after.

@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json};
 
 use super::action::Action;
 use super::check_criteria;
-use super::pass::{Exempt, LiveRule, Passed, Values, badge, pass};
+use super::pass::{Exempt, LiveRule, Passed, badge, pass};
 use crate::Domain;
 use crate::access::{Actor, Permission};
 use crate::error::{Error, Result};
@@ -81,15 +81,12 @@ pub(super) fn tried(
         Tested { explanation, matched, before: Map::new(), after: Map::new(), messages: Vec::new() };
     if let Some(Passed { applications, .. }) = passed {
         for application in applications {
-            for (field, after) in application.after.iter() {
-                let before = application.before.get(field).unwrap_or(&Json::Null);
-                tested.messages.push(badge(name, field, before, after));
+            let (before, after) = (application.before.members(), application.after.members());
+            for (field, after) in &after {
+                tested.messages.push(badge(name, field, before.get(field).unwrap_or(&Json::Null), after));
             }
-            let members = |values: &Values| -> Map<String, Json> {
-                values.iter().map(|(field, value)| (field.to_owned(), value.clone())).collect()
-            };
-            tested.before.extend(members(&application.before));
-            tested.after.extend(members(&application.after));
+            tested.before.extend(before);
+            tested.after.extend(after);
         }
     }
     Ok(tested)

@@ -1,15 +1,23 @@
 //! Many trees made into one index over their predicates, once per version of a rule set.
 //!
-//! A test for equality (of a text, a number, an id, a word, an element) becomes *keys*: a field and
-//! one value each. Every other test becomes a *probe*. Both are shared by all trees that ask the
-//! same. A tree with a key that it cannot hold without is looked at only in blocks that have it.
+//! A test for equality (of a text, a number, an id, a word, an element) or for a text inside of
+//! another becomes *keys*: a field and one value each. Every other test becomes a *probe*. Both are
+//! shared by all trees that ask the same. A regular expression is both: keys for the texts that it
+//! cannot match without, and a probe for those that have them. A tree with a key that it cannot hold
+//! without is looked at only in blocks that have it.
 
 use std::collections::HashMap;
 
 use uuid::Uuid;
 
+use super::grown::{Grown, count, expectation};
+use super::literals;
+use super::needles::{LOOKED_FOR, Needles, Place, Wanted};
 use crate::vocabulary::criteria::{Compiled, Leaf, Logic, Step, Test};
 use crate::vocabulary::kind::{Family, Kind};
+
+/// A map that a batch asks for every value: its hash is quick, and of a seed that nobody knows.
+pub(super) type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 /// A field and one value of it, by number.
 pub(super) type Key = u32;
@@ -35,6 +43,8 @@ pub struct Index {
 pub(super) struct Column {
     pub kind: Kind,
     pub keys: Keys,
+    /// What is looked for inside of its texts.
+    pub needles: Option<Needles>,
     pub probes: Vec<ProbeId>,
     /// The last tree that reads it.
     pub last_reader: usize,
@@ -44,10 +54,10 @@ pub(super) struct Column {
 #[derive(Debug)]
 pub(super) enum Keys {
     /// Folded, with the length of the longest.
-    Texts(HashMap<Box<str>, Key>, usize),
+    Texts(Map<Box<str>, Key>, usize),
     /// By their bits, with one zero.
-    Numbers(HashMap<u64, Key>),
-    Ids(HashMap<Uuid, Key>),
+    Numbers(Map<u64, Key>),
+    Ids(Map<Uuid, Key>),
     /// By code; false and true are 0 and 1.
     Codes(Vec<Key>),
 }
@@ -75,22 +85,6 @@ pub(super) enum Ask {
     Probe(ProbeId),
 }
 
-/// A tree, and what is expected of it: guesses that need only be roughly in the right order.
-struct Grown {
-    tree: Tree,
-    /// The share of rows that it holds for.
-    share: f64,
-    /// What it costs to ask.
-    cost: f64,
-    door: Option<Door>,
-}
-
-/// Keys of which a row must have one for a tree to hold, and the share of rows that have.
-struct Door {
-    keys: Vec<Key>,
-    share: f64,
-}
-
 impl Index {
     pub fn new<'a>(trees: impl IntoIterator<Item = Option<&'a Compiled>>) -> Self {
         let mut maker = Maker {
@@ -102,11 +96,12 @@ impl Index {
                 always: Vec::new(),
             },
             known: HashMap::new(),
+            wanted: Vec::new(),
         };
         for compiled in trees {
             maker.add(compiled);
         }
-        maker.index
+        maker.finish()
     }
 }
 
@@ -114,6 +109,8 @@ struct Maker {
     index: Index,
     /// The probes so far, by field and test.
     known: HashMap<(usize, String), ProbeId>,
+    /// By the index of the field: what is looked for inside of its texts.
+    wanted: Vec<Wanted>,
 }
 
 impl Maker {
@@ -134,47 +131,127 @@ impl Maker {
         self.index.trees.push(tree);
     }
 
+    fn finish(self) -> Index {
+        let Self { mut index, wanted, .. } = self;
+        for (column, wanted) in index.columns.iter_mut().zip(wanted) {
+            if let Some(column) = column {
+                column.needles = wanted.finish();
+            }
+        }
+        index
+    }
+
     fn grow(&mut self, step: &Step, at: usize) -> Grown {
         match step {
             Step::Leaf(leaf) => {
-                let (share, cost) = expectation(leaf);
-                let ask = self.ask(leaf, at);
-                let door = match &ask {
-                    Ask::Any(keys) if !leaf.negated => Some(Door { keys: keys.clone(), share }),
-                    Ask::All(keys) if !leaf.negated => Some(Door { keys: vec![keys[0]], share }),
-                    _ => None,
-                };
-                let share = if leaf.negated { 1.0 - share } else { share };
-                Grown {
-                    tree: Tree::Leaf { field: leaf.field, negated: leaf.negated, ask },
-                    share,
-                    cost,
-                    door,
-                }
+                let logic = if leaf.negated { Logic::Or } else { Logic::And };
+                Grown::group(logic, self.leaf(leaf, at))
             }
             Step::Group(logic, steps) => {
-                Grown::group(*logic, steps.iter().map(|step| self.grow(step, at)).collect())
+                let mut parts = Vec::with_capacity(steps.len());
+                steps.iter().for_each(|step| self.join(step, *logic, at, &mut parts));
+                Grown::group(*logic, parts)
             }
         }
     }
 
-    fn ask(&mut self, leaf: &Leaf, at: usize) -> Ask {
-        let columns = &mut self.index.columns;
+    /// Adds a condition of a group to the parts of the group: several, where it is one of the same
+    /// logic itself.
+    fn join(&mut self, step: &Step, within: Logic, at: usize, parts: &mut Vec<Grown>) {
+        match step {
+            Step::Group(logic, steps) if *logic == within => {
+                steps.iter().for_each(|step| self.join(step, within, at, parts));
+            }
+            Step::Leaf(leaf) if leaf.negated == (within == Logic::Or) => parts.extend(self.leaf(leaf, at)),
+            step => parts.push(self.grow(step, at)),
+        }
+    }
+
+    /// What a leaf comes to: all of its parts hold, or of a negated one any.
+    fn leaf(&mut self, leaf: &Leaf, at: usize) -> Vec<Grown> {
+        self.column(leaf, at);
+        let asks = match &leaf.test {
+            Test::Contains(needle) => self.find(leaf, needle.as_str(), Place::Anywhere),
+            Test::StartsWith(head) => self.find(leaf, head, Place::Start),
+            Test::Pattern(pattern) => self.find_all(leaf, pattern.as_str()),
+            _ => {
+                let (share, cost) = expectation(leaf);
+                vec![(self.ask(leaf), share, cost)]
+            }
+        };
+        asks.into_iter().map(|(ask, share, cost)| Grown::leaf(leaf, ask, share, cost)).collect()
+    }
+
+    /// A text inside of others: its head is a key, and a probe sees to what is longer.
+    fn find(&mut self, leaf: &Leaf, needle: &str, place: Place) -> Vec<(Ask, f64, f64)> {
+        let needle = needle.as_bytes();
+        let head = &needle[..needle.len().min(LOOKED_FOR)];
+        let mut asks = Vec::new();
+        let key = self.needle(leaf.field, head, place);
+        asks.extend(key.map(|key| (Ask::Any(vec![key]), literals::share(&[head]), 1.0)));
+        if key.is_none() || head.len() < needle.len() {
+            let (share, cost) = expectation(leaf);
+            asks.push((self.probe(leaf), share, cost));
+        }
+        asks
+    }
+
+    /// An expression: keys for what it needs, and a probe for the texts that have it.
+    fn find_all(&mut self, leaf: &Leaf, pattern: &str) -> Vec<(Ask, f64, f64)> {
+        let mut asks = Vec::new();
+        for clause in literals::required(pattern) {
+            let keys: Option<Vec<Key>> =
+                clause.iter().map(|needle| self.needle(leaf.field, needle, Place::Anywhere)).collect();
+            asks.extend(keys.map(|keys| {
+                let cost = count(keys.len());
+                (Ask::Any(keys), literals::share(&clause), cost)
+            }));
+        }
+        let (share, cost) = expectation(leaf);
+        asks.push((self.probe(leaf), share, cost));
+        asks
+    }
+
+    fn needle(&mut self, field: usize, needle: &[u8], place: Place) -> Option<Key> {
+        if self.wanted.len() <= field {
+            self.wanted.resize_with(field + 1, Wanted::default);
+        }
+        let wakes = &mut self.index.wakes;
+        self.wanted[field].key(needle, place, || new_key(wakes))
+    }
+
+    fn probe(&mut self, leaf: &Leaf) -> Ask {
+        // What is derived for a test shows all that it is.
+        let identity = (leaf.field, format!("{:?}", leaf.test));
+        let Index { probes, columns, .. } = &mut self.index;
+        Ask::Probe(*self.known.entry(identity).or_insert_with(|| {
+            let id = ProbeId::try_from(probes.len()).expect("there are fewer tests");
+            probes.push(Probe { field: leaf.field, test: leaf.test.clone() });
+            columns[leaf.field].iter_mut().for_each(|column| column.probes.push(id));
+            id
+        }))
+    }
+
+    /// Makes sure of the column that a leaf of the tree at `at` reads.
+    fn column(&mut self, leaf: &Leaf, at: usize) {
+        let Index { columns, wakes, .. } = &mut self.index;
         if columns.len() <= leaf.field {
             columns.resize_with(leaf.field + 1, || None);
         }
-        let wakes = &mut self.index.wakes;
         let column = columns[leaf.field].get_or_insert_with(|| Column {
             kind: leaf.kind,
             keys: Keys::of(leaf.kind, wakes),
+            needles: None,
             probes: Vec::new(),
             last_reader: at,
         });
         column.last_reader = at;
-        let mut new = || {
-            wakes.push(Vec::new());
-            Key::try_from(wakes.len() - 1).expect("there are fewer values")
-        };
+    }
+
+    fn ask(&mut self, leaf: &Leaf) -> Ask {
+        let Index { columns, wakes, .. } = &mut self.index;
+        let Some(column) = &mut columns[leaf.field] else { unreachable!("the column was made") };
+        let mut new = || new_key(wakes);
         match (&leaf.test, &mut column.keys) {
             (Test::Present, _) => Ask::Present,
             (Test::Text(set) | Test::Any(set) | Test::All(set), Keys::Texts(keys, longest)) => {
@@ -195,19 +272,14 @@ impl Maker {
                 Ask::Any((0..keys.len()).filter(|code| set >> code & 1 == 1).map(|code| keys[code]).collect())
             }
             (Test::Bool(bool), Keys::Codes(keys)) => Ask::Any(vec![keys[usize::from(*bool)]]),
-            (test, _) => {
-                // What is derived for a test shows all that it is.
-                let identity = (leaf.field, format!("{test:?}"));
-                let probes = &mut self.index.probes;
-                Ask::Probe(*self.known.entry(identity).or_insert_with(|| {
-                    let id = ProbeId::try_from(probes.len()).expect("there are fewer tests");
-                    probes.push(Probe { field: leaf.field, test: test.clone() });
-                    column.probes.push(id);
-                    id
-                }))
-            }
+            _ => self.probe(leaf),
         }
     }
+}
+
+fn new_key(wakes: &mut Vec<Vec<u32>>) -> Key {
+    wakes.push(Vec::new());
+    Key::try_from(wakes.len() - 1).expect("there are fewer values")
 }
 
 impl Keys {
@@ -222,9 +294,9 @@ impl Keys {
             )
         };
         match kind.family() {
-            Family::Text | Family::List => Self::Texts(HashMap::new(), 0),
-            Family::Number | Family::Time => Self::Numbers(HashMap::new()),
-            Family::Reference => Self::Ids(HashMap::new()),
+            Family::Text | Family::List => Self::Texts(Map::default(), 0),
+            Family::Number | Family::Time => Self::Numbers(Map::default()),
+            Family::Reference => Self::Ids(Map::default()),
             Family::Bool => codes(2),
             Family::Ordinal | Family::Enum => codes(kind.words().len()),
         }
@@ -234,60 +306,4 @@ impl Keys {
 /// The bits of a number, with one zero.
 pub(super) fn bits(number: f64) -> u64 {
     (number + 0.0).to_bits()
-}
-
-impl Grown {
-    /// The group with what decides soonest and costs least in front: the order of its conditions
-    /// has no meaning.
-    fn group(logic: Logic, mut parts: Vec<Self>) -> Self {
-        let decides = |part: &Self| match logic {
-            Logic::And => 1.0 - part.share,
-            Logic::Or => part.share,
-        };
-        let rank = |part: &Self| part.cost / decides(part).max(1e-6);
-        parts.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
-        let cost = parts.iter().map(|part| part.cost).sum();
-        let undecided: f64 = parts.iter().map(|part| 1.0 - decides(part)).product();
-        let (trees, doors): (Vec<Tree>, Vec<Option<Door>>) =
-            parts.into_iter().map(|part| (part.tree, part.door)).unzip();
-        match logic {
-            Logic::And => {
-                let door = doors.into_iter().flatten().min_by(|a, b| a.share.total_cmp(&b.share));
-                Self { tree: Tree::All(trees), share: undecided, cost, door }
-            }
-            Logic::Or => {
-                let doors: Option<Vec<Door>> = doors.into_iter().collect();
-                let door = doors.map(|doors| Door {
-                    share: doors.iter().map(|door| door.share).sum(),
-                    keys: doors.into_iter().flat_map(|door| door.keys).collect(),
-                });
-                Self { tree: Tree::Any(trees), share: 1.0 - undecided, cost, door }
-            }
-        }
-    }
-}
-
-/// The share of rows that a leaf's test is expected to pass, and what it costs.
-fn expectation(leaf: &Leaf) -> (f64, f64) {
-    let (share, cost) = match &leaf.test {
-        Test::Present => (0.7, 1.0),
-        Test::Text(set) | Test::Any(set) => (0.02 * count(set.iter().len()), 1.0),
-        Test::All(set) => (0.01, count(set.iter().len())),
-        Test::Numbers(set) => (0.05 * count(set.len()), 1.0),
-        Test::Ids(set) => (0.1 * count(set.len()), 1.0),
-        Test::Codes(set) => {
-            let passing = f64::from(set.count_ones());
-            (passing / count(leaf.kind.words().len()), passing)
-        }
-        Test::Bool(_) => (0.3, 1.0),
-        Test::Number(..) | Test::Time(..) | Test::OlderThan(_) | Test::WithinLast(_) => (0.4, 2.0),
-        Test::Contains(_) | Test::StartsWith(_) => (0.1, 30.0),
-        Test::Pattern(_) => (0.1, 100.0),
-    };
-    (share.min(1.0), cost)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "an estimate")]
-fn count(of: usize) -> f64 {
-    of as f64
 }

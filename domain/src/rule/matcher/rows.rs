@@ -18,18 +18,22 @@ impl Rows {
         (0..count).collect()
     }
 
+    #[inline]
     pub fn contains(&self, row: usize) -> bool {
         self.0[row / 64] >> (row % 64) & 1 == 1
     }
 
+    #[inline]
     pub fn insert(&mut self, row: usize) {
         self.0[row / 64] |= 1 << (row % 64);
     }
 
+    #[inline]
     pub fn remove(&mut self, row: usize) {
         self.0[row / 64] &= !(1 << (row % 64));
     }
 
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.0.iter().fold(0, |all, word| all | word) == 0
     }
@@ -39,6 +43,7 @@ impl Rows {
     }
 
     /// The rows whose value `holds`.
+    #[inline]
     pub fn of<T: Copy>(values: &[T], holds: impl Fn(T) -> bool) -> Self {
         let mut rows = Self::NONE;
         for (word, values) in rows.0.iter_mut().zip(values.chunks(64)) {
@@ -49,11 +54,13 @@ impl Rows {
         rows
     }
 
+    #[inline]
     fn zip(self, other: Self, join: impl Fn(u64, u64) -> u64) -> Self {
         Self(std::array::from_fn(|at| join(self.0[at], other.0[at])))
     }
 
     /// The rows, ascending.
+    #[inline]
     pub fn iter(self) -> Iter {
         Iter { left: self.0, at: 0 }
     }
@@ -68,6 +75,7 @@ pub struct Iter {
 impl Iterator for Iter {
     type Item = usize;
 
+    #[inline]
     fn next(&mut self) -> Option<usize> {
         while let Some(word) = self.left.get_mut(self.at) {
             if *word != 0 {
@@ -92,12 +100,14 @@ impl FromIterator<usize> for Rows {
 impl BitAnd for Rows {
     type Output = Self;
 
+    #[inline]
     fn bitand(self, other: Self) -> Self {
         self.zip(other, |mine, theirs| mine & theirs)
     }
 }
 
 impl BitAndAssign for Rows {
+    #[inline]
     fn bitand_assign(&mut self, other: Self) {
         *self = *self & other;
     }
@@ -106,12 +116,14 @@ impl BitAndAssign for Rows {
 impl BitOr for Rows {
     type Output = Self;
 
+    #[inline]
     fn bitor(self, other: Self) -> Self {
         self.zip(other, |mine, theirs| mine | theirs)
     }
 }
 
 impl BitOrAssign for Rows {
+    #[inline]
     fn bitor_assign(&mut self, other: Self) {
         *self = *self | other;
     }
@@ -120,12 +132,14 @@ impl BitOrAssign for Rows {
 impl Sub for Rows {
     type Output = Self;
 
+    #[inline]
     fn sub(self, other: Self) -> Self {
         self.zip(other, |mine, theirs| mine & !theirs)
     }
 }
 
 impl SubAssign for Rows {
+    #[inline]
     fn sub_assign(&mut self, other: Self) {
         *self = *self - other;
     }

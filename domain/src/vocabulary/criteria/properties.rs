@@ -15,8 +15,45 @@ use crate::vocabulary::time::Timestamp;
 
 const CASES: u32 = 2_000;
 const TEXTS: &[&str] = &[
-    "a", "A", "b", "ab", "aB c", "é", "É", "%", "a%", "_", "x'y", "\"", "\\", "pci", "PCI", "straße", "日本",
+    "a",
+    "A",
+    "b",
+    "ab",
+    "aB c",
+    "é",
+    "É",
+    "%",
+    "a%",
+    "_",
+    "x'y",
+    "\"",
+    "\\",
+    "pci",
+    "PCI",
+    "straße",
+    "日本",
     " ",
+    "A PCI host",
+    "o\u{212a}",
+    LONG,
+    "0123456789012345678901234567890123456789012345678901234567890123456789aB",
+];
+const LONG: &str = "0123456789012345678901234567890123456789012345678901234567890123456789A";
+const PATTERNS: &[&str] = &[
+    "a",
+    "^A$",
+    "(?i)pci",
+    "[é%]",
+    ".",
+    r"\d+",
+    "ab|pci",
+    "^(a|P)CI",
+    r"(?i)\bok\b",
+    "straßE?",
+    "(?:a[bB])+ c$",
+    "[é日]本",
+    "01.*9A",
+    "[a&&b]",
 ];
 const NUMBERS: &[f64] = &[-1.0, 0.0, -0.0, 0.1, 0.5, 1.0, 7.0, 7.5, 10.0, 11.0, 65_535.0, 1e300];
 const TIMES: &[&str] =
@@ -72,9 +109,7 @@ fn scalar(field: &'static Field, kind: ValueKind) -> BoxedStrategy<Json> {
     match kind {
         ValueKind::Nothing => Just(Json::Null).boxed(),
         ValueKind::Text | ValueKind::Code => select(TEXTS).prop_map(|text| json!(text)).boxed(),
-        ValueKind::Pattern => select(&["a", "^A$", "(?i)pci", "[é%]", ".", r"\d+", ""][..6])
-            .prop_map(|text| json!(text))
-            .boxed(),
+        ValueKind::Pattern => select(PATTERNS).prop_map(|text| json!(text)).boxed(),
         ValueKind::Number => select(NUMBERS).prop_map(|number| json!(number)).boxed(),
         ValueKind::Bool => any::<bool>().prop_map(|bool| json!(bool)).boxed(),
         ValueKind::Time => select(TIMES).prop_map(|time| json!(time)).boxed(),

@@ -46,11 +46,13 @@ impl fmt::Display for ReadFault {
 impl std::error::Error for ReadFault {}
 
 impl Value<'_> {
+    #[inline]
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Missing | Self::Text("") | Self::List([]))
     }
 
     /// Whether a field of `kind` can have this value.
+    #[inline]
     pub(crate) fn fits(&self, kind: Kind) -> bool {
         match (self, kind.family()) {
             (Self::Missing, _)
