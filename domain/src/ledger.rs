@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::access::{Actor, ActorKind};
+use crate::error::{Error, Result};
 
 pub mod audit;
 pub mod store;
@@ -59,12 +60,22 @@ impl Document {
         Self(serde_json::to_string(value).expect("maps of text keys encode"))
     }
 
+    /// A document as it is stored.
+    pub(crate) fn stored(text: String) -> Self {
+        Self(text)
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     pub fn into_text(self) -> String {
         self.0
+    }
+
+    /// The value, read from the text.
+    pub fn json(&self) -> Result<Json> {
+        serde_json::from_str(&self.0).map_err(Error::internal)
     }
 }
 
