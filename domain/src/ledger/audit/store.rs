@@ -109,7 +109,7 @@ impl Db {
         let sql = Sql::new(self.dialect, "SELECT * FROM (SELECT ").push(&columns);
         let sql = sql.push(" FROM audit_entry e WHERE ").one_of("e.record_id", records.iter().copied());
         let mut found: HashMap<Uuid, Vec<_>> = HashMap::new();
-        for row in sql.own(scope, "e").windows(window).all(self.read()).await? {
+        for row in sql.own_too(scope, "e").windows(window).all(self.read()).await? {
             let entry = read(&row)?;
             found.entry(entry.record).or_default().push((read_keys(&window.sort, &row)?, entry));
         }
@@ -122,7 +122,7 @@ impl Db {
         records: &[Uuid],
     ) -> Result<HashMap<Uuid, i64>> {
         let sql = Sql::new(self.dialect, "SELECT e.record_id, COUNT(*) AS n FROM audit_entry e WHERE ");
-        let sql = sql.one_of("e.record_id", records.iter().copied()).own(scope, "e");
+        let sql = sql.one_of("e.record_id", records.iter().copied()).own_too(scope, "e");
         let rows = sql.push(" GROUP BY e.record_id").all(self.read()).await?;
         rows.iter().map(|row| Ok((row.try_get("", "record_id")?, row.try_get("", "n")?))).collect()
     }
