@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::access::{Actor, ActorKind};
+use crate::error::{Error, Result};
 
 pub mod audit;
 pub mod store;
@@ -82,6 +83,11 @@ impl Document {
         }
     }
 
+    /// A document as it is stored.
+    pub(crate) fn stored(text: String) -> Self {
+        Self(text)
+    }
+
     pub fn as_str(&self) -> &str {
         match &self.0 {
             Text::Own(text) => text,
@@ -94,6 +100,11 @@ impl Document {
             Text::Own(text) => text,
             Text::Shared(text) => text.as_ref().to_owned(),
         }
+    }
+
+    /// The value, read from the text.
+    pub fn json(&self) -> Result<Json> {
+        serde_json::from_str(&self.0).map_err(Error::internal)
     }
 }
 

@@ -18,7 +18,7 @@ use domain::rule::pass::Mode;
 use domain::vocabulary::terms::{Justification, Status};
 use domain::vocabulary::time::Span;
 use serde_json::{Value as Json, json};
-use support::{Wire, World, on_both};
+use support::{Wire, World, content, on_both};
 use uuid::Uuid;
 
 use Status::{AcceptedRisk, Closed, FalsePositive, Fixed, InProgress, Open};
@@ -396,7 +396,7 @@ async fn what_is_selected_is_what_leaves(world: &World) {
     // It is told who took out what.
     let requested = AuditFilter { action: Some("export.requested".to_owned()), ..AuditFilter::default() };
     let last = world.audit(&requested, 1).await.remove(0);
-    assert_eq!((last.actor.id, &last.after.unwrap()["format"]), (analyst.actor.id, &json!("CSAF_VEX")));
+    assert_eq!((last.actor.id, &content(&last.after)["format"]), (analyst.actor.id, &json!("CSAF_VEX")));
     let fetched = AuditFilter { record: Some(last.record), ..AuditFilter::default() };
     let told: Vec<String> = world.audit(&fetched, 5).await.into_iter().map(|entry| entry.action).collect();
     assert_eq!(told, ["export.requested", "export.fetched"]);

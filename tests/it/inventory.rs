@@ -15,7 +15,7 @@ use domain::vocabulary::time::Span;
 use serde_json::json;
 use uuid::Uuid;
 
-use support::{World, on_both};
+use support::{World, content, on_both};
 
 use crate::ground::{Ground, refused};
 
@@ -86,7 +86,7 @@ async fn an_asset_lives(world: &World) {
     let actions: Vec<_> = entries.iter().map(|entry| entry.action.as_str()).collect();
     assert_eq!(actions, ["asset.unarchived", "asset.archived", "asset.updated", "asset.created"]);
     assert_eq!(
-        (entries[2].before.clone().unwrap(), entries[2].after.clone().unwrap()),
+        (content(&entries[2].before), content(&entries[2].after)),
         (
             json!({ "criticality": "high", "tags": ["x"], "owner_team": team.id }),
             json!({ "criticality": null, "tags": ["x", "y"], "owner_team": null })

@@ -19,7 +19,7 @@ use domain::rule::pass::Mode;
 use domain::vocabulary::terms::{Severity, Status};
 use domain::vocabulary::time::Span;
 use serde_json::{Value as Json, json};
-use support::{NOW, World, draft, finished, on_both};
+use support::{NOW, World, content, draft, finished, on_both};
 
 use crate::graph::Client;
 
@@ -131,7 +131,7 @@ async fn a_policy_is_set_and_seen(world: &World) {
     assert_eq!(gia.ask(seen, json!({})).await["changePolicy"]["version"], 0, "another company has its own");
     let told = world.told_of(world.acme.id).await;
     let entry = told.iter().rfind(|entry| entry.action == "change_policy.set").unwrap();
-    assert_eq!(entry.after.as_ref().unwrap()["share"], 0.25);
+    assert_eq!(content(&entry.after)["share"], 0.25);
     world.assert_ledger_whole().await;
 }
 
@@ -413,7 +413,7 @@ async fn a_change_is_made_where_nothing_moved(world: &World) {
         .rfind(|entry| entry.action == "finding.status_changed")
         .unwrap();
     assert_eq!(
-        entry.cause.unwrap(),
+        content(&entry.cause),
         json!({ "reason": "Known.", "request": request.id, "approval": request.approval })
     );
     let conforming =

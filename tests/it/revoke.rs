@@ -23,7 +23,7 @@ use domain::rule::revoke::{RevokeOf, RevokeOutcome, RevokeRequest};
 use domain::vocabulary::terms::{Severity, Term};
 use domain::vocabulary::time::Span;
 use serde_json::{Value as Json, json};
-use support::{Wire, World, finished, on_both};
+use support::{Wire, World, content, finished, on_both};
 use uuid::Uuid;
 
 on_both!(
@@ -247,10 +247,10 @@ async fn force_takes_what_lies_above_and_tells_of_each(world: &World) {
     let of_b = released(b).await;
     assert_eq!(of_b.len(), 1);
     assert_eq!(
-        (&of_b[0].before, &of_b[0].after),
-        (&Some(json!({ "severity": "low" })), &Some(json!({ "severity": "critical" })))
+        (content(&of_b[0].before), content(&of_b[0].after)),
+        (json!({ "severity": "low" }), json!({ "severity": "critical" }))
     );
-    let cause = of_b[0].cause.clone().unwrap();
+    let cause = content(&of_b[0].cause);
     assert_eq!(cause["reason"], "It was a mistake.");
     assert_eq!(cause["said_by"]["by"], json!(world.acme.analyst().id));
 

@@ -18,7 +18,7 @@ use domain::store::Db;
 use tempfile::TempDir;
 
 pub use wire::{Heard, Reply, Socket, Wire};
-pub use world::{House, NOW, Outcome, Person, World, draft, finished, mapping, upload};
+pub use world::{House, NOW, Outcome, Person, World, content, draft, finished, mapping, upload};
 
 /// How long one test may take before it is given up.
 const PATIENCE: Duration = Duration::from_secs(300);

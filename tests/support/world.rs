@@ -19,6 +19,7 @@ use domain::inventory::project::NewProject;
 use domain::inventory::token::{Holder, NewToken};
 use domain::inventory::user::NewUser;
 use domain::job::{Job, JobState};
+use domain::ledger::Document;
 use domain::ledger::audit::{AuditFilter, Audited};
 use domain::page::PageArgs;
 use domain::rule::pass::Mode;
@@ -297,6 +298,11 @@ pub fn draft(name: &str, order: i32, criteria: Json, action: Json) -> RuleDraft 
         action,
         requires_approval: false,
     }
+}
+
+/// What an entry of the audit says; null for nothing.
+pub fn content(document: &Option<Document>) -> Json {
+    document.as_ref().map_or(Json::Null, |document| document.json().expect("a document is JSON"))
 }
 
 /// A mapping under which each member of an object is the field of its name.

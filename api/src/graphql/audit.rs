@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+use async_graphql::{Context, Enum, ID, InputObject, Object};
 use domain::access::ActorKind;
 use domain::error::Error;
 use domain::ledger::audit::{self, Audited};
+use domain::ledger::{Document, Speaker};
 use domain::page::PageArgs;
 use record::{record, root};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::id::{Key, Noun, key};
+use super::loaders::deal;
 use super::page::{Counter, args, connection};
 use super::scalars::{DateTime, Json};
 use super::{actor, domain};
@@ -29,22 +31,45 @@ pub enum AuditActorKind {
     System,
 }
 
+pub struct AuditActor<'e>(&'e Speaker);
+
 /// Who acted, as the entry keeps it: it stays when the account is renamed or gone.
 #[record]
-#[derive(SimpleObject)]
-pub struct AuditActor {
+#[Object]
+impl AuditActor<'_> {
     /// A person, a program or the server itself.
-    kind: AuditActorKind,
+    fn kind(&self) -> AuditActorKind {
+        self.0.kind.into()
+    }
+
     /// The global id of the user or service account; null for the server itself.
-    account: Option<ID>,
+    fn account(&self) -> Option<ID> {
+        match self.0.kind {
+            ActorKind::User => Some(Noun::User.id(self.0.id)),
+            ActorKind::ServiceAccount => Some(Noun::ServiceAccount.id(self.0.id)),
+            ActorKind::System => None,
+        }
+    }
+
     /// The name at that time.
-    name: String,
+    fn name(&self) -> &str {
+        &self.0.name
+    }
+
     /// The global id of the token that was used.
-    token: Option<ID>,
+    fn token(&self) -> Option<ID> {
+        self.0.token.map(|token| Noun::Token.id(token))
+    }
+
     /// The address that the request came from.
-    address: Option<String>,
+    fn address(&self) -> Option<&str> {
+        self.0.address.as_deref()
+    }
+
     /// The request's trace id.
-    trace: Option<String>,
+    fn trace(&self) -> Option<&str> {
+        self.0.trace.as_deref()
+    }
 }
 
 pub struct AuditEntryNode(Audited);
@@ -90,37 +115,28 @@ impl AuditEntryNode {
     }
 
     /// Who did it.
-    fn actor(&self) -> AuditActor {
-        let speaker = self.0.actor.clone();
-        let noun = match speaker.kind {
-            ActorKind::User => Some(Noun::User),
-            ActorKind::ServiceAccount => Some(Noun::ServiceAccount),
-            ActorKind::System => None,
-        };
-        AuditActor {
-            kind: speaker.kind.into(),
-            account: noun.map(|noun| noun.id(speaker.id)),
-            name: speaker.name,
-            token: speaker.token.map(|token| Noun::Token.id(token)),
-            address: speaker.address,
-            trace: speaker.trace,
-        }
+    fn actor(&self) -> AuditActor<'_> {
+        AuditActor(&self.0.actor)
     }
 
     /// What changed, as it was; null for a new record.
-    fn before(&self) -> Option<Json> {
-        self.0.before.clone().map(Json)
+    fn before(&self) -> async_graphql::Result<Option<Json>> {
+        json(self.0.before.as_ref())
     }
 
     /// What changed, as it became; null for a record that is gone.
-    fn after(&self) -> Option<Json> {
-        self.0.after.clone().map(Json)
+    fn after(&self) -> async_graphql::Result<Option<Json>> {
+        json(self.0.after.as_ref())
     }
 
     /// Because of what: a rule and its version, an import, a reason.
-    fn cause(&self) -> Option<Json> {
-        self.0.cause.clone().map(Json)
+    fn cause(&self) -> async_graphql::Result<Option<Json>> {
+        json(self.0.cause.as_ref())
     }
+}
+
+fn json(document: Option<&Document>) -> async_graphql::Result<Option<Json>> {
+    Ok(document.map(Document::json).transpose()?.map(Json))
 }
 
 /// A page of what was done to each of these records.
@@ -131,7 +147,7 @@ pub async fn audit_of(
 ) -> async_graphql::Result<Vec<AuditEntryConnection>> {
     let (domain, actor) = (domain(ctx).clone(), actor(ctx)?.clone());
     let pages = domain.audit_entries_of(&actor, &records, page).await?;
-    let pages: Vec<_> = records.iter().map(|record| pages.get(record).cloned().unwrap_or_default()).collect();
+    let pages = deal(&records, pages).into_iter().map(Option::unwrap_or_default);
     // All are counted at once, when the first is.
     let counts = Arc::new((OnceCell::new(), domain, actor, records.clone()));
     let connection = |(record, page): (Uuid, _)| {

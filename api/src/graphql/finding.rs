@@ -22,7 +22,7 @@ use super::actor;
 use super::asset::AssetNode;
 use super::audit::{AuditEntryConnection, audit_of};
 use super::id::Noun;
-use super::loaders::{load, many, nodes, one};
+use super::loaders::{deal, load, many, nodes, one};
 use super::page::args;
 use super::person::{Person, people};
 use super::project::ProjectNode;
@@ -331,9 +331,12 @@ impl FindingNode {
 
     /// What people said to each other about it, the oldest first; at most 100.
     async fn comments(rows: &[&Self], ctx: &Context<'_>) -> async_graphql::Result<Vec<Vec<CommentNode>>> {
-        let comments = load::<Vec<Comment>>(ctx, rows.iter().map(|row| row.0.id)).await?;
-        let of = |row: &&Self| comments.get(&row.0.id).cloned().unwrap_or_default();
-        Ok(rows.iter().map(|row| of(row).into_iter().map(CommentNode::from).collect()).collect())
+        let findings: Vec<Uuid> = rows.iter().map(|row| row.0.id).collect();
+        let comments = load::<Vec<Comment>>(ctx, findings.iter().copied()).await?;
+        let nodes = |comments: Option<Vec<Comment>>| {
+            comments.unwrap_or_default().into_iter().map(CommentNode::from).collect()
+        };
+        Ok(deal(&findings, comments).into_iter().map(nodes).collect())
     }
 
     /// What was done to it, the newest first. It takes the right to read the audit.

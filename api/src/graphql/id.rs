@@ -68,7 +68,7 @@ impl Noun {
 
     /// The global id of a record.
     pub fn id(self, record: Uuid) -> ID {
-        self.keyed(&record.to_string())
+        self.keyed(record.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
     }
 
     /// The global id of a record that is known by a number in its company.
@@ -77,7 +77,7 @@ impl Noun {
     }
 
     fn keyed(self, key: &str) -> ID {
-        ID(URL_SAFE_NO_PAD.encode(format!("{}:{key}", self.name())))
+        ID(URL_SAFE_NO_PAD.encode([self.name(), ":", key].concat()))
     }
 
     /// The record of an id of this noun. Any other text is the id of nothing.

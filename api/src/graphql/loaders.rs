@@ -134,3 +134,13 @@ pub fn many<'a, T: Loaded + 'a, N: From<T> + Send + Sync + 'a>(
         Ok(lists.iter().map(|ids| ids.iter().filter_map(|id| found.get(id).cloned()).collect()).collect())
     })
 }
+
+/// For each id what was found of it. A copy is made only for an id that comes again.
+pub fn deal<T: Clone>(ids: &[Uuid], mut found: HashMap<Uuid, T>) -> Vec<Option<T>> {
+    let last: HashMap<Uuid, usize> = ids.iter().enumerate().map(|(at, id)| (*id, at)).collect();
+    let take = |(at, id): (usize, &Uuid)| match last[id] == at {
+        true => found.remove(id),
+        false => found.get(id).cloned(),
+    };
+    ids.iter().enumerate().map(take).collect()
+}

@@ -15,7 +15,7 @@ use crate::error::{Code, Error, Result};
 use crate::intake::report::Fingerprint;
 use crate::ledger::Speaker;
 use crate::store::bulk::{Column, Rows, Type};
-use crate::store::column::read_term;
+use crate::store::column::Reader;
 use crate::store::sql::Sql;
 use crate::store::{Db, Tx};
 use crate::vocabulary::criteria::sql::Dialect;
@@ -176,39 +176,9 @@ fn row(finding: &Finding, said: Option<i64>) -> [Value; COLUMNS.len()] {
     ]
 }
 
-/// Takes the columns of [`selection`] one after the other.
-struct Reader<'a> {
-    row: &'a QueryResult,
-    at: usize,
-}
-
-impl Reader<'_> {
-    fn next<T: sea_orm::TryGetable>(&mut self) -> Result<T> {
-        let value = self.row.try_get_by_index(self.at)?;
-        self.at += 1;
-        Ok(value)
-    }
-
-    fn term<T: Term>(&mut self) -> Result<T> {
-        read_term(self.next()?)
-    }
-
-    fn list(&mut self) -> Result<Vec<String>> {
-        let text: String = self.next()?;
-        if text == "[]" {
-            return Ok(Vec::new());
-        }
-        serde_json::from_str(&text).map_err(Error::internal)
-    }
-
-    fn time(&mut self) -> Result<Option<Timestamp>> {
-        Ok(self.next::<Option<i64>>()?.map(Timestamp))
-    }
-}
-
 /// Reads a row whose first columns are those of [`selection`].
 pub(crate) fn read(row: &QueryResult) -> Result<Finding> {
-    let r = &mut Reader { row, at: 0 };
+    let r = &mut Reader::new(row);
     let (id, company, project, asset, fingerprint) = (r.next()?, r.next()?, r.next()?, r.next()?, r.next()?);
     let (issue, issue_by) = (r.next()?, r.next()?);
     let (series, present, said) = (r.next::<Option<Uuid>>()?, r.next()?, r.next()?);

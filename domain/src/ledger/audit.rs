@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::Speaker;
 use super::verify::{Break, Chain, Fault};
+use super::{Document, Speaker};
 use crate::Domain;
 use crate::access::{Actor, Permission, Scope};
 use crate::error::{Error, Result};
@@ -30,9 +29,9 @@ pub struct Audited {
     pub record_kind: String,
     pub record: Uuid,
     pub actor: Speaker,
-    pub before: Option<Json>,
-    pub after: Option<Json>,
-    pub cause: Option<Json>,
+    pub before: Option<Document>,
+    pub after: Option<Document>,
+    pub cause: Option<Document>,
 }
 
 /// Which entries a list has: all that is said must hold.

@@ -1,12 +1,14 @@
 //! Between the values of the domain and those of columns.
 
-use sea_orm::{ConnectionTrait, Value};
+use sea_orm::{ConnectionTrait, QueryResult, TryGetable, Value};
+use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use super::sql::Sql;
 use crate::access::Portfolio;
 use crate::error::{Error, Result};
 use crate::vocabulary::terms::Term;
+use crate::vocabulary::time::Timestamp;
 
 /// A list as its JSON text.
 pub(crate) fn write_list(words: &[String]) -> Value {
@@ -34,6 +36,47 @@ pub(crate) fn write_portfolio(portfolio: &Portfolio) -> Value {
 
 pub(crate) fn read_portfolio(text: &str) -> Result<Portfolio> {
     serde_json::from_str(text).map_err(Error::internal)
+}
+
+/// Takes the columns of a row one after the other: looking each up by its name costs more than reading
+/// it.
+pub(crate) struct Reader<'a> {
+    row: &'a QueryResult,
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(row: &'a QueryResult) -> Self {
+        Self { row, at: 0 }
+    }
+
+    pub fn next<T: TryGetable>(&mut self) -> Result<T> {
+        let value = self.row.try_get_by_index(self.at)?;
+        self.at += 1;
+        Ok(value)
+    }
+
+    pub fn term<T: Term>(&mut self) -> Result<T> {
+        read_term(self.next()?)
+    }
+
+    pub fn time(&mut self) -> Result<Option<Timestamp>> {
+        Ok(self.next::<Option<i64>>()?.map(Timestamp))
+    }
+
+    /// A list that is stored as the text of its JSON.
+    pub fn list(&mut self) -> Result<Vec<String>> {
+        let text: String = self.next()?;
+        if text == "[]" {
+            return Ok(Vec::new());
+        }
+        serde_json::from_str(&text).map_err(Error::internal)
+    }
+
+    /// What is stored as the text of its JSON.
+    pub fn json<T: DeserializeOwned>(&mut self) -> Result<T> {
+        serde_json::from_str(&self.next::<String>()?).map_err(Error::internal)
+    }
 }
 
 impl Sql {

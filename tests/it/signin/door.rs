@@ -10,7 +10,7 @@ use domain::signin::link::Acceptance;
 use domain::signin::password::{Password, SignIn};
 use domain::vocabulary::time::Span;
 use serde_json::json;
-use support::{World, on_both};
+use support::{World, content, on_both};
 
 use super::{OTHER, PASSWORD, door, email_of, from, set_password, sign_in, text, who};
 use crate::ground::{Ground, refused};
@@ -57,7 +57,7 @@ async fn whatever_is_wrong_at_the_door_is_answered_the_same(world: &World) {
     for entry in world.audit(&failed(), 100).await {
         assert_eq!(entry.actor.address.as_deref(), Some("127.0.0.1"));
         assert!(entry.actor.trace.is_some() && !format!("{entry:?}").contains("sheep"));
-        reasons.push(entry.cause.unwrap()["reason"].as_str().unwrap().to_owned());
+        reasons.push(content(&entry.cause)["reason"].as_str().unwrap().to_owned());
     }
     assert_eq!(reasons, ["wrong password", "wrong password", "wrong password", "disabled", "no password"]);
     let shared = world.domain.audit_entries(&world.root, &failed(), &PageArgs::default()).await.unwrap();

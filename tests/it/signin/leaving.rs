@@ -9,7 +9,7 @@ use domain::inventory::user::{NewUser, UserChange};
 use domain::inventory::view::{NewView, ViewNoun};
 use domain::page::PageArgs;
 use serde_json::json;
-use support::{World, finished, on_both};
+use support::{World, content, finished, on_both};
 use uuid::Uuid;
 
 use super::{PASSWORD, email_of, from, set_password, sign_in, who};
@@ -46,7 +46,7 @@ async fn at_work(world: &World, ann: &Actor) {
 async fn handed_over(world: &World, leaver: Uuid) -> Vec<Vec<String>> {
     let told = world.told_of(leaver).await;
     let entry = told.iter().rev().find(|entry| entry.action == "user.handed_over").expect("it is audited");
-    let job = entry.after.as_ref().unwrap()["job"].as_str().unwrap().parse().unwrap();
+    let job = content(&entry.after)["job"].as_str().unwrap().parse().unwrap();
     finished(&world.domain, world.acme.admin(), job).await;
     let mut assigned = Vec::new();
     for title in ["flaw 0", "flaw 1", "flaw 2"] {

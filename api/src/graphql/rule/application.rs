@@ -19,7 +19,7 @@ use super::RuleNode;
 use crate::graphql::finding::FindingNode;
 use crate::graphql::id::Noun;
 use crate::graphql::job::RevokeJob;
-use crate::graphql::loaders::{load, one};
+use crate::graphql::loaders::{deal, load, one};
 use crate::graphql::page::{Counter, args, connection};
 use crate::graphql::person::{Person, people};
 use crate::graphql::scalars::{DateTime, Json};
@@ -182,7 +182,7 @@ pub async fn applications_of(
 ) -> async_graphql::Result<Vec<RuleApplicationConnection>> {
     let (domain, actor) = (domain(ctx).clone(), actor(ctx)?.clone());
     let pages = domain.applications_of_rules(&actor, &rules, &filter, page).await?;
-    let pages: Vec<_> = rules.iter().map(|rule| pages.get(rule).cloned().unwrap_or_default()).collect();
+    let pages = deal(&rules, pages).into_iter().map(Option::unwrap_or_default);
     // All are counted at once, when the first is.
     let counts = Arc::new((OnceCell::<HashMap<Uuid, i64>>::new(), domain, actor, rules.clone(), filter));
     let connection = |(rule, page): (Uuid, _)| {

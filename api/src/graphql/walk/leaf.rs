@@ -54,7 +54,7 @@ leaves! {
     String: |text, out| out.text(text);
     ID: |id, out| out.text(id);
     Json: |json, out| out.serialize(&json.0);
-    DateTime: scalar;
+    DateTime: |at, out| out.shown(&at.0);
     Duration: scalar;
     crate::graphql::criteria::Criteria: scalar;
     UserErrorCode: |code, out| out.text(code.word());

@@ -1,5 +1,7 @@
 //! The bytes that the walk writes, and the errors beside them.
 
+use std::io::Write;
+
 use async_graphql::parser::types::Field;
 use async_graphql::{ContextSelectionSet, PathSegment, Pos, Positioned, QueryPathSegment, ServerError};
 
@@ -75,6 +77,11 @@ impl Out {
     pub fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Written {
         write(&mut self.bytes);
         Ok(())
+    }
+
+    /// Writes as a text what shows itself by characters that JSON takes as they are.
+    pub fn shown(&mut self, value: &impl std::fmt::Display) -> Written {
+        self.append(|json| write!(json, "\"{value}\"").expect("bytes can be written to"))
     }
 
     pub fn text(&mut self, text: &str) -> Written {

@@ -10,8 +10,9 @@ use super::{AuditFilter, Audited};
 use crate::access::Scope;
 use crate::error::{Error, Result};
 use crate::ledger::verify::Link;
-use crate::ledger::{Hash, Speaker};
+use crate::ledger::{Document, Hash, Speaker};
 use crate::page::{Key, KeyKind, Page, Sort, Window};
+use crate::store::column::Reader;
 use crate::store::page::{key_columns, page, place_column, read_keys};
 use crate::store::sql::Sql;
 use crate::store::{Db, Tx};
@@ -23,20 +24,23 @@ const CHUNK: i64 = 5_000;
 
 pub(super) const NEWEST: Sort = Sort::new("NEWEST", &[Key::new("e.seq", KeyKind::Int).descending()]);
 
+/// What [`read`] reads, in its order.
+const COLUMNS: &str = "e.company_id, e.seq, e.at, e.action, e.record_kind, e.record_id, e.actor, e.before, \
+                       e.after, e.cause";
+
 fn read(row: &QueryResult) -> Result<Audited> {
-    let row = Model::from_query_result(row, "")?;
-    let json = |text: Option<String>| text.map(|text| serde_json::from_str(&text)).transpose();
+    let r = &mut Reader::new(row);
     Ok(Audited {
-        company: row.company_id,
-        seq: row.seq,
-        at: Timestamp(row.at),
-        action: row.action,
-        record_kind: row.record_kind,
-        record: row.record_id,
-        actor: serde_json::from_str(&row.actor).map_err(Error::internal)?,
-        before: json(row.before).map_err(Error::internal)?,
-        after: json(row.after).map_err(Error::internal)?,
-        cause: json(row.cause).map_err(Error::internal)?,
+        company: r.next()?,
+        seq: r.next()?,
+        at: Timestamp(r.next()?),
+        action: r.next()?,
+        record_kind: r.next()?,
+        record: r.next()?,
+        actor: r.json()?,
+        before: r.next::<Option<String>>()?.map(Document::stored),
+        after: r.next::<Option<String>>()?.map(Document::stored),
+        cause: r.next::<Option<String>>()?.map(Document::stored),
     })
 }
 
@@ -89,7 +93,7 @@ impl Db {
         filter: &AuditFilter,
         window: &Window,
     ) -> Result<Page<Audited>> {
-        let columns = format!("e.*{}", key_columns(&window.sort));
+        let columns = format!("{COLUMNS}{}", key_columns(&window.sort));
         let sql = matching(self.dialect, scope, &columns, filter).window(window);
         page(window, &sql.all(self.read()).await?, read)
     }
@@ -100,11 +104,12 @@ impl Db {
         records: &[Uuid],
         window: &Window,
     ) -> Result<HashMap<Uuid, Page<Audited>>> {
-        let columns = format!("e.*{}{}", key_columns(&window.sort), place_column(window, "e.record_id"));
+        let columns =
+            format!("{COLUMNS}{}{}", key_columns(&window.sort), place_column(window, "e.record_id"));
         let sql = Sql::new(self.dialect, "SELECT * FROM (SELECT ").push(&columns);
         let sql = sql.push(" FROM audit_entry e WHERE ").one_of("e.record_id", records.iter().copied());
         let mut found: HashMap<Uuid, Vec<_>> = HashMap::new();
-        for row in sql.own(scope, "e").windows(window).all(self.read()).await? {
+        for row in sql.own_too(scope, "e").windows(window).all(self.read()).await? {
             let entry = read(&row)?;
             found.entry(entry.record).or_default().push((read_keys(&window.sort, &row)?, entry));
         }
@@ -117,7 +122,7 @@ impl Db {
         records: &[Uuid],
     ) -> Result<HashMap<Uuid, i64>> {
         let sql = Sql::new(self.dialect, "SELECT e.record_id, COUNT(*) AS n FROM audit_entry e WHERE ");
-        let sql = sql.one_of("e.record_id", records.iter().copied()).own(scope, "e");
+        let sql = sql.one_of("e.record_id", records.iter().copied()).own_too(scope, "e");
         let rows = sql.push(" GROUP BY e.record_id").all(self.read()).await?;
         rows.iter().map(|row| Ok((row.try_get("", "record_id")?, row.try_get("", "n")?))).collect()
     }
@@ -127,7 +132,7 @@ impl Db {
     }
 
     pub(super) async fn audit_entry(&self, scope: &Scope, seq: i64) -> Result<Option<Audited>> {
-        let sql = matching(self.dialect, scope, "e.*", &AuditFilter::default());
+        let sql = matching(self.dialect, scope, COLUMNS, &AuditFilter::default());
         sql.push(" AND e.seq = ").bind(seq).one(self.read()).await?.as_ref().map(read).transpose()
     }
 
