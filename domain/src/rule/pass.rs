@@ -356,7 +356,9 @@ impl<'a> Walk<'a> {
                 Cow::Owned(rule.said_in(&self.finding.layers))
             }
         };
-        let is_new = |statement: &&Statement| !self.shown.says(statement) && !self.base.is_settled(statement);
+        let is_new = |statement: &&Statement| {
+            !self.shown.says(statement) && !(self.settled && self.base.is_settled(statement))
+        };
         let statements: Vec<Statement> = says.iter().filter(is_new).cloned().collect();
         if statements.is_empty() {
             return;
