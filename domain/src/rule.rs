@@ -182,10 +182,15 @@ impl Rule {
         } else if self.content.expires_at.is_some_and(|at| at <= now) {
             Some("expired")
         } else if live.emergency_until.is_some_and(|at| at <= now) {
-            Some("its emergency approval was not reviewed in time")
+            Some("its emergency approval ended")
         } else {
             None
         }
+    }
+
+    /// Whether it writes on findings, and did not as it was `before`.
+    pub(crate) fn is_turned_on(&self, before: &Self) -> bool {
+        self.mode == Mode::Enforce && before.mode != Mode::Enforce
     }
 
     /// The version that is evaluated; of a rule that never was live, its newest.

@@ -469,7 +469,19 @@ async fn an_emergency_ends_without_a_review(world: &World) {
     for (rule, _) in &rules {
         idle.push(domain.rule(admin, *rule).await.unwrap().idle(later));
     }
-    assert_eq!(idle, [None, Some("off"), Some("its emergency approval was not reviewed in time")]);
+    assert_eq!(idle, [None, Some("off"), Some("its emergency approval ended")]);
+    // To turn on again what was not upheld, or forgotten, takes another approval of the same content.
+    for (at, (rule, _)) in rules.iter().enumerate().skip(1) {
+        let on = domain.rule_set_mode(author, *rule, None, Mode::Enforce).await.unwrap();
+        assert_eq!(on.idle(later), Some("its emergency approval ended"));
+        let name = ["kept", "stopped", "forgotten"][at];
+        let anew = gated(name, is(Critical), make(High));
+        let anew = domain.rule_update(author, *rule, on.version, anew).await.unwrap();
+        let asked = domain.rule_submit(author, *rule, anew.version).await.unwrap();
+        domain.approval_approve(approver(world), asked.id, &asked.content_hash, None).await.unwrap();
+        assert_eq!(domain.rule(admin, *rule).await.unwrap().idle(later), None);
+        domain.rule_set_mode(author, *rule, None, Mode::Off).await.unwrap();
+    }
     // What is idle says nothing.
     domain.rule_archive(admin, rules[0].0, None).await.unwrap();
     world.import_lines(&[line("late", Critical)]).await;

@@ -52,6 +52,10 @@ impl Domain {
         let rule = self.rule(actor, id).await?;
         rule.may_set_company_mode(actor)?;
         let mut tx = self.db().begin(actor, &scope, self.clock().now()).await?;
+        let followed = |mode: Option<Mode>| rule.clone().under(mode);
+        if followed(mode).is_turned_on(&followed(tx.company_mode(id).await?)) {
+            tx.require_agreed(&scope, &rule).await?;
+        }
         tx.set_company_mode(&rule, mode, actor.id).await?;
         tx.answer(id);
         tx.commit().await?;

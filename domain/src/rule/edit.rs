@@ -6,7 +6,7 @@ use super::draft::{RuleDraft, slug};
 use super::gate::no_draft;
 use super::pass::Mode;
 use super::store::{DraftRow, Version};
-use super::writing::Writing;
+use super::writing::{Gatekeeper, Writing};
 use super::{Content, Live, Rule};
 use crate::Domain;
 use crate::access::{Actor, Permission, Scope};
@@ -107,8 +107,8 @@ impl Domain {
         change: Change,
     ) -> Result<Rule> {
         let draft = tx.rule_draft(scope, change.rule.id).await?;
-        let by_policy = !tx.gates_on(scope, &change.content).await?.is_empty();
-        match change.made(draft, actor, by_policy, tx.now()) {
+        let gatekeeper = tx.gatekeeper(scope).await?;
+        match tx.made(actor, scope, &gatekeeper, change, draft).await? {
             Made::Written(writing) => {
                 self.write_rules(tx, actor, std::slice::from_ref(&*writing)).await?;
                 Ok(writing.after)
@@ -117,8 +117,9 @@ impl Domain {
         }
     }
 
-    /// Turns a rule off or on, or lets it observe: this takes no approval, as what is evaluated was
-    /// approved. What it said stays until the next pass.
+    /// Turns a rule off or on, or lets it observe. This takes no approval: of a gated rule, what is
+    /// evaluated was approved. What the policy has come to gate since it was written is not turned on.
+    /// What the rule said stays until the next pass.
     pub async fn rule_set_mode(
         &self,
         actor: &Actor,
@@ -131,6 +132,9 @@ impl Domain {
         let before = tx.rule_to_edit(&scope, id, version).await?;
         before.may_edit(actor)?;
         let after = Rule { mode, ..before.clone() };
+        if after.is_turned_on(&before) {
+            tx.require_agreed(&scope, &before).await?;
+        }
         let after = tx.rewrite_rule(actor, "rule.mode_set", before, after).await?;
         tx.commit().await?;
         Ok(after)
@@ -260,18 +264,36 @@ pub(super) enum Made {
     Same(Box<Rule>),
 }
 
+/// Where the content of a change comes to stand.
+struct Landing {
+    /// The live version does the same: only words change, at once.
+    binds_as_live: bool,
+    gated: bool,
+    /// It becomes the draft, though nothing gates it.
+    keeps: bool,
+}
+
 impl Change {
+    fn landing(&self, has_draft: bool, by_policy: bool, now: Timestamp) -> Landing {
+        let Self { rule, content, towards, .. } = self;
+        // What an emergency let through until then is said anew to be approved again.
+        let stands = rule.live.is_some_and(|live| live.emergency_until.is_none_or(|until| until > now));
+        Landing {
+            binds_as_live: stands && content.hash(rule.company) == rule.content_hash,
+            gated: content.requires_approval || rule.gated || by_policy,
+            keeps: match towards {
+                Towards::Live => false,
+                Towards::AsItStands => has_draft,
+                Towards::Draft => true,
+            },
+        }
+    }
+
     /// The rule with its content live or as its draft. `draft` is the one that it has.
-    pub fn made(self, draft: Option<DraftRow>, actor: &Actor, by_policy: bool, now: Timestamp) -> Made {
-        let Self { before, rule, content, towards } = self;
-        let binds_as_live = rule.live.is_some() && content.hash(rule.company) == rule.content_hash;
-        let gated = content.requires_approval || rule.gated || by_policy;
-        let keeps = match towards {
-            Towards::Live => false,
-            Towards::AsItStands => draft.is_some(),
-            Towards::Draft => true,
-        };
-        if binds_as_live || !(gated || keeps) {
+    fn made(self, landing: &Landing, draft: Option<DraftRow>, actor: &Actor, now: Timestamp) -> Made {
+        let Self { before, rule, content, .. } = self;
+        let Landing { binds_as_live, gated, .. } = *landing;
+        if landing.is_live() {
             let live = Live { version: before.version + 1, since: now, emergency_until: None };
             let live = if binds_as_live { rule.live } else { Some(live) };
             let after = Rule { gated, live, ..rule.saying(content) };
@@ -297,6 +319,12 @@ impl Change {
     }
 }
 
+impl Landing {
+    fn is_live(&self) -> bool {
+        self.binds_as_live || !(self.gated || self.keeps)
+    }
+}
+
 /// A rule put away, and its draft with it; `None` where it is already.
 pub(super) fn archived(before: Rule, draft: Option<DraftRow>, now: Timestamp) -> Option<Writing> {
     let archived_at = before.archived_at.or(Some(now));
@@ -310,6 +338,25 @@ pub(super) fn key_taken() -> Error {
 }
 
 impl Tx {
+    /// What comes of a change of a rule that has this draft. What stood before and was not agreed to is not
+    /// turned on by it.
+    pub(super) async fn made(
+        &self,
+        actor: &Actor,
+        scope: &Scope,
+        gatekeeper: &Gatekeeper,
+        change: Change,
+        draft: Option<DraftRow>,
+    ) -> Result<Made> {
+        let by_policy = !gatekeeper.gates_on(self, scope, &change.content).await?.is_empty();
+        let landing = change.landing(draft.is_some(), by_policy, self.now());
+        let stood_before = landing.binds_as_live || !landing.is_live();
+        if stood_before && change.rule.is_turned_on(&change.before) {
+            self.require_agreed(scope, &change.before).await?;
+        }
+        Ok(change.made(&landing, draft, actor, self.now()))
+    }
+
     /// The rule of the scope's company, held, if it still is at `expected`.
     pub(crate) async fn rule_to_edit(
         &mut self,

@@ -270,9 +270,31 @@ impl Domain {
         let after = if upheld {
             Rule { live: Some(Live { emergency_until: None, ..live }), ..rule.clone() }
         } else {
-            Rule { mode: Mode::Off, ..rule.clone() }
+            // Ended with it, so that to turn it on again takes another approval.
+            Rule {
+                mode: Mode::Off,
+                live: Some(Live { emergency_until: Some(tx.now()), ..live }),
+                ..rule.clone()
+            }
         };
         tx.rewrite_rule(actor, "rule.reviewed", rule, after).await?;
         Ok(())
+    }
+}
+
+impl Tx {
+    /// Refuses to let a rule write on findings where the policy in force gates what it says and nobody
+    /// agreed to that: it was let through by a policy that asked less.
+    pub(crate) async fn require_agreed(&self, scope: &Scope, rule: &Rule) -> Result<()> {
+        let Some(live) = rule.live else { return Ok(()) };
+        if self.is_agreed_to(scope, rule.id, live.version).await? {
+            return Ok(());
+        }
+        let gates = self.gates_on(scope, &rule.content).await?;
+        if gates.is_empty() {
+            return Ok(());
+        }
+        let message = "A second person has to agree to what this rule says before it is turned on.";
+        Err(Error::new(Code::IllegalState, message).at("mode").with("reasons", json!(gates)))
     }
 }

@@ -213,11 +213,11 @@ impl Domain {
             };
             let (content, mode) = draft.clone().check(company).map_err(named)?;
             people.add(&one.key, &content);
-            let by_policy = !gatekeeper.gates_on(tx, scope, &content).await?.is_empty();
             let Some((before, kept)) = before else {
                 if taken.contains(&one.key) {
                     return Err(named(key_taken()));
                 }
+                let by_policy = !gatekeeper.gates_on(tx, scope, &content).await?.is_empty();
                 let (id, key) = (self.clock().id(), one.key.clone());
                 let new = NewRule { id, key, library_key: None, mode, content };
                 writings.push(new.made(scope, actor, by_policy, now)?);
@@ -226,7 +226,8 @@ impl Domain {
             before.may_edit(actor).map_err(named)?;
             let rule = Rule { mode, ..before.clone() };
             let change = Change { before, rule, content, towards: Towards::Live };
-            if let Made::Written(writing) = change.made(kept, actor, by_policy, now) {
+            let made = tx.made(actor, scope, &gatekeeper, change, kept).await.map_err(named)?;
+            if let Made::Written(writing) = made {
                 writings.push(*writing);
             }
         }

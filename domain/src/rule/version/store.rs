@@ -8,9 +8,9 @@ use super::RuleVersion;
 use crate::access::Scope;
 use crate::error::{Error, Result};
 use crate::page::{Key, KeyKind, Page, PageArgs, Sort, Window};
-use crate::store::Db;
 use crate::store::page::{key_columns, page};
 use crate::store::sql::Sql;
+use crate::store::{Db, Tx};
 use crate::vocabulary::criteria::sql::Dialect;
 use crate::vocabulary::time::Timestamp;
 
@@ -65,5 +65,19 @@ impl Db {
     pub(super) async fn rule_version_count(&self, scope: &Scope, rule: Uuid) -> Result<i64> {
         let sql = select(self.dialect, scope, "COUNT(*) AS n").push(" AND v.rule_id = ").bind(rule);
         sql.count(self.read()).await
+    }
+}
+
+impl Tx {
+    /// Whether a second person agreed to this version of a rule.
+    pub(in crate::rule) async fn is_agreed_to(
+        &self,
+        scope: &Scope,
+        rule: Uuid,
+        version: i64,
+    ) -> Result<bool> {
+        let sql = Sql::new(self.dialect, "SELECT v.id FROM rule_version AS v WHERE v.rule_id = ").bind(rule);
+        let sql = sql.push(" AND v.version = ").bind(version).push(" AND v.approval_id IS NOT NULL");
+        Ok(sql.own_or_global(scope, "v").one(self.conn()).await?.is_some())
     }
 }
