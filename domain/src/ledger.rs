@@ -69,7 +69,7 @@ impl Document {
         Self::written(serde_json::to_string(value).expect("maps of text keys encode"))
     }
 
-    /// A document that was written beforehand: `text` is one JSON value.
+    /// A document that was written before, or is stored: `text` is one JSON value.
     pub(crate) fn written(text: String) -> Self {
         Self(Text::Own(text))
     }
@@ -81,11 +81,6 @@ impl Document {
             Text::Own(text) => Self(Text::Shared(text.into())),
             Text::Shared(_) => self,
         }
-    }
-
-    /// A document as it is stored.
-    pub(crate) fn stored(text: String) -> Self {
-        Self(text)
     }
 
     pub fn as_str(&self) -> &str {
@@ -104,7 +99,7 @@ impl Document {
 
     /// The value, read from the text.
     pub fn json(&self) -> Result<Json> {
-        serde_json::from_str(&self.0).map_err(Error::internal)
+        serde_json::from_str(self.as_str()).map_err(Error::internal)
     }
 }
 

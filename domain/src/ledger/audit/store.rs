@@ -38,9 +38,9 @@ fn read(row: &QueryResult) -> Result<Audited> {
         record_kind: r.next()?,
         record: r.next()?,
         actor: r.json()?,
-        before: r.next::<Option<String>>()?.map(Document::stored),
-        after: r.next::<Option<String>>()?.map(Document::stored),
-        cause: r.next::<Option<String>>()?.map(Document::stored),
+        before: r.next::<Option<String>>()?.map(Document::written),
+        after: r.next::<Option<String>>()?.map(Document::written),
+        cause: r.next::<Option<String>>()?.map(Document::written),
     })
 }
 
