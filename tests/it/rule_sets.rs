@@ -205,7 +205,7 @@ async fn hundreds_are_written_together(world: &World) {
     let document = |rules: usize, order: usize| {
         let rule = |at: usize| {
             json!({ "key": format!("rule-{at}"), "name": format!("Rule {at}"), "mode": "ENFORCE", "order": order + at,
-                    "requires_approval": at % 10 == 0, "criteria": title(&format!("t{at}")), "action": severity("low") })
+                    "requires_approval": at.is_multiple_of(10), "criteria": title(&format!("t{at}")), "action": severity("low") })
         };
         let rules: Vec<Json> = (0..rules).map(rule).collect();
         json!({ "format": "countersign/rules/1", "rules": rules }).to_string()

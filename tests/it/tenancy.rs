@@ -43,6 +43,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("Query.node", "its id is of any noun: it is called with the records of every one"),
     ("Query.ruleBacktested", "backtests have ids of no noun: others' are asked for where they are tested"),
     ("Query.rulePreviewed", "previews have ids of no noun: others' are asked for where they are tested"),
+    ("Query.ruleRevokePreviewed", "the same holds for previews of a revoke"),
     (
         "Query.rulePreviewExplanation",
         "previews have ids of no noun: others' are asked for where they are tested",

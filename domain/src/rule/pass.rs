@@ -356,10 +356,11 @@ impl<'a> Walk<'a> {
                 Cow::Owned(rule.said_in(&self.finding.layers))
             }
         };
-        let is_new = |statement: &&Statement| {
-            !self.shown.says(statement) && !(self.settled && self.base.is_settled(statement))
+        let stands = |statement: &Statement| {
+            self.shown.says(statement) || self.settled && self.base.is_settled(statement)
         };
-        let statements: Vec<Statement> = says.iter().filter(is_new).cloned().collect();
+        let statements: Vec<Statement> =
+            says.iter().filter(|statement| !stands(statement)).cloned().collect();
         if statements.is_empty() {
             return;
         }
