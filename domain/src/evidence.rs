@@ -24,6 +24,7 @@ use crate::gateway::signing::SigningKey;
 use crate::job::Job;
 use crate::ledger::audit::hex;
 use crate::page::KeyValue;
+use crate::policy;
 use crate::rule::conformance::{Conformance, HELD};
 use crate::vocabulary::time::Timestamp;
 use archive::Packer;
@@ -40,28 +41,11 @@ pub(crate) mod store;
 pub mod verify;
 
 const FORMAT: &str = "countersign/evidence/1";
-/// What stood at the end of the period: the name of the file, what the audit calls such a record, and the
+/// Who stood at the end of the period: the name of the file, what the audit calls such a record, and the
 /// columns.
 const STOOD: &[(&str, &str, &[&str])] = &[
     ("members", MEMBERSHIP, &["id", "user", "name", "email", "role", "portfolio"]),
     ("service_accounts", SERVICE_ACCOUNT, &["id", "name", "role", "portfolio", "archived"]),
-    (
-        "change_policy",
-        POLICY,
-        &[
-            "accepting_risk",
-            "false_positive",
-            "lowering_critical",
-            "rules",
-            "share",
-            "findings",
-            "quorum",
-            "deadline_hours",
-            "reminder_hours",
-            "warn_days",
-            "acceptance_days",
-        ],
-    ),
 ];
 
 pub const MEDIA_TYPE: &str = "application/zip";
@@ -303,7 +287,8 @@ impl Evidence {
     /// many as a company has, and held.
     async fn standing(&mut self, out: &mut Vec<u8>) -> Result<()> {
         let mut state = self.domain.standing_at(&self.scope, self.manifest.audit.last).await?;
-        for (file, kind, columns) in STOOD {
+        let policy: Vec<&str> = policy::store::members().collect();
+        for (file, kind, columns) in STOOD.iter().chain([&("change_policy", POLICY, policy.as_slice())]) {
             let rows: Vec<Json> = state.take(kind).into_values().map(Json::Object).collect();
             self.whole(file, columns, &rows, out)?;
         }

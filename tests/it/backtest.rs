@@ -180,11 +180,14 @@ async fn what_cannot_be_told_is_said(world: &World) {
     let narrow = domain.rule_backtest(&world.acme.narrow.actor, tried(), NOW, day(1)).await.unwrap();
     assert_eq!(narrow.totals.evaluated, 2);
     for stranger in [world.acme.admin(), world.globex.author()] {
-        assert_eq!(domain.rule_backtested(stranger, replayed.id).unwrap_err().code, Code::NotFound);
+        assert_eq!(domain.rule_backtested(stranger, replayed.ticket.id).unwrap_err().code, Code::NotFound);
     }
-    assert!(domain.rule_backtested(world.acme.author(), replayed.id).is_ok());
+    assert!(domain.rule_backtested(world.acme.author(), replayed.ticket.id).is_ok());
     world.clock.advance(Span::DAY);
-    assert_eq!(domain.rule_backtested(world.acme.author(), replayed.id).unwrap_err().code, Code::NotFound);
+    assert_eq!(
+        domain.rule_backtested(world.acme.author(), replayed.ticket.id).unwrap_err().code,
+        Code::NotFound
+    );
 }
 
 async fn the_past_has_its_own_modes_and_live_versions(world: &World) {

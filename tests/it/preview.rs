@@ -168,7 +168,7 @@ async fn pages_come_from_one_snapshot(world: &World) {
     let lines: Vec<Json> = (0..7).map(|n| line(&format!("f{n}"), Critical)).collect();
     world.import_lines(&lines).await;
     let tried = unkept(draft("Down", 10, is(Critical), make(High)));
-    let id = domain.rule_preview(actor, tried, Reach::Affected).await.unwrap().id;
+    let id = domain.rule_preview(actor, tried, Reach::Affected).await.unwrap().ticket.id;
     let first = domain.rule_previewed(actor, id).unwrap();
     let first = first.rows(true, &PageArgs::first(3)).unwrap();
     assert!(first.has_next);

@@ -96,9 +96,7 @@ impl Db {
         };
         Ok((rows.iter().map(read).collect::<Result<_>>()?, next))
     }
-}
 
-impl Db {
     /// Changes of what is traced back, after one entry and before another, the newest first.
     pub(super) async fn later_changes(&self, scope: &Scope, after: i64, before: i64) -> Result<Vec<Later>> {
         let head =

@@ -34,6 +34,12 @@ const COLUMNS: &[Column] = &[
     ("version", Type::BigInt),
 ];
 
+/// The names of what a policy says, in the order of its columns.
+pub(crate) fn members() -> impl Iterator<Item = &'static str> {
+    let about = ["company_id", "updated_at", "version"];
+    COLUMNS.iter().map(|(name, _)| *name).filter(move |name| !about.contains(name))
+}
+
 fn read(row: Model) -> Kept {
     Kept {
         company: row.company_id,

@@ -15,7 +15,7 @@ use super::Rule;
 use super::application::{APPLIED, OBSERVED};
 use super::matcher::Matcher;
 use super::pass::{Exempt, LiveRule, Mode, Turn};
-use super::preview::kept::Snapshot;
+use super::preview::kept::{Snapshot, Ticket};
 use super::preview::{self, FieldChange, Totals, Tried, compare, page_of, walk_key};
 use crate::Domain;
 use crate::access::{Actor, Permission, Scope};
@@ -47,11 +47,7 @@ terms! {
 /// What a rule would have changed in a period.
 #[derive(Debug)]
 pub struct Backtest {
-    pub id: Uuid,
-    company: Uuid,
-    owner: Uuid,
-    /// The moment at which it was asked for.
-    pub as_of: Timestamp,
+    pub ticket: Ticket,
     pub name: String,
     pub from: Timestamp,
     pub to: Timestamp,
@@ -107,20 +103,8 @@ struct Replayed {
 }
 
 impl Snapshot for Backtest {
-    fn id(&self) -> Uuid {
-        self.id
-    }
-
-    fn company(&self) -> Uuid {
-        self.company
-    }
-
-    fn owner(&self) -> Uuid {
-        self.owner
-    }
-
-    fn made_at(&self) -> Timestamp {
-        self.as_of
+    fn ticket(&self) -> Ticket {
+        self.ticket
     }
 
     fn findings(&self) -> usize {
@@ -176,10 +160,7 @@ impl Domain {
         let tested = tokio::task::spawn_blocking(move || replay(rule, &stood, &modes, replayed));
         let (rows, totals, incomplete) = tested.await.map_err(Error::internal)?;
         let backtest = Arc::new(Backtest {
-            id: self.clock().id(),
-            company: actor.company,
-            owner: actor.id,
-            as_of: now,
+            ticket: Ticket::of(actor, self.clock().id(), now),
             name,
             from,
             to,

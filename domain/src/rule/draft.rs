@@ -99,9 +99,7 @@ impl RuleDraft {
         }
         Ok(action)
     }
-}
 
-impl RuleDraft {
     /// All that is wrong with it that can be told without the database, and its action if that is in order.
     fn faults(&self, company: Uuid) -> (Vec<Fault>, Option<Action>) {
         let mut faults = Vec::new();

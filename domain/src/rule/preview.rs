@@ -24,6 +24,7 @@ use crate::page::{Key, KeyKind, KeyValue, Page, PageArgs, Sort, Window};
 use crate::vocabulary::criteria::{Explanation, Outcome};
 use crate::vocabulary::terms::{Severity, Status, Term, terms};
 use crate::vocabulary::time::Timestamp;
+use kept::{Snapshot, Ticket};
 
 pub mod kept;
 
@@ -54,11 +55,7 @@ pub enum Tried {
 /// What a rule would make of findings.
 #[derive(Debug)]
 pub struct Preview {
-    pub id: Uuid,
-    company: Uuid,
-    owner: Uuid,
-    /// The moment at which everything was evaluated.
-    pub as_of: Timestamp,
+    pub ticket: Ticket,
     pub name: String,
     pub reach: Reach,
     /// How many findings are active, whether they were evaluated or not.
@@ -247,21 +244,9 @@ pub(super) fn page_of<'a, R>(
     Ok(window.page(rows.into_iter().map(|row| (vec![KeyValue::Int(place(row))], row)).collect()))
 }
 
-impl kept::Snapshot for Preview {
-    fn id(&self) -> Uuid {
-        self.id
-    }
-
-    fn company(&self) -> Uuid {
-        self.company
-    }
-
-    fn owner(&self) -> Uuid {
-        self.owner
-    }
-
-    fn made_at(&self) -> Timestamp {
-        self.as_of
+impl Snapshot for Preview {
+    fn ticket(&self) -> Ticket {
+        self.ticket
     }
 
     fn findings(&self) -> usize {
@@ -294,7 +279,7 @@ impl Preview {
     /// the earlier rules had left it. `None`: it was not evaluated, or the walk never came so far.
     pub fn explain(&self, finding: Uuid) -> Option<Explanation> {
         let (finding, asset) = self.findings.iter().find(|(kept, _)| kept.id == finding)?;
-        explain(finding, asset, self.matcher.rules(), &self.exempt, self.at, self.as_of)
+        explain(finding, asset, self.matcher.rules(), &self.exempt, self.at, self.ticket.as_of)
     }
 }
 
@@ -327,10 +312,7 @@ impl Domain {
         });
         let (rows, totals, findings, matcher, exempt) = preview.await.map_err(Error::internal)?;
         let preview = Arc::new(Preview {
-            id: self.clock().id(),
-            company: actor.company,
-            owner: actor.id,
-            as_of: now,
+            ticket: Ticket::of(actor, self.clock().id(), now),
             name,
             reach,
             active,

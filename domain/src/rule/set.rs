@@ -74,12 +74,12 @@ fn named(key: &str, error: Error) -> Error {
 
 /// The users and teams that actions name, and the rules whose they are.
 #[derive(Default)]
-struct Named {
+struct Assignees {
     users: BTreeMap<Uuid, String>,
     teams: BTreeMap<Uuid, String>,
 }
 
-impl Named {
+impl Assignees {
     fn add(&mut self, key: &str, content: &Content) {
         let (users, teams) = content.action.names();
         self.users.extend(users.into_iter().map(|user| (user, key.to_owned())));
@@ -191,7 +191,7 @@ impl Domain {
         let keys: Vec<&str> = made.map(|one| one.key.as_str()).collect();
         let taken = tx.rule_keys_taken(scope, &keys).await?;
         let gatekeeper = tx.gatekeeper(scope).await?;
-        let mut people = Named::default();
+        let mut people = Assignees::default();
         let mut writings = Vec::with_capacity(planned.len());
         for one in planned {
             let named = |error| named(&one.key, error);

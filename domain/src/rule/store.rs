@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Value};
+use sea_orm::{
+    ColumnTrait, Condition, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Value,
+};
 use uuid::Uuid;
 
 use entity::{membership, rule, rule_draft, team};
@@ -282,8 +284,6 @@ impl Db {
         filter: &RuleFilter,
         args: &PageArgs,
     ) -> Result<Page<Rule>> {
-        use sea_orm::FromQueryResult;
-
         let window = Window::new(args, WALK)?;
         let sql =
             Sql::new(self.dialect, "SELECT r.*").push(&key_columns(&WALK)).push(" FROM rule AS r WHERE ");
@@ -299,8 +299,6 @@ impl Db {
 
     /// The drafts of these rules, with where what was asked for them stands.
     pub(crate) async fn rule_drafts(&self, scope: &Scope, rules: &[Uuid]) -> Result<Vec<Drafted>> {
-        use sea_orm::FromQueryResult;
-
         let sql = Sql::new(
             self.dialect,
             "SELECT d.*, a.stage FROM rule_draft AS d LEFT JOIN approval AS a ON a.id = d.approval_id WHERE ",
@@ -362,8 +360,6 @@ impl Tx {
 
     /// The same of many, in the order of their ids.
     pub(crate) async fn rules_to_change(&self, scope: &Scope, ids: &[Uuid]) -> Result<Vec<Rule>> {
-        use sea_orm::FromQueryResult;
-
         let sql = Sql::new(self.dialect, "SELECT r.* FROM rule AS r WHERE ").one_of("r.id", ids.to_vec());
         let sql = sql.own(scope, "r").push(" ORDER BY r.id").locked();
         let rows = sql.all(self.conn()).await?;

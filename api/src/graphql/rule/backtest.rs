@@ -170,12 +170,12 @@ pub struct RuleBacktest(Arc<Backtest>);
 impl RuleBacktest {
     /// For `ruleBacktested`: further pages, for 15 minutes and from the same server.
     fn backtest_id(&self) -> ID {
-        self.0.id.to_string().into()
+        self.0.ticket.id.to_string().into()
     }
 
     /// The moment at which it was asked for.
     fn as_of(&self) -> DateTime {
-        DateTime(self.0.as_of)
+        DateTime(self.0.ticket.as_of)
     }
 
     /// The name of the rule.

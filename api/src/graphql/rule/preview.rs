@@ -180,12 +180,12 @@ pub struct RulePreview(Arc<Preview>);
 impl RulePreview {
     /// For `rulePreviewed`: further pages of the same snapshot, for 15 minutes and from the same server.
     fn preview_id(&self) -> ID {
-        self.0.id.to_string().into()
+        self.0.ticket.id.to_string().into()
     }
 
     /// The moment of the snapshot.
     fn as_of(&self) -> DateTime {
-        DateTime(self.0.as_of)
+        DateTime(self.0.ticket.as_of)
     }
 
     /// The name of the rule, as on its badges.

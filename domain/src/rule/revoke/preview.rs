@@ -12,9 +12,8 @@ use crate::error::{Error, Result};
 use crate::finding::facts::{Finding, Shown};
 use crate::finding::layers::revoke;
 use crate::page::{Page, PageArgs};
-use crate::rule::preview::kept::Snapshot;
+use crate::rule::preview::kept::{Snapshot, Ticket};
 use crate::rule::preview::{FieldChange, changes, page_of};
-use crate::vocabulary::time::Timestamp;
 
 /// How many findings a preview looks at.
 pub const MOST: usize = 5_000;
@@ -24,10 +23,7 @@ const CHUNK: usize = 500;
 /// What a revoke would come to: all of one moment, and kept for a while, so that its pages are too.
 #[derive(Debug)]
 pub struct RevokePreview {
-    pub id: Uuid,
-    company: Uuid,
-    owner: Uuid,
-    pub as_of: Timestamp,
+    pub ticket: Ticket,
     /// How many findings it means.
     pub total: i64,
     pub counts: Counts,
@@ -49,20 +45,8 @@ pub struct RevokeRow {
 }
 
 impl Snapshot for RevokePreview {
-    fn id(&self) -> Uuid {
-        self.id
-    }
-
-    fn company(&self) -> Uuid {
-        self.company
-    }
-
-    fn owner(&self) -> Uuid {
-        self.owner
-    }
-
-    fn made_at(&self) -> Timestamp {
-        self.as_of
+    fn ticket(&self) -> Ticket {
+        self.ticket
     }
 
     fn findings(&self) -> usize {
@@ -109,10 +93,7 @@ impl Domain {
         let scope = actor.allow(Permission::WriteRules)?.of_tenant()?;
         let (_, revoke) = self.revoke_of(actor, &scope, request).await?;
         let mut preview = RevokePreview {
-            id: self.clock().id(),
-            company: actor.company,
-            owner: actor.id,
-            as_of: self.clock().now(),
+            ticket: Ticket::of(actor, self.clock().id(), self.clock().now()),
             total: self.db().count_picks(&scope, &revoke).await?,
             counts: Counts::default(),
             truncated: false,
@@ -120,7 +101,7 @@ impl Domain {
         };
         self.look_at_picks(&scope, &revoke, &mut preview).await?;
         let preview = Arc::new(preview);
-        self.revoke_previews().keep(Arc::clone(&preview), preview.as_of);
+        self.revoke_previews().keep(Arc::clone(&preview), preview.ticket.as_of);
         Ok(preview)
     }
 
