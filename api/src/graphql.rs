@@ -10,6 +10,8 @@ use domain::error::{Code, Error, Result};
 
 use crate::server::documents::Validation;
 use crate::server::reply::write_value;
+use crate::server::schema::AnySchema;
+use crate::server::settings::Settings;
 
 pub mod absence;
 pub mod approval;
@@ -152,6 +154,15 @@ pub fn schema(domain: Domain) -> SchemaBuilder<Root<Query>, Root<Mutation>, Subs
         .extension(Run::new(Query::default(), Mutation::default()))
         .extension(Validation)
         .data(domain)
+}
+
+/// The schema as a server with these settings runs it.
+pub fn served(domain: Domain, settings: &Settings) -> AnySchema {
+    let mut schema = schema(domain).data(settings.limits);
+    if !settings.development {
+        schema = schema.disable_suggestions();
+    }
+    AnySchema::new(schema.finish())
 }
 
 /// The schema in the schema definition language, as `schema.graphql` keeps it: sorted, so that a

@@ -1,8 +1,5 @@
 //! The one binary: `countersign`.
 
-// The types of the schema's resolvers nest deeper than the compiler expects by itself.
-#![recursion_limit = "512"]
-
 use std::process::ExitCode;
 
 use clap::Parser;

@@ -4,7 +4,7 @@
 //! `http`, `sse`, `ws` or `upload` (the protocols) → `operation` (`trusted`, `guard`, `variables` and
 //! `limits`, then the schema, whose subscriptions `fanout` shares) → `reply`. `rates` and `turns` say
 //! who may go on, and `vigil` ends what stays open longer than it may.
-//! Nothing here knows the schema's types or the database: the schema is any [`Executor`], and who
+//! Nothing here knows the schema's types or the database: the schema is [any](schema::AnySchema), and who
 //! asks ([`auth::Authenticate`]), files ([`upload::Files`]) and readiness ([`health::Ready`]) are
 //! given from outside.
 //!
@@ -32,6 +32,7 @@ pub mod limits;
 mod operation;
 mod rates;
 pub(crate) mod reply;
+pub mod schema;
 pub mod serve;
 pub mod settings;
 mod sse;
@@ -50,8 +51,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use async_graphql::ServerError;
 use async_graphql::parser::types::OperationType;
-use async_graphql::{Executor, ServerError};
 use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Path, Request, State};
@@ -75,6 +76,7 @@ use fanout::Shared;
 use operation::{Counter, Operation, Parameters, counted};
 use rates::Rates;
 use reply::{Answer, MediaType, Refusal};
+use schema::AnySchema;
 use settings::Settings;
 use trace::{TraceId, observe};
 use turns::Turns;
@@ -84,8 +86,8 @@ use vigil::Vigil;
 pub const GRAPHQL: &str = "/graphql";
 
 /// What the server is made of.
-pub struct Parts<E> {
-    pub schema: E,
+pub struct Parts {
+    pub schema: AnySchema,
     pub authenticate: Arc<dyn Authenticate>,
     pub files: Arc<dyn upload::Files>,
     pub ready: Arc<dyn health::Ready>,
@@ -98,10 +100,12 @@ pub struct Parts<E> {
 }
 
 /// A server, ready to be mounted or served. Clones are the same server.
-pub struct Server<E>(Arc<Inner<E>>);
+#[derive(Clone)]
+pub struct Server(Arc<Inner>);
 
-struct Inner<E> {
-    parts: Parts<Shared<E>>,
+struct Inner {
+    parts: Parts,
+    schema: Shared,
     sockets: TaskTracker,
     counter: Counter,
     documents: Documents,
@@ -110,43 +114,33 @@ struct Inner<E> {
     rates: Rates,
 }
 
-impl<E> Clone for Server<E> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<E: Executor> Server<E> {
-    pub fn new(parts: Parts<E>) -> Self {
-        let vigil = Vigil::new(parts.clock.clone());
-        let Parts { schema, authenticate, files, ready, metrics, clock, settings, stopping } = parts;
-        let schema = Shared::new(schema);
-        let (turns, rates) = (Turns::new(settings.turns), Rates::new(&settings.rates));
-        let parts = Parts { schema, authenticate, files, ready, metrics, clock, settings, stopping };
+impl Server {
+    pub fn new(parts: Parts) -> Self {
         Self(Arc::new(Inner {
-            parts,
+            schema: Shared::new(parts.schema.clone()),
             sockets: TaskTracker::new(),
             counter: Counter::default(),
             documents: Documents::default(),
-            vigil,
-            turns,
-            rates,
+            vigil: Vigil::new(parts.clock.clone()),
+            turns: Turns::new(parts.settings.turns),
+            rates: Rates::new(&parts.settings.rates),
+            parts,
         }))
     }
 
     /// The routes of the table above.
     pub fn router(&self) -> Router {
         let mut router = Router::new()
-            .route(GRAPHQL, any(graphql::<E>))
-            .route("/v1/imports/{id}/upload", put(receive::<E>))
-            .route("/v1/exports/{id}", get(send::<E>))
+            .route(GRAPHQL, any(graphql))
+            .route("/v1/imports/{id}/upload", put(receive))
+            .route("/v1/exports/{id}", get(send))
             .route("/healthz", get(async || "alive\n"))
-            .route("/readyz", get(ready::<E>));
+            .route("/readyz", get(ready));
         if self.settings().development {
             router = router.route("/graphiql", get(async || graphiql::page(GRAPHQL)));
         }
         if self.0.parts.metrics.is_some() {
-            router = router.route("/metrics", get(metrics::<E>));
+            router = router.route("/metrics", get(metrics));
         }
         let router = router
             .with_state(self.clone())
@@ -177,8 +171,8 @@ impl<E: Executor> Server<E> {
         &self.0.parts.stopping
     }
 
-    fn schema(&self) -> &Shared<E> {
-        &self.0.parts.schema
+    fn schema(&self) -> &Shared {
+        &self.0.schema
     }
 
     fn clock(&self) -> &Clock {
@@ -284,7 +278,7 @@ pub(crate) fn origin(extensions: &Extensions, transport: Transport) -> RequestOr
     RequestOrigin { address, trace: trace::of(extensions), transport }
 }
 
-async fn graphql<E: Executor>(State(server): State<Server<E>>, request: Request) -> Response {
+async fn graphql(State(server): State<Server>, request: Request) -> Response {
     if !ws::is_upgrade(request.headers()) {
         return http::graphql(server, request).await;
     }
@@ -298,27 +292,19 @@ async fn graphql<E: Executor>(State(server): State<Server<E>>, request: Request)
     }
 }
 
-async fn receive<E: Executor>(
-    State(server): State<Server<E>>,
-    Path(id): Path<String>,
-    request: Request,
-) -> Response {
+async fn receive(State(server): State<Server>, Path(id): Path<String>, request: Request) -> Response {
     upload::receive(server, &id, request).await
 }
 
-async fn send<E: Executor>(
-    State(server): State<Server<E>>,
-    Path(id): Path<String>,
-    request: Request,
-) -> Response {
+async fn send(State(server): State<Server>, Path(id): Path<String>, request: Request) -> Response {
     upload::send(server, &id, request).await
 }
 
-async fn ready<E: Executor>(State(server): State<Server<E>>) -> Response {
+async fn ready(State(server): State<Server>) -> Response {
     health::readiness(&*server.0.parts.ready, server.stopping()).await
 }
 
-async fn metrics<E: Executor>(State(server): State<Server<E>>) -> Response {
+async fn metrics(State(server): State<Server>) -> Response {
     match &server.0.parts.metrics {
         Some(handle) => {
             server.0.parts.ready.measure();

@@ -65,12 +65,8 @@ impl Wire {
         settings: Settings,
     ) -> Self {
         let stopping = CancellationToken::new();
-        let mut schema = api::graphql::schema(domain.clone()).data(settings.limits);
-        if !settings.development {
-            schema = schema.disable_suggestions();
-        }
         let server = Server::new(Parts {
-            schema: schema.finish(),
+            schema: api::graphql::served(domain.clone(), &settings),
             authenticate,
             files: Arc::new(DomainFiles(domain.clone())),
             ready: Arc::new(DomainReady(domain.clone())),

@@ -43,12 +43,8 @@ impl Serve {
         let (domain, _folder) = open_folder(&config).await?;
         let stopping = CancellationToken::new();
         let settings = config.edge()?;
-        let mut schema = graphql::schema(domain.clone()).data(settings.limits);
-        if !settings.development {
-            schema = schema.disable_suggestions();
-        }
         let server = Server::new(Parts {
-            schema: schema.finish(),
+            schema: graphql::served(domain.clone(), &settings),
             authenticate: Arc::new(DomainTokens(domain.clone())),
             files: Arc::new(DomainFiles(domain.clone())),
             ready: Arc::new(DomainReady(domain.clone())),

@@ -24,7 +24,7 @@ use std::task::Poll;
 use async_graphql::parser::types::{
     ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet,
 };
-use async_graphql::{Data, Executor, Request, Response, ServerError, Value, Variables};
+use async_graphql::{Request, Response, ServerError, Value, Variables};
 use async_graphql_value::Value as Written;
 use bytes::Bytes;
 use domain::access::{Actor, ActorKind, Rights};
@@ -36,6 +36,7 @@ use uuid::Uuid;
 
 use super::operation::choose;
 use super::reply::write_value;
+use super::schema::AnySchema;
 use crate::error::server_error;
 use window::{Seat, Taken, Window};
 
@@ -93,38 +94,29 @@ impl Place {
 }
 
 /// A schema whose subscriptions are shared.
-pub struct Shared<E> {
-    schema: E,
+#[derive(Clone)]
+pub struct Shared {
+    schema: AnySchema,
     feeds: Arc<Feeds>,
 }
 
-impl<E: Clone> Clone for Shared<E> {
-    fn clone(&self) -> Self {
-        Self { schema: self.schema.clone(), feeds: Arc::clone(&self.feeds) }
-    }
-}
-
-impl<E: Executor> Shared<E> {
-    pub fn new(schema: E) -> Self {
+impl Shared {
+    pub fn new(schema: AnySchema) -> Self {
         Self { schema, feeds: Arc::default() }
     }
-}
 
-impl<E: Executor> Executor for Shared<E> {
-    async fn execute(&self, request: Request) -> Response {
+    /// The answer to a query or a mutation.
+    pub async fn execute(&self, request: Request) -> Response {
         self.schema.execute(request).await
     }
 
-    fn execute_stream(
-        &self,
-        mut request: Request,
-        session: Option<Arc<Data>>,
-    ) -> BoxStream<'static, Response> {
+    /// The answers to a subscription.
+    pub fn execute_stream(&self, mut request: Request) -> BoxStream<'static, Response> {
         let Some(asked) = Asked::of(&mut request) else {
-            return self.schema.execute_stream(request, session);
+            return self.schema.execute_stream(request);
         };
         let place = Place::default();
-        let answers = self.schema.execute_stream(request.data(place.clone()), session);
+        let answers = self.schema.execute_stream(request.data(place.clone()));
         let reader = Reader {
             shared: self.clone(),
             asked: Arc::new(asked),
@@ -295,7 +287,7 @@ impl Feeds {
     }
 }
 
-impl<E: Executor> Shared<E> {
+impl Shared {
     /// A seat at a feed that covers `place`: one that runs, or a new one if there are not many.
     fn seat(&self, asked: &Asked, place: i64) -> Option<Seated> {
         let running = self.feeds.of(&asked.key);
@@ -315,7 +307,7 @@ impl<E: Executor> Shared<E> {
 
     fn begin(&self, asked: &Asked, place: i64) -> Arc<Feed> {
         let (request, noted) = asked.request(place);
-        let answers = self.schema.execute_stream(request, None);
+        let answers = self.schema.execute_stream(request);
         let window = Arc::new(Window::starting(place));
         let task = tokio::spawn(run(answers, noted, place, Arc::clone(&window)));
         Arc::new(Feed {
@@ -361,8 +353,8 @@ async fn run(answers: BoxStream<'static, Response>, noted: Place, from: i64, win
     window.end();
 }
 
-struct Reader<E> {
-    shared: Shared<E>,
+struct Reader {
+    shared: Shared,
     asked: Arc<Asked>,
     way: Way,
 }
@@ -392,11 +384,11 @@ impl Alone {
     }
 }
 
-impl<E: Executor> Reader<E> {
+impl Reader {
     async fn next(&mut self) -> Option<Response> {
         loop {
             let Self { shared, asked, way } = self;
-            let (shared, asked): (&Shared<E>, &Asked) = (shared, asked);
+            let (shared, asked): (&Shared, &Asked) = (shared, asked);
             *way = match way {
                 Way::Over => return None,
                 Way::Alone(alone) => {
@@ -426,7 +418,7 @@ impl<E: Executor> Reader<E> {
                     Taken::Over => Way::Over,
                     Taken::Behind => {
                         let (request, place) = asked.request(seat.place);
-                        let answers = shared.schema.execute_stream(request, None);
+                        let answers = shared.schema.execute_stream(request);
                         Way::Alone(Alone { answers, place, told: None })
                     }
                     Taken::Nothing => match shared.better(feed, seat) {

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use async_graphql::Executor;
 use async_graphql::parser::types::OperationType;
 use axum::extract::{Query, Request};
 use axum::http::request::Parts;
@@ -33,7 +32,7 @@ use super::{Server, origin, sse, trace, variables};
 use crate::error::{refusal, request};
 
 /// Answers one GraphQL request.
-pub async fn graphql<E: Executor>(server: Server<E>, request: Request) -> Response {
+pub async fn graphql(server: Server, request: Request) -> Response {
     let started = Instant::now();
     let trace = trace::of(request.extensions());
     let accept = Accept::of(request.headers());
@@ -56,8 +55,8 @@ pub async fn graphql<E: Executor>(server: Server<E>, request: Request) -> Respon
 }
 
 /// What is known of a request before it is read.
-struct Asked<'a, E> {
-    server: &'a Server<E>,
+struct Asked<'a> {
+    server: &'a Server,
     accept: Accept,
     started: Instant,
     trace: &'a TraceId,
@@ -74,7 +73,7 @@ struct QueryString {
     extensions: Option<String>,
 }
 
-impl<E: Executor> Asked<'_, E> {
+impl Asked<'_> {
     async fn post(self, request: Request) -> Result<Response, Refusal> {
         let settings = self.server.settings();
         let (head, body) = request.into_parts();
@@ -230,7 +229,7 @@ fn member<T: DeserializeOwned>(name: &str, json: Option<&str>, limits: &Limits) 
 }
 
 /// The one who asks, by the token of the request, and not too often.
-pub async fn actor<E: Executor>(server: &Server<E>, head: &Parts) -> Result<Actor, Error> {
+pub async fn actor(server: &Server, head: &Parts) -> Result<Actor, Error> {
     let token = bearer(&head.headers)?;
     let actor = server.authenticate(token, origin(&head.extensions, Transport::Http)).await?;
     server.count(&actor, 1)?;

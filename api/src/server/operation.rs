@@ -9,7 +9,7 @@ use async_graphql::parser::parse_query;
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, OperationDefinition, OperationType,
 };
-use async_graphql::{Executor, Extensions, Request, ServerError, Variables};
+use async_graphql::{Extensions, Request, ServerError, Variables};
 use domain::access::Actor;
 use domain::error::{Code, Error};
 use futures_util::stream::BoxStream;
@@ -18,6 +18,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::documents::{Asked, Documents, Known};
+use super::fanout::Shared;
 use super::limits::{Limits, Size, measure};
 use super::reply::{Answer, Outcome};
 use super::trace::TraceId;
@@ -146,7 +147,7 @@ impl Operation {
     }
 
     /// Runs a query or a mutation to its end, or to the end of its time.
-    pub async fn run<E: Executor>(self, schema: &E, actor: Actor, time: Duration, trace: &TraceId) -> Answer {
+    pub async fn run(self, schema: &Shared, actor: Actor, time: Duration, trace: &TraceId) -> Answer {
         let watch = Watch::begin(self.about, trace);
         let running = AssertUnwindSafe(schema.execute(self.request.data(actor))).catch_unwind();
         let answer = match watch.over(tokio::time::timeout(time, running)).await {
@@ -159,9 +160,9 @@ impl Operation {
     }
 
     /// The answers of a subscription. A panic is its last.
-    pub fn stream<E: Executor>(self, schema: &E, actor: Actor, trace: TraceId) -> BoxStream<'static, Answer> {
+    pub fn stream(self, schema: &Shared, actor: Actor, trace: TraceId) -> BoxStream<'static, Answer> {
         let watch = Watch::begin(self.about, &trace);
-        let answers = schema.execute_stream(self.request.data(actor), None);
+        let answers = schema.execute_stream(self.request.data(actor));
         let answers = AssertUnwindSafe(answers).catch_unwind().map(move |answer| match answer {
             Ok(response) => Answer::of(response, &trace),
             Err(_) => panicked(&trace),

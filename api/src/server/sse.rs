@@ -6,7 +6,6 @@
 //!
 //! <https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md>
 
-use async_graphql::Executor;
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -29,8 +28,8 @@ const COMPLETE: &[u8] = b"event: complete\ndata:\n\n";
 const BEAT: &[u8] = b":\n\n";
 
 /// Opens a stream of `answers` for a caller who was admitted.
-pub fn open<E: Executor>(
-    server: Server<E>,
+pub fn open(
+    server: Server,
     answers: BoxStream<'static, Answer>,
     admitted: Admitted,
     trace: TraceId,
@@ -56,8 +55,8 @@ pub fn open<E: Executor>(
 
 /// Sends answers until there are no more, the caller has to go, or nobody reads. A server that stops
 /// says no `complete`: the client is to come back, to the next one.
-async fn feed<E: Executor>(
-    server: Server<E>,
+async fn feed(
+    server: Server,
     mut answers: BoxStream<'static, Answer>,
     mut admitted: Admitted,
     trace: TraceId,

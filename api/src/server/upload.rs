@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_graphql::Executor;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -64,7 +63,7 @@ pub struct Download {
 }
 
 /// `PUT /v1/imports/{id}/upload`
-pub async fn receive<E: Executor>(server: Server<E>, id: &str, request: Request) -> Response {
+pub async fn receive(server: Server, id: &str, request: Request) -> Response {
     let trace = trace::of(request.extensions());
     match try_receive(&server, id, request).await {
         Ok(value) => (StatusCode::ACCEPTED, axum::Json(value)).into_response(),
@@ -72,7 +71,7 @@ pub async fn receive<E: Executor>(server: Server<E>, id: &str, request: Request)
     }
 }
 
-async fn try_receive<E: Executor>(server: &Server<E>, id: &str, request: Request) -> Result<Value> {
+async fn try_receive(server: &Server, id: &str, request: Request) -> Result<Value> {
     let (head, body) = request.into_parts();
     let body = Incoming::new(&head.headers, body);
     let max = server.settings().upload_bytes;
@@ -127,7 +126,7 @@ fn bounded(
 }
 
 /// `GET /v1/exports/{id}`
-pub async fn send<E: Executor>(server: Server<E>, id: &str, request: Request) -> Response {
+pub async fn send(server: Server, id: &str, request: Request) -> Response {
     let trace = trace::of(request.extensions());
     match try_send(&server, id, request).await {
         Ok(download) => stream(download),
@@ -135,7 +134,7 @@ pub async fn send<E: Executor>(server: Server<E>, id: &str, request: Request) ->
     }
 }
 
-async fn try_send<E: Executor>(server: &Server<E>, id: &str, request: Request) -> Result<Download> {
+async fn try_send(server: &Server, id: &str, request: Request) -> Result<Download> {
     let (head, _) = request.into_parts();
     let actor = actor(server, &head).await?;
     let id = Uuid::try_parse(id).map_err(|_| Error::not_found("export"))?;

@@ -9,7 +9,6 @@ mod socket;
 
 use std::time::Duration;
 
-use async_graphql::Executor;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -37,7 +36,7 @@ pub fn is_upgrade(headers: &HeaderMap) -> bool {
 }
 
 /// Opens a socket, if the page that asks for it may.
-pub fn open<E: Executor>(server: Server<E>, head: &Parts, upgrade: WebSocketUpgrade) -> Response {
+pub fn open(server: Server, head: &Parts, upgrade: WebSocketUpgrade) -> Response {
     let origin = origin(&head.extensions, Transport::WebSocket);
     let settings = &server.settings().sockets;
     if !may_open(&head.headers, &settings.origins) {

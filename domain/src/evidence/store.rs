@@ -117,7 +117,8 @@ impl Db {
         rows.iter().map(read).collect()
     }
 
-    /// The names and addresses of users: of those too who are members no more.
+    /// The names and addresses of users, of those too who are members no more. Users are of no company,
+    /// so there is nothing to hold them against: their ids were read in members and audit of this scope.
     pub(super) async fn names_of(
         &self,
         _scope: &Scope,

@@ -294,16 +294,18 @@ impl Domain {
         let now = self.clock().now();
         let rule = self.rule_to_try(actor, &scope, tried, now).await?;
         let name = rule.content.name.clone();
-        let mut rules = self.db().rules_that_may_hold(&scope).await?;
+        let db = self.db();
+        // None of these waits for another.
+        let (mut rules, (findings, truncated), counted) = tokio::try_join!(
+            db.rules_that_may_hold(&scope),
+            self.findings_to_try(&scope, reach),
+            db.count_recent(&scope),
+        )?;
+        let active = if truncated { counted } else { i64::try_from(findings.len()).unwrap_or(i64::MAX) };
         rules.retain(|other| other.id != rule.id && other.idle(now).is_none());
         let at = rules.partition_point(|other| walk_key(other) < walk_key(&rule));
         rules.insert(at, Rule { mode: Mode::Enforce, ..rule });
         let matcher = Matcher::new(rules.into_iter().map(LiveRule::of).collect());
-        let (findings, truncated) = self.findings_to_try(&scope, reach).await?;
-        let active = match truncated {
-            true => self.db().count_recent(&scope).await?,
-            false => i64::try_from(findings.len()).unwrap_or(i64::MAX),
-        };
         let exempt = self.exempt_now(&scope, findings.iter().map(|(finding, _)| finding.id)).await?;
         let preview = tokio::task::spawn_blocking(move || {
             let pairs: Vec<(&Finding, &Asset)> = findings.iter().map(|(f, asset)| (f, &**asset)).collect();

@@ -9,9 +9,6 @@
 //! runs the statements and answers nothing. The processor's time is that of all threads of the process
 //! but the client's, the database's included.
 
-// The futures of requests are types as deep as the schema.
-#![recursion_limit = "512"]
-
 mod bare;
 #[path = "../../../domain/benches/support/statements.rs"]
 mod statements;
@@ -93,14 +90,15 @@ fn main() {
     let findings = setting("COUNTERSIGN_FINDINGS", 10_000);
     let (domain, actor) = runtime.block_on(seed(folder.path(), findings));
     let stopping = CancellationToken::new();
+    let settings = Serving::default();
     let ours = Server::new(Parts {
-        schema: api::graphql::schema(domain.clone()).finish(),
+        schema: api::graphql::served(domain.clone(), &settings),
         authenticate: Arc::new(Admin(actor.clone())),
         files: Arc::new(DomainFiles(domain.clone())),
         ready: Arc::new(DomainReady(domain.clone())),
         metrics: None,
         clock: domain.clock().clone(),
-        settings: Serving::default(),
+        settings,
         stopping: stopping.clone(),
     });
     let state = bare::State { domain: domain.clone(), actor: actor.clone() };

@@ -6,9 +6,6 @@
 //! `COUNTERSIGN_SOCKETS` says how many idle (10,000 if not set), `COUNTERSIGN_READERS` how many read
 //! (1,000), and `COUNTERSIGN_SECONDS` how long each rate is held (15).
 
-// The futures of requests are types as deep as the schema.
-#![recursion_limit = "512"]
-
 mod process;
 mod readers;
 
@@ -27,7 +24,7 @@ use domain::job::JobState;
 use domain::signin::SignInSettings;
 use domain::store::Db;
 use domain::{Domain, Settings};
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use serde_json::{Value as Json, json};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
@@ -46,12 +43,16 @@ const RATES: [u32; 2] = [20, 100];
 const SECONDS: usize = 15;
 const PEOPLE: usize = 120;
 const FINDINGS: usize = 50;
+/// How many changes are on their way at once: fewer than findings, so that no finding's changes meet.
+const CHANGES_AT_ONCE: usize = 16;
+/// How often the readers are sent something while others stall.
+const STALLED_RATE: u32 = 20;
 
 /// What a list of findings watches.
 const LIST: &str = "subscription { findingChanged { ... on FindingSnapshot { cursor }
     ... on FindingChange { cursor at delta event finding { id title severity status tags cveIds
         asset { name } } } } }";
-/// The same with all that a page of one finding shows.
+/// The same with all that a page of one finding shows; it fills the buffers of those who do not read.
 const LARGE: &str = "subscription { findingChanged { ... on FindingSnapshot { cursor }
     ... on FindingChange { cursor at delta event finding { id title description tags layers { field entries { layer value } } } } } }";
 
@@ -157,7 +158,7 @@ async fn import(domain: &Domain, actor: &Actor) {
         json!({
             "asset": format!("host-{:03}.example", n % 20), "title": format!("Weakness {n}"), "severity": "high",
             "scanner_reference": format!("CHECK-{n}"), "cve_ids": format!("CVE-2026-{n:05}"),
-            "description": "A flaw in the parser lets a remote sender read past the end of a buffer. ".repeat(40),
+            "description": "A flaw in the parser lets a remote sender read past the end of a buffer. ".repeat(200),
         })
     };
     let report: String = (0..FINDINGS).map(|n| format!("{}\n", line(n))).collect();
@@ -206,28 +207,44 @@ impl Producer {
     }
 
     /// Tags a finding, or takes the tag away.
-    async fn change(&mut self) {
-        let finding = &self.findings[self.made % FINDINGS];
-        let word = if (self.made / FINDINGS).is_multiple_of(2) { "add" } else { "remove" };
+    async fn change(&self, number: usize) {
+        let finding = &self.findings[number % FINDINGS];
+        let word = if (number / FINDINGS).is_multiple_of(2) { "add" } else { "remove" };
         let query = format!(
             "mutation($id: ID!) {{ findingTag(id: $id, input: {{ {word}: [\"bench\"] }}) {{ userErrors {{ code }} }} }}"
         );
         let done = self.ask(&query, json!({ "id": finding })).await;
         assert_eq!(done["findingTag"]["userErrors"], json!([]));
-        self.made += 1;
     }
 
-    /// So many changes a second for so long; returns how many.
-    async fn run(&mut self, rate: u32, time: Duration) -> usize {
+    /// So many changes a second for so long, or as many as the server can make.
+    async fn run(&mut self, rate: u32, time: Duration) -> Made {
         let mut every = interval(Duration::from_secs(1) / rate);
         every.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        let begun = self.made;
-        let end = Instant::now() + time;
-        while Instant::now() < end {
+        let (begun, start) = (self.made, Instant::now());
+        let ticks = stream::unfold(every, |mut every| async move {
             every.tick().await;
-            self.change().await;
-        }
-        self.made - begun
+            Some(((), every))
+        });
+        let ticks = ticks.take_while(|()| std::future::ready(start.elapsed() < time));
+        let producer = &*self;
+        let changes = ticks.enumerate().map(|(number, ())| producer.change(begun + number));
+        self.made += changes.buffered(CHANGES_AT_ONCE).count().await;
+        Made { events: self.made - begun, took: start.elapsed() }
+    }
+}
+
+/// What a producer made.
+#[derive(Clone, Copy)]
+struct Made {
+    events: usize,
+    took: Duration,
+}
+
+impl Made {
+    /// How many a second.
+    fn rate(self) -> f64 {
+        self.events as f64 / self.took.as_secs_f64()
     }
 }
 
@@ -271,7 +288,7 @@ async fn fanout(site: &Site) {
     for rate in RATES {
         let before = server.cpu();
         let made = producer.run(rate, span()).await;
-        nobody.push((server.cpu() - before).as_secs_f64() / made as f64);
+        nobody.push((server.cpu() - before).as_secs_f64() / made.events as f64);
     }
     let mut readers = Readers::open(&server, &site.tokens[..100], count, Some(LIST)).await;
     let mut sample = String::new();
@@ -280,13 +297,13 @@ async fn fanout(site: &Site) {
         readers.reset();
         let before = server.cpu();
         let made = producer.run(rate, span()).await;
-        let reading = readers.settle(made).await;
+        let reading = readers.settle(made.events).await;
         let cpu = (server.cpu() - before).as_secs_f64();
         let gross = cpu / reading.delivered as f64 * 1e6;
-        let net = (cpu - nobody * made as f64) / reading.delivered as f64 * 1e6;
-        tell(&format!("ours, {rate}/s"), &reading, count * made, net);
+        let net = (cpu - nobody * made.events as f64) / reading.delivered as f64 * 1e6;
+        tell(&format!("ours, {:.1}/s of {rate}/s", made.rate()), &reading, count * made.events, net);
         println!("{:<34} {:>66.2}", "  with the making of the events", gross);
-        ours.push(net);
+        ours.push((made, net));
         sample = readers.sample();
     }
     drop(readers);
@@ -294,13 +311,13 @@ async fn fanout(site: &Site) {
     println!("  a message has {} bytes", sample.len());
     let mut bare = Bare::start(&sample).await;
     let mut readers = Readers::open_bare(&bare, count).await;
-    for (rate, ours) in RATES.into_iter().zip(ours) {
+    for (made, ours) in ours {
         readers.reset();
         let before = bare.cpu();
-        let made = bare.run(rate, span()).await;
-        let reading = readers.settle(made).await;
+        bare.run(made.events, made.took).await;
+        let reading = readers.settle(made.events).await;
         let each = (bare.cpu() - before).as_secs_f64() / reading.delivered as f64 * 1e6;
-        tell(&format!("a bare loop, {rate}/s"), &reading, count * made, each);
+        tell(&format!("a bare loop, {:.1}/s", made.rate()), &reading, count * made.events, each);
         println!("  ours has {:.2} of its rate", each / ours);
     }
 }
@@ -318,12 +335,12 @@ fn tell(what: &str, reading: &Reading, expected: usize, cpu: f64) {
 
 async fn stalled(site: &Site) {
     let count = set("COUNTERSIGN_READERS", READERS);
-    println!("\n{STALLED} that never read among {count} that do, at 100/s");
+    println!("\n{STALLED} that never read among {count} that do, at {STALLED_RATE}/s");
     let server = Process::serve(site).await;
     let mut producer = Producer::of(&server, &site.tokens[0]).await;
     producer.run(50, Duration::from_secs(1)).await;
-    let mut readers = Readers::open(&server, &site.tokens[..100], count, Some(LARGE)).await;
-    producer.run(50, Duration::from_secs(2)).await;
+    let mut readers = Readers::open(&server, &site.tokens[..100], count, Some(LIST)).await;
+    producer.run(STALLED_RATE, Duration::from_secs(2)).await;
     let head = ["seconds", "memory", "streams", "stalled"];
     println!("{:>8} {:>10} {:>9} {:>9}", head[0], head[1], head[2], head[3]);
     let mute = readers::mute(&server, &site.tokens[100..110], STALLED, LARGE).await;
@@ -351,12 +368,13 @@ async fn stalled(site: &Site) {
             }
         })
     };
-    let made = producer.run(100, span() * 3).await;
-    let reading = readers.settle(made).await;
+    let made = producer.run(STALLED_RATE, span() * 3).await;
+    let reading = readers.settle(made.events).await;
     watch.abort();
-    let missed = (count * made) as i64 - reading.delivered as i64;
+    let missed = (count * made.events) as i64 - reading.delivered as i64;
     println!(
-        "of the readers: {} delivered, {missed} missed, p50 {:.2} ms, p99 {:.2} ms, most {:.2} ms; a message has {} bytes",
+        "of the readers: {:.1}/s, {} delivered, {missed} missed, p50 {:.2} ms, p99 {:.2} ms, most {:.2} ms; a message has {} bytes",
+        made.rate(),
         reading.delivered,
         reading.percentile(50.0),
         reading.percentile(99.0),

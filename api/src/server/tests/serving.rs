@@ -7,7 +7,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::toy::without_subscriptions;
 use super::world::{PATIENCE, World, development, eventually};
 use crate::server::settings::{Connections, Settings};
 
@@ -185,10 +184,4 @@ async fn http_2_is_spoken_too() {
     // The stop ends the connection once its requests are answered.
     world.stopping.cancel();
     timeout(PATIENCE, connection).await.unwrap().unwrap().unwrap();
-}
-
-#[test]
-fn any_schema_can_be_served() {
-    fn is_executor<E: async_graphql::Executor>(_: &E) {}
-    is_executor(&without_subscriptions());
 }

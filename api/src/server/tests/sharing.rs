@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::world::PATIENCE;
 use crate::server::fanout::{Place, Shared};
 use crate::server::reply::{Answer, Outcome};
+use crate::server::schema::AnySchema;
 use crate::server::trace::TraceId;
 
 type Ticking = Schema<Nothing, EmptyMutation, Ticks>;
@@ -104,7 +105,7 @@ impl Ticks {
 struct Desk {
     ledger: Arc<Ledger>,
     plain: Ticking,
-    shared: Shared<Ticking>,
+    shared: Shared,
 }
 
 type Answers = BoxStream<'static, Response>;
@@ -113,7 +114,7 @@ impl Desk {
     fn new() -> Self {
         let ledger = Arc::new(Ledger { head: watch::Sender::new(0), made: AtomicUsize::new(0) });
         let plain = Schema::build(Nothing, EmptyMutation, Ticks).data(Arc::clone(&ledger)).finish();
-        Self { ledger, shared: Shared::new(plain.clone()), plain }
+        Self { ledger, shared: Shared::new(AnySchema::new(plain.clone())), plain }
     }
 
     fn tick(&self, many: i64) {
@@ -129,7 +130,7 @@ impl Desk {
     }
 
     fn shared(&self, query: &str, after: Option<i64>, actor: Actor) -> Answers {
-        self.shared.execute_stream(Self::request(query, after, actor), None)
+        self.shared.execute_stream(Self::request(query, after, actor))
     }
 
     fn alone(&self, query: &str, after: Option<i64>, actor: Actor) -> Answers {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use async_graphql::{Context, EmptySubscription, Json, Object, Result, Schema, Subscription};
+use async_graphql::{Context, Json, Object, Result, Schema, Subscription};
 use domain::access::Actor;
 use domain::error::{Code, Error};
 use futures_util::{Stream, StreamExt, stream};
 
-pub type Toy = Schema<Query, Mutation, Events>;
+use crate::server::schema::AnySchema;
 
 /// What happens inside, for tests to look at.
 #[derive(Clone, Default)]
@@ -19,13 +19,8 @@ pub struct Inside {
     pub bumps: Arc<AtomicUsize>,
 }
 
-pub fn schema(inside: Inside) -> Toy {
-    Schema::build(Query, Mutation, Events).data(inside).finish()
-}
-
-/// The SDL of a schema without subscriptions must build too: the edge is generic.
-pub fn without_subscriptions() -> Schema<Query, Mutation, EmptySubscription> {
-    Schema::new(Query, Mutation, EmptySubscription)
+pub fn schema(inside: Inside) -> AnySchema {
+    AnySchema::new(Schema::build(Query, Mutation, Events).data(inside).finish())
 }
 
 pub struct Query;

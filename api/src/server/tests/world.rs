@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::toy::{Inside, Toy, schema};
+use super::toy::{Inside, schema};
 use crate::server::auth::{Authenticate, RequestOrigin};
 use crate::server::health::{Ready, recorder};
 use crate::server::settings::Settings;
@@ -39,7 +39,7 @@ pub struct World {
     pub received: Arc<Mutex<Vec<Vec<u8>>>>,
     pub ready: Arc<Mutex<bool>>,
     pub http: reqwest::Client,
-    server: Server<Toy>,
+    server: Server,
 }
 
 impl Drop for World {
@@ -59,7 +59,7 @@ impl World {
         let stopping = CancellationToken::new();
         let received = Arc::new(Mutex::new(Vec::new()));
         let ready = Arc::new(Mutex::new(true));
-        let server: Server<Toy> = Server::new(Parts {
+        let server = Server::new(Parts {
             schema: schema(inside.clone()),
             authenticate: Arc::new(Tokens),
             files: Arc::new(Shelf(received.clone())),

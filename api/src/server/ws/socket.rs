@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use async_graphql::Executor;
 use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
 use domain::access::Actor;
@@ -38,8 +37,8 @@ struct Event {
     answer: Option<Answer>,
 }
 
-pub struct Socket<E> {
-    server: Server<E>,
+pub struct Socket {
+    server: Server,
     wire: WebSocket,
     origin: RequestOrigin,
     /// The token of the upgrade's header, for clients that can send one.
@@ -77,8 +76,8 @@ impl Greeting {
     }
 }
 
-impl<E: Executor> Socket<E> {
-    pub fn new(server: Server<E>, wire: WebSocket, origin: RequestOrigin, token: Option<String>) -> Self {
+impl Socket {
+    pub fn new(server: Server, wire: WebSocket, origin: RequestOrigin, token: Option<String>) -> Self {
         let settings = &server.settings().sockets;
         let mut pings = interval_at(tokio::time::Instant::now() + settings.ping_every, settings.ping_every);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
