@@ -193,6 +193,7 @@ pub async fn column<V: Shape + Send + Sync>(
             value.rows(&mut rows);
         }
         encoded = V::Row::encode(rows, &step.plan, ctx).await;
+        out.expect(std::slice::from_ref(&encoded));
     }
     for value in &values {
         let written = if step.plan.loads {
@@ -227,6 +228,7 @@ pub async fn encode_records<R: Record>(
     }
     let columns = steps.iter().filter(|step| step.loads).map(|step| R::column(&rows, step, ctx));
     let mut columns = join_all(columns).await;
+    out.expect(&columns);
     for row in &rows {
         let written = put_around(*row, steps, &mut columns, ctx, &mut out);
         out.end_row(written);

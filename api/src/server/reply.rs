@@ -247,10 +247,17 @@ pub fn encode_into(text: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
     serde_json::to_writer(text, value).expect("a response is made of JSON values");
 }
 
+/// More than what comes behind a value in the JSON of a response.
+const AROUND: usize = 256;
+
 /// Writes a value. Bytes are JSON that was encoded before, wherever they are.
 pub fn write_value(text: &mut Vec<u8>, value: &Value) {
     match value {
-        Value::Binary(json) => text.extend_from_slice(json),
+        Value::Binary(json) => {
+            // Room for what closes around it too, which else would double all of this.
+            text.reserve(json.len() + AROUND);
+            text.extend_from_slice(json);
+        }
         Value::List(items) => {
             let mut open = b'[';
             for item in items {

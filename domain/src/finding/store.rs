@@ -333,7 +333,7 @@ impl Db {
         };
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let sql = sql.push(" ORDER BY f.id DESC LIMIT ").bind(most);
-        sql.all(self.read()).await?.iter().map(read).collect()
+        self.read().read_each(sql.statement(), read).await
     }
 }
 

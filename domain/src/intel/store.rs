@@ -167,12 +167,15 @@ impl Db {
             Some(project) => sql.push(" AND f.project_id = ").bind(project),
             None => sql,
         };
+        // The names that are behind are left out here. A comparison of both columns would say the same,
+        // and PostgreSQL would walk the index from there to its end for every name.
+        let names = names.iter().map(String::as_str).filter(|name| *name >= after.0);
         let rows = sql
             .push(" AND ")
-            .one_of_texts("n.cve_id", names.iter().map(String::as_str))
-            .push(" AND (n.cve_id, n.finding_id) > (")
+            .one_of_texts("n.cve_id", names)
+            .push(" AND (n.cve_id <> ")
             .bind(after.0)
-            .push(", ")
+            .push(" OR n.finding_id > ")
             .bind(after.1)
             .push(") ORDER BY n.cve_id, n.finding_id LIMIT ")
             .bind(most)

@@ -4,15 +4,17 @@
 use std::time::Instant;
 
 use async_trait::async_trait;
+use futures_util::TryStreamExt;
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult,
-    Statement, TransactionOptions, TransactionTrait,
+    Statement, StreamTrait, TransactionOptions, TransactionTrait,
 };
 use tokio_util::task::AbortOnDropHandle;
 use tracing::field::Empty;
 use tracing::{Instrument, Span, debug_span};
 
 use super::tally;
+use crate::error::Result;
 
 /// How much of a statement's text goes into a trace: lists of values are long.
 const TEXT: usize = 2_048;
@@ -172,19 +174,35 @@ async fn told<T>(
     answer
 }
 
-/// Reads all rows in a task of its own. SQLite's thread hands them over one by one, and each wakes whoever
-/// waits: a task that does nothing else costs less to wake than a request with all that surrounds it.
-async fn apart(
-    pool: DatabaseConnection,
-    statement: Statement,
+/// Reads in a task of its own. SQLite's thread hands rows over one by one, and each wakes whoever waits:
+/// a task that does nothing else costs less to wake than a request with all that surrounds it.
+async fn apart<T: Send + 'static>(
+    reading: impl Future<Output = Result<T, DbErr>> + Send + 'static,
     span: Span,
-) -> Result<Vec<QueryResult>, DbErr> {
-    let reading = async move { pool.query_all_raw(statement).await }.instrument(span);
-    let reading = AbortOnDropHandle::new(tokio::spawn(reading));
+) -> Result<T, DbErr> {
+    let reading = AbortOnDropHandle::new(tokio::spawn(reading.instrument(span)));
     reading.await.unwrap_or_else(|failed| match failed.try_into_panic() {
         Ok(panic) => std::panic::resume_unwind(panic),
         Err(ended) => Err(DbErr::Custom(ended.to_string())),
     })
+}
+
+impl Conn<DatabaseConnection> {
+    /// Reads rows, each by `read` as soon as it is there: the database goes on meanwhile.
+    pub async fn read_each<T: Send + 'static>(
+        &self,
+        statement: Statement,
+        read: fn(&QueryResult) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let span = self.statement(&statement.sql);
+        let pool = self.inner.clone();
+        let reading = async move {
+            let rows = pool.stream_raw(statement).await?;
+            rows.map_ok(|row| read(&row)).try_collect::<Vec<Result<T>>>().await
+        };
+        let read = told(span.clone(), apart(reading, span), |rows| rows.len() as u64).await?;
+        read.into_iter().collect()
+    }
 }
 
 #[async_trait]
@@ -211,7 +229,11 @@ impl<C: ConnectionTrait + Send> ConnectionTrait for Conn<C> {
         let span = self.statement(&statement.sql);
         let rows = |rows: &Vec<QueryResult>| rows.len() as u64;
         match &self.source {
-            Source::Sqlite(_, pool) => told(span.clone(), apart(pool.clone(), statement, span), rows).await,
+            Source::Sqlite(_, pool) => {
+                let pool = pool.clone();
+                let reading = async move { pool.query_all_raw(statement).await };
+                told(span.clone(), apart(reading, span), rows).await
+            }
             _ => told(span, self.inner.query_all_raw(statement), rows).await,
         }
     }

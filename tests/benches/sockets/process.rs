@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use clap::Parser;
@@ -75,7 +76,10 @@ impl Process {
 
     /// The server, on this database.
     pub async fn serve(site: &Site) -> Self {
-        let folder = site.folder.path().join("server").display().to_string();
+        // One that was killed may take a while to leave its folder.
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let folder = format!("server-{}", STARTED.fetch_add(1, Ordering::Relaxed));
+        let folder = site.folder.path().join(folder).display().to_string();
         let database = site.database();
         let places = ["--database", &database, "--folder", &folder];
         Self::start("server", &[&["serve", "--listen", "127.0.0.1:0"][..], &places].concat()).await

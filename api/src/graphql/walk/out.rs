@@ -63,6 +63,12 @@ struct End {
 }
 
 impl Out {
+    /// Makes room for columns that will be taken into it, and for what stands around them.
+    pub fn expect(&mut self, columns: &[Column]) {
+        let bytes: usize = columns.iter().map(|column| column.bytes.len()).sum();
+        self.bytes.reserve(bytes + bytes / 2);
+    }
+
     pub fn null(&mut self) -> Written {
         self.raw(b"null")
     }
