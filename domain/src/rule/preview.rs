@@ -295,7 +295,8 @@ impl Domain {
         let rule = self.rule_to_try(actor, &scope, tried, now).await?;
         let name = rule.content.name.clone();
         let db = self.db();
-        // None of these waits for another.
+        // None of these waits for another. The count is of use only where there are more than are tried,
+        // which is where asking for it afterwards would be slow.
         let (mut rules, (findings, truncated), counted) = tokio::try_join!(
             db.rules_that_may_hold(&scope),
             self.findings_to_try(&scope, reach),

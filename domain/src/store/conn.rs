@@ -188,7 +188,8 @@ async fn apart<T: Send + 'static>(
 }
 
 impl Conn<DatabaseConnection> {
-    /// Reads rows, each by `read` as soon as it is there: the database goes on meanwhile.
+    /// Reads rows, each by `read` as soon as it is there: the database finds the next ones meanwhile. So the
+    /// time that is told of such a statement is that of reading its rows too.
     pub async fn read_each<T: Send + 'static>(
         &self,
         statement: Statement,

@@ -139,7 +139,7 @@ fn main() {
         answers[0].len()
     );
     let mut clients = servers.map(|(_, address)| Client::to(address));
-    let mut rounds = [(); 4].map(|()| Vec::new());
+    let mut rounds = servers.map(|_| Vec::new());
     for round in 0..=requests / IN_TURN {
         for (client, costs) in clients.iter_mut().zip(&mut rounds) {
             let before = processor();
