@@ -4,6 +4,7 @@
 //! Entry *n* has `digest = SHA-256(content)` and `hash = SHA-256(hash of n-1, n, digest)`; the hash
 //! before the first is 32 zero bytes. Numbers have no gaps and follow the order of commits.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -60,8 +61,12 @@ pub struct Document(Text);
 #[derive(Clone, Debug)]
 enum Text {
     Own(String),
-    /// What many entries of a transaction say alike is there once.
-    Shared(Arc<str>),
+    /// What many entries of a transaction say alike, or one after the other, is there once.
+    Part {
+        of: Arc<String>,
+        begin: u32,
+        end: u32,
+    },
 }
 
 impl Document {
@@ -74,26 +79,34 @@ impl Document {
         Self(Text::Own(text))
     }
 
+    /// A document that stands in a longer text: that part of it is one JSON value.
+    pub(crate) fn part(of: &Arc<String>, Range { start, end }: Range<u32>) -> Self {
+        Self(Text::Part { of: Arc::clone(of), begin: start, end })
+    }
+
     /// The document as one that costs nothing to clone.
     #[must_use]
     pub fn shared(self) -> Self {
         match self.0 {
-            Text::Own(text) => Self(Text::Shared(text.into())),
-            Text::Shared(_) => self,
+            Text::Own(text) => match u32::try_from(text.len()) {
+                Ok(end) => Self(Text::Part { of: Arc::new(text), begin: 0, end }),
+                Err(_) => Self(Text::Own(text)),
+            },
+            Text::Part { .. } => self,
         }
     }
 
     pub fn as_str(&self) -> &str {
         match &self.0 {
             Text::Own(text) => text,
-            Text::Shared(text) => text,
+            Text::Part { of, begin, end } => &of[*begin as usize..*end as usize],
         }
     }
 
     pub fn into_text(self) -> String {
         match self.0 {
             Text::Own(text) => text,
-            Text::Shared(text) => text.as_ref().to_owned(),
+            Text::Part { .. } => self.as_str().to_owned(),
         }
     }
 

@@ -38,6 +38,7 @@ pub mod matcher;
 pub mod pass;
 pub mod preview;
 pub mod revoke;
+pub(crate) mod script;
 pub mod set;
 pub mod store;
 pub mod sweep;

@@ -2,7 +2,8 @@
 //! per rule and finding: each rule by itself, by the index, and the whole pass with every entry and
 //! audit record built.
 //!
-//! `cargo bench --workspace --bench matcher`.
+//! `cargo bench --workspace --bench matcher`. With `-- --pass 1000` it does nothing but the whole pass of
+//! so many rules, over and over: for a profiler.
 
 use std::time::Duration;
 
@@ -26,6 +27,12 @@ const TIMES: usize = 7;
 fn main() {
     let assets = data::assets();
     let findings = data::findings(FINDINGS, &assets);
+    if let Some(count) = std::env::args().skip_while(|argument| argument != "--pass").nth(1) {
+        let matcher = Matcher::new(rules(count.parse().expect("a number of rules")));
+        let (pass, told) = pass(&matcher, &findings, &assets, 25);
+        println!("{told:?} applications and entries in {} us", pass.as_micros());
+        return;
+    }
     println!(
         "{FINDINGS} findings in batches of {BATCH}; nanoseconds per rule and finding, median of {TIMES}\n"
     );
@@ -62,8 +69,7 @@ fn measure(count: usize, findings: &[(usize, Finding)], assets: &[Asset]) {
     let (indexed, same) = median(TIMES, || by_index(&index, &facts));
     assert_eq!(matches, same, "the index finds what the rules find");
     let matcher = Matcher::new(made);
-    let (pass, (applications, entries)) =
-        median_of(TIMES, || findings.to_vec(), |findings| passed(&matcher, findings, assets));
+    let (pass, (applications, entries)) = pass(&matcher, findings, assets, TIMES);
     let each = |time: Duration| time.as_nanos() as f64 / (count * FINDINGS) as f64;
     println!(
         "{count:>6} {:>6} ms {:>5} ms {:>8} | {:>9.3} {:>9.3} {:>9.3} | {matches:>9} {applications:>12} {entries:>9} | {:>8.1} {:>8.1}",
@@ -76,4 +82,14 @@ fn measure(count: usize, findings: &[(usize, Finding)], assets: &[Asset]) {
         plain.as_secs_f64() / indexed.as_secs_f64(),
         plain.as_secs_f64() / pass.as_secs_f64(),
     );
+}
+
+/// The whole pass over the findings, with how many applications and audit entries it tells.
+fn pass(
+    matcher: &Matcher,
+    findings: &[(usize, Finding)],
+    assets: &[Asset],
+    times: usize,
+) -> (Duration, (usize, usize)) {
+    median_of(times, || findings.to_vec(), |findings| passed(matcher, findings, assets))
 }

@@ -11,7 +11,8 @@ use uuid::Uuid;
 use super::acceptance::store::Turned;
 use super::acceptance::{Acceptance, AcceptanceEnd};
 use super::change::{Change, RuleTurn};
-use super::facts::{Finding, Shown};
+use super::facts::{Finding, Shown, vulnerabilities};
+use super::layers::SetField;
 use super::told::Told;
 use crate::error::Result;
 use crate::finding::store::Written;
@@ -44,8 +45,8 @@ struct Item<'a> {
     before: Option<Shown>,
     /// Which issue it was of before.
     issue: Uuid,
-    /// The names that its vulnerability had before.
-    names: Vec<String>,
+    /// The names that its vulnerability had before, where something was done to it.
+    names: Option<Vec<String>>,
     /// What was done to it.
     entries: Vec<AuditEntry>,
     /// How what rules say of it turned by that.
@@ -101,7 +102,7 @@ impl<'a> Batch<'a> {
             new: true,
             before: None,
             issue,
-            names: Vec::new(),
+            names: None,
             entries,
             turns: Vec::new(),
             begins: None,
@@ -117,8 +118,9 @@ impl<'a> Batch<'a> {
     /// Those of [`Finding::change`]; then the finding is left out.
     pub fn change(&mut self, finding: Finding, asset: &'a Asset, changes: Vec<Change>) -> Result<()> {
         let mut finding = Box::new(finding);
-        let names = finding.vulnerabilities();
-        let (before, issue) = ((!changes.is_empty()).then(|| finding.shown.clone()), finding.issue);
+        let done = !changes.is_empty();
+        let names = done.then(|| finding.vulnerabilities());
+        let (before, issue) = (done.then(|| finding.shown.clone()), finding.issue);
         let (mut entries, mut turns) = (Vec::new(), Vec::new());
         let (was_accepted, mut lapsed, mut begins) = (finding.is_accepted(), false, None);
         for change in changes {
@@ -156,7 +158,7 @@ impl<'a> Batch<'a> {
     /// Lets the rules, where there are any, have their say on every finding that they are not exempt
     /// from.
     pub fn pass(self, rules: Option<(&Matcher, &Exempt)>) -> Outcome {
-        let passed: Vec<Option<Passed>> = match rules {
+        let passed: Vec<Option<Passed<'_>>> = match rules {
             Some((rules, exempt)) => {
                 let findings: Vec<(&Finding, &Asset)> =
                     self.items.iter().map(|item| (&*item.finding, item.asset)).collect();
@@ -175,9 +177,9 @@ impl<'a> Batch<'a> {
             outcome.turned.begun.extend(begins);
             let mut differs = new || !entries.is_empty() || !turns.is_empty();
             outcome.told.entries.append(&mut entries);
-            turns.into_iter().for_each(|turn| outcome.told.turned(finding.id, turn));
+            turns.iter().for_each(|turn| outcome.told.turned(finding.id, turn));
             if let Some(passed) = passed {
-                differs |= passed.changes(&finding.layers);
+                differs |= passed.changes(&finding.layers, rules);
                 let shown = finding.take(passed, rules, &mut outcome.told);
                 before.get_or_insert(shown);
             }
@@ -185,7 +187,7 @@ impl<'a> Batch<'a> {
                 outcome.create(finding);
             } else if let Some(before) = before.filter(|_| differs) {
                 outcome.told.linked(&finding, issue);
-                outcome.change(finding, &before, &names);
+                outcome.change(finding, &before, names);
             } else {
                 // When it was seen last is neither audited nor told.
                 outcome.unchanged.push(finding.id);
@@ -217,15 +219,19 @@ impl Outcome {
         self.new.push(finding);
     }
 
-    fn change(&mut self, finding: Box<Finding>, before: &Shown, names: &[String]) {
+    fn change(&mut self, finding: Box<Finding>, before: &Shown, names: Option<Vec<String>>) {
         self.told.shown(finding.id, before, &finding.shown);
-        let now = finding.vulnerabilities();
-        let only = |these: &[String], others: &[String]| -> Vec<(String, Uuid)> {
-            let new = these.iter().filter(|name| !others.contains(name));
-            new.map(|name| (name.clone(), finding.id)).collect()
-        };
-        self.named.extend(only(&now, names));
-        self.unnamed.extend(only(names, &now));
+        // What the rules alone changed is of the same vulnerability, unless it shows other ids.
+        if names.is_some() || before.set(SetField::CveIds) != finding.shown.set(SetField::CveIds) {
+            let names = names.unwrap_or_else(|| vulnerabilities(&finding.evidence, before));
+            let now = finding.vulnerabilities();
+            let only = |these: &[String], others: &[String]| -> Vec<(String, Uuid)> {
+                let new = these.iter().filter(|name| !others.contains(name));
+                new.map(|name| (name.clone(), finding.id)).collect()
+            };
+            self.named.extend(only(&now, &names));
+            self.unnamed.extend(only(&names, &now));
+        }
         self.changed.push(finding);
     }
 

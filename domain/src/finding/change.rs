@@ -19,7 +19,8 @@ use crate::error::{Code, Error, Result};
 use crate::intake::report::ReportedAsset;
 use crate::intel::fact::Known;
 use crate::ledger::AuditEntry;
-use crate::rule::pass::{LiveRule, Passed, Turn, Values};
+use crate::rule::pass::{Applied, LiveRule, Passed, Turn};
+use crate::rule::script::{Script, Span};
 use crate::vocabulary::terms::{Status, Term};
 use crate::vocabulary::time::Timestamp;
 
@@ -61,8 +62,9 @@ pub struct RuleAt {
 pub struct RuleTurn {
     pub(super) rule: RuleAt,
     pub(super) turn: Turn,
-    pub(super) before: Values,
-    pub(super) after: Values,
+    /// What it has to tell, and where in that it stands.
+    pub(super) text: Arc<String>,
+    pub(super) span: Span,
 }
 
 impl Finding {
@@ -291,8 +293,10 @@ impl Finding {
                 (false, false) => Turn::Changed,
             };
             let turned: Vec<Statement> = then.into_iter().filter(|word| !now.contains(word)).collect();
-            let (before, after) = (Values::of(shown, &turned), Values::of(&self.shown, &turned));
-            Some(RuleTurn { rule: rule.clone(), turn, before, after })
+            let mut script = Script::default();
+            let begun = script.begin(shown, &turned);
+            let span = script.end(begun, (&self.shown, &turned), (rule.id, rule.version), turn);
+            Some(RuleTurn { rule: rule.clone(), turn, text: script.finish(), span })
         };
         rules.iter().filter_map(turn).collect()
     }
@@ -306,15 +310,15 @@ impl Finding {
 
     /// Takes over what a pass made of the finding, and says so for the audit and the events. Returns
     /// what it showed until then.
-    pub fn take(&mut self, passed: Passed, rules: &[LiveRule], told: &mut Told) -> Shown {
-        let (shown, applications, errors) = passed.apply(self);
-        for application in applications {
-            told.application(self.id, &rules[application.rule], application);
+    pub fn take(&mut self, passed: Passed<'_>, rules: &[LiveRule], told: &mut Told) -> Shown {
+        let Applied { before, applications, text, errors } = passed.apply(self, rules);
+        for application in &applications {
+            told.application(self.id, &rules[application.rule], application, &text);
         }
         for (rule, error) in errors {
             told.undecided(self.id, &rules[rule], error);
         }
-        shown
+        before
     }
 }
 

@@ -53,6 +53,14 @@ pub struct Shown {
     sets: [Vec<String>; SetField::ALL.len()],
 }
 
+/// A field of the layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LayeredField {
+    Scalar(ScalarField),
+    Status,
+    Set(SetField),
+}
+
 /// The value that a finding shows in a field, as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
@@ -109,15 +117,20 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// The names of its vulnerability: the CVE ids that it shows, and the scanner's own id where it is
-    /// of a component.
+    /// The names of its vulnerability: see [`vulnerabilities`].
     pub fn vulnerabilities(&self) -> Vec<String> {
-        let own = self.evidence.scanner_reference.as_deref();
-        let of_component = own.filter(|_| self.evidence.component_name.is_some()).map(text::vulnerability);
-        let mut names = self.shown.set(SetField::CveIds).to_vec();
-        names.extend(of_component.filter(|name| !names.contains(name)));
-        names
+        vulnerabilities(&self.evidence, &self.shown)
     }
+}
+
+/// The names of the vulnerability of a finding: the CVE ids that it shows, and the scanner's own id
+/// where it is of a component.
+pub(crate) fn vulnerabilities(evidence: &Evidence, shown: &Shown) -> Vec<String> {
+    let own = evidence.scanner_reference.as_deref();
+    let of_component = own.filter(|_| evidence.component_name.is_some()).map(text::vulnerability);
+    let mut names = shown.set(SetField::CveIds).to_vec();
+    names.extend(of_component.filter(|name| !names.contains(name)));
+    names
 }
 
 impl Shown {
@@ -221,24 +234,30 @@ impl Shown {
         }
     }
 
-    /// What is shown of the field that `statement` speaks of.
-    pub(crate) fn spoken(&self, statement: &Statement) -> Seen<'_> {
-        match statement {
-            Statement::Set(field, _) => self.seen(*field),
-            Statement::Element(field, ..) => Seen::Set(self.set(*field)),
-            Statement::Judge(_) => Seen::Status(self.status),
+    /// What is shown of a field.
+    pub(crate) fn value(&self, field: LayeredField) -> Seen<'_> {
+        match field {
+            LayeredField::Scalar(field) => self.seen(field),
+            LayeredField::Status => Seen::Status(self.status),
+            LayeredField::Set(field) => Seen::Set(self.set(field)),
         }
     }
 
+    /// What is shown of the field that `statement` speaks of.
+    pub(crate) fn spoken(&self, statement: &Statement) -> Seen<'_> {
+        self.value(match statement {
+            Statement::Set(field, _) => LayeredField::Scalar(*field),
+            Statement::Element(field, ..) => LayeredField::Set(*field),
+            Statement::Judge(_) => LayeredField::Status,
+        })
+    }
+
     /// What is shown of a field by its name.
-    pub(crate) fn named(&self, field: &str) -> Seen<'_> {
-        if field == "status" {
-            return Seen::Status(self.status);
-        }
-        match ScalarField::parse(field) {
-            Some(field) => self.seen(field),
-            None => SetField::parse(field).map_or(Seen::Nothing, |field| Seen::Set(self.set(field))),
-        }
+    fn named(&self, field: &str) -> Seen<'_> {
+        let scalar = || ScalarField::parse(field).map(LayeredField::Scalar);
+        let set = || SetField::parse(field).map(LayeredField::Set);
+        let field = if field == "status" { Some(LayeredField::Status) } else { scalar().or_else(set) };
+        field.map_or(Seen::Nothing, |field| self.value(field))
     }
 
     /// Everything shown but the status, as statements: the other half of the stored layers.
@@ -328,21 +347,56 @@ impl Shown {
         }
     }
 
-    /// A value as the audit and the API write it.
+    /// A value as the API writes it.
     pub fn json(&self, field: &str) -> Json {
         json!(self.named(field))
     }
 
     /// The names of the fields in which two differ.
     pub fn differences(&self, other: &Self) -> Vec<&'static str> {
-        let status = (self.status != other.status).then_some("status");
-        let scalars = ScalarField::ALL.iter().filter(|f| self.seen(**f) != other.seen(**f));
-        let sets = SetField::ALL.iter().filter(|f| self.set(**f) != other.set(**f));
-        scalars.map(|f| f.word()).chain(status).chain(sets.map(|f| f.word())).collect()
+        self.differing(other).map(LayeredField::word).collect()
+    }
+
+    /// The fields in which two differ.
+    pub(crate) fn differing(&self, other: &Self) -> impl Iterator<Item = LayeredField> {
+        let scalars = ScalarField::ALL.iter().map(|field| LayeredField::Scalar(*field));
+        let sets = SetField::ALL.iter().map(|field| LayeredField::Set(*field));
+        let fields = scalars.chain([LayeredField::Status]).chain(sets);
+        fields.filter(|field| self.value(*field) != other.value(*field))
+    }
+}
+
+impl LayeredField {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Scalar(field) => field.word(),
+            Self::Status => "status",
+            Self::Set(field) => field.word(),
+        }
     }
 }
 
 impl<'a> Seen<'a> {
+    /// Writes the value as the audit has it: JSON, the same that serde makes of it.
+    pub fn write(self, text: &mut String) {
+        match self {
+            Self::Nothing => text.push_str("null"),
+            Self::Severity(severity) => quote(text, severity.word()),
+            Self::Status(status) => quote(text, status.word()),
+            Self::Flag(flag) => text.push_str(if flag { "true" } else { "false" }),
+            Self::Text(value) => quote(text, value),
+            Self::Set(elements) => {
+                text.push('[');
+                for (at, element) in elements.iter().enumerate() {
+                    text.push_str(if at == 0 { "" } else { "," });
+                    quote(text, element);
+                }
+                text.push(']');
+            }
+            Self::Number(_) | Self::Time(_) => text.push_str(&json!(self).to_string()),
+        }
+    }
+
     fn of(scalar: Option<&'a Scalar>) -> Self {
         match scalar {
             None => Self::Nothing,
@@ -352,6 +406,18 @@ impl<'a> Seen<'a> {
             Some(Scalar::Text(text)) => Self::Text(text),
             Some(Scalar::Time(at)) => Self::Time(*at),
         }
+    }
+}
+
+/// Writes a text as JSON. Most have nothing to escape, which is seen quicker than it is escaped.
+fn quote(out: &mut String, text: &str) {
+    let is_special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
+    if text.bytes().fold(false, |any, byte| any | is_special(byte)) {
+        out.push_str(&json!(text).to_string());
+    } else {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
     }
 }
 
@@ -503,4 +569,36 @@ fn code<T: Term>(value: Option<T>) -> Value<'static> {
 
 fn time(value: Option<Timestamp>) -> Value<'static> {
     value.map_or(Value::Missing, Value::Time)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn written(seen: Seen<'_>) -> String {
+        let mut text = String::new();
+        seen.write(&mut text);
+        text
+    }
+
+    #[test]
+    fn a_value_that_is_no_text_is_written_as_serde_writes_it() {
+        let all = Severity::ALL.iter().map(|severity| Seen::Severity(*severity));
+        let all = all.chain(Status::ALL.iter().map(|status| Seen::Status(*status)));
+        let others = [Seen::Nothing, Seen::Flag(true), Seen::Flag(false), Seen::Time(Timestamp(1))];
+        let numbers = [0.1, 7.0, -0.0, 1e300, f64::NAN].map(Seen::Number);
+        for seen in all.chain(others).chain(numbers) {
+            assert_eq!(written(seen), json!(seen).to_string());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_is_written_as_serde_writes_it(text in any::<String>(), set in prop::collection::vec(".{0,9}|[\"\\\\\u{1}]", 0..4)) {
+            prop_assert_eq!(written(Seen::Text(&text)), json!(text).to_string());
+            prop_assert_eq!(written(Seen::Set(&set)), json!(set).to_string());
+        }
+    }
 }

@@ -10,11 +10,14 @@ use std::collections::BTreeMap;
 
 mod revoking;
 mod status;
+mod stored;
 
 pub use revoking::{RevokeConflict, RevokeMode, revoke};
 pub use status::{Grounds, StatusLayers, Verdict};
 
+use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use uuid::Uuid;
 
 use crate::vocabulary::terms::{Severity, Status, Term, terms};
@@ -93,14 +96,16 @@ pub struct Entry<T> {
     pub value: T,
 }
 
-/// All that is said of one field or element, lowest first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Stack<T>(Vec<Entry<T>>);
+/// All that is said of one field or element, lowest first. Of most, one speaks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stack<T>(SmallVec<[Entry<T>; 1]>);
+
+/// The stacks of what is said of the elements of a set.
+type Elements = LiteMap<String, Stack<bool>>;
 
 impl<T> Default for Stack<T> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self(SmallVec::new())
     }
 }
 
@@ -170,11 +175,12 @@ impl Statement {
     }
 }
 
-/// All that is said of one finding.
+/// All that is said of one finding. There are many findings and little is said of each, so the maps
+/// are lists in order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layers {
-    scalars: BTreeMap<ScalarField, Stack<Option<Scalar>>>,
-    sets: BTreeMap<SetField, BTreeMap<String, Stack<bool>>>,
+    scalars: LiteMap<ScalarField, Stack<Option<Scalar>>>,
+    sets: LiteMap<SetField, Elements>,
     status: StatusLayers,
     /// What each observed rule would say: recorded, never shown.
     observed: BTreeMap<Uuid, Vec<Statement>>,
@@ -184,8 +190,8 @@ impl Layers {
     /// The layers of a finding of which nothing is said yet but that it is open.
     pub fn new() -> Self {
         Self {
-            scalars: BTreeMap::new(),
-            sets: BTreeMap::new(),
+            scalars: LiteMap::new(),
+            sets: LiteMap::new(),
             status: StatusLayers {
                 lifecycle: Entry { source: Source::SCANNER, value: Status::Open },
                 grounds: Grounds::default(),
@@ -205,7 +211,7 @@ impl Layers {
 
     /// The elements that are shown, in their order.
     pub fn set(&self, field: SetField) -> impl Iterator<Item = &str> {
-        self.sets.get(&field).into_iter().flatten().filter_map(|(element, stack)| {
+        self.sets.get(&field).into_iter().flat_map(Elements::iter).filter_map(|(element, stack)| {
             stack.top().is_some_and(|top| top.value).then_some(element.as_str())
         })
     }
@@ -223,7 +229,7 @@ impl Layers {
         self.sets
             .get(&field)
             .into_iter()
-            .flatten()
+            .flat_map(Elements::iter)
             .map(|(element, stack)| (element.as_str(), stack.entries()))
     }
 
@@ -234,7 +240,7 @@ impl Layers {
     /// Whether a person has spoken on any field.
     pub fn has_human(&self) -> bool {
         let human = |source: Source| source.layer == Layer::Human;
-        let mut elements = self.sets.values().flat_map(BTreeMap::values);
+        let mut elements = self.sets.values().flat_map(Elements::values);
         human(self.status.lifecycle.source)
             || self.scalars.values().any(|stack| stack.entries().iter().any(|entry| human(entry.source)))
             || elements.any(|stack| stack.entries().iter().any(|entry| human(entry.source)))
@@ -337,14 +343,14 @@ impl Layers {
 
     /// Whether the scanner named any element of this set.
     pub fn scanned_set(&self, field: SetField) -> bool {
-        let set = self.sets.get(&field).into_iter().flat_map(BTreeMap::values);
+        let set = self.sets.get(&field).into_iter().flat_map(Elements::values);
         set.flat_map(Stack::entries).any(|entry| entry.source == Source::SCANNER && entry.value)
     }
 
     /// Who says anything of a field or element.
     fn sources(&self) -> impl Iterator<Item = Source> {
         let scalars = self.scalars.values().flat_map(|stack| stack.0.iter().map(|entry| entry.source));
-        let sets = self.sets.values().flat_map(BTreeMap::values);
+        let sets = self.sets.values().flat_map(Elements::values);
         scalars.chain(sets.flat_map(|stack| stack.0.iter().map(|entry| entry.source)))
     }
 
@@ -357,7 +363,7 @@ impl Layers {
             }
         }
         for field in sets {
-            for stack in self.sets.get_mut(field).into_iter().flat_map(BTreeMap::values_mut) {
+            for (_, stack) in self.sets.get_mut(field).into_iter().flat_map(Elements::iter_mut) {
                 stack.retain(|source| source.layer != Layer::Human);
             }
         }
@@ -392,19 +398,20 @@ impl Layers {
 
     fn words(&self, source: Source, unsettled: bool) -> Vec<Statement> {
         let mut said = Vec::new();
-        for (field, stack) in self.scalars.iter().filter(|(_, stack)| !(unsettled && stack.is_settled())) {
+        let heard = |settled: bool| !(unsettled && settled);
+        for (field, stack) in self.scalars.iter().filter(|(_, stack)| heard(stack.is_settled())) {
             for entry in stack.entries().iter().filter(|entry| entry.source == source) {
                 said.push(Statement::Set(*field, entry.value.clone()));
             }
         }
-        for (field, set) in &self.sets {
-            for (element, stack) in set.iter().filter(|(_, stack)| !(unsettled && stack.is_settled())) {
+        for (field, set) in self.sets.iter() {
+            for (element, stack) in set.iter().filter(|(_, stack)| heard(stack.is_settled())) {
                 for entry in stack.entries().iter().filter(|entry| entry.source == source) {
                     said.push(Statement::Element(*field, element.clone(), entry.value));
                 }
             }
         }
-        if !(unsettled && self.status.is_settled()) {
+        if heard(self.status.is_settled()) {
             let verdicts = self.status.verdicts.entries().iter().filter(|entry| entry.source == source);
             said.extend(verdicts.map(|entry| Statement::Judge(entry.value.clone())));
         }
@@ -435,30 +442,23 @@ impl Layers {
     }
 
     fn retain(&mut self, keep: impl Fn(Source) -> bool) {
-        for stack in self.scalars.values_mut() {
-            stack.retain(&keep);
-        }
-        for stack in self.sets.values_mut().flat_map(BTreeMap::values_mut) {
-            stack.retain(&keep);
-        }
+        self.scalars.iter_mut().for_each(|(_, stack)| stack.retain(&keep));
+        let elements = self.sets.iter_mut().flat_map(|(_, set)| set.iter_mut());
+        elements.for_each(|(_, stack)| stack.retain(&keep));
         self.status.verdicts.retain(&keep);
     }
 
     fn retain_unsettled(&mut self, keep: impl Fn(Source) -> bool) {
-        for stack in self.scalars.values_mut().filter(|stack| !stack.is_settled()) {
-            stack.retain(&keep);
-        }
-        for stack in self.sets.values_mut().flat_map(BTreeMap::values_mut).filter(|s| !s.is_settled()) {
-            stack.retain(&keep);
-        }
+        let scalars = self.scalars.iter_mut().filter(|(_, stack)| !stack.is_settled());
+        scalars.for_each(|(_, stack)| stack.retain(&keep));
+        let elements = self.sets.iter_mut().flat_map(|(_, set)| set.iter_mut());
+        elements.filter(|(_, stack)| !stack.is_settled()).for_each(|(_, stack)| stack.retain(&keep));
     }
 
     /// A field of which nothing is said any more is as if nothing had been said of it ever.
     fn prune(&mut self) {
         self.scalars.retain(|_, stack| !stack.is_empty());
-        for set in self.sets.values_mut() {
-            set.retain(|_, stack| !stack.is_empty());
-        }
+        self.sets.iter_mut().for_each(|(_, set)| set.retain(|_, stack| !stack.is_empty()));
         self.sets.retain(|_, set| !set.is_empty());
     }
 }
@@ -466,79 +466,5 @@ impl Layers {
 impl Default for Layers {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// The stored form: only what the shown columns do not say by themselves, so that a finding on
-/// which nobody but its scanner spoke costs two bytes.
-#[derive(Default, Serialize, Deserialize)]
-struct Stored {
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    scalars: BTreeMap<ScalarField, Stack<Option<Scalar>>>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    sets: BTreeMap<SetField, BTreeMap<String, Stack<bool>>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    status: Option<StatusLayers>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    observed: BTreeMap<Uuid, Vec<Statement>>,
-}
-
-fn is_plain<T: PartialEq>(stack: &Stack<T>, value: &T) -> bool {
-    matches!(stack.entries(), [only] if only.source == Source::SCANNER && only.value == *value)
-}
-
-impl Layers {
-    /// The stored form, to be kept beside the shown values.
-    pub fn encode(&self) -> String {
-        let mut stored = Stored { observed: self.observed.clone(), ..Stored::default() };
-        for (field, stack) in &self.scalars {
-            if !matches!(stack.entries(), [only] if only.source == Source::SCANNER && only.value.is_some()) {
-                stored.scalars.insert(*field, stack.clone());
-            }
-        }
-        for (field, set) in &self.sets {
-            let spoken: BTreeMap<_, _> = set
-                .iter()
-                .filter(|(_, stack)| !is_plain(stack, &true))
-                .map(|(element, stack)| (element.clone(), stack.clone()))
-                .collect();
-            if !spoken.is_empty() {
-                stored.sets.insert(*field, spoken);
-            }
-        }
-        let plain = self.status.verdicts.is_empty() && self.status.lifecycle.source == Source::SCANNER;
-        stored.status = (!plain).then(|| self.status.clone());
-        serde_json::to_string(&stored).expect("maps of text keys encode")
-    }
-
-    /// Reads the stored form back, given what the finding shows.
-    pub fn decode(
-        stored: &str,
-        status: Status,
-        shown: impl IntoIterator<Item = Statement>,
-    ) -> Result<Self, serde_json::Error> {
-        let stored: Stored = serde_json::from_str(stored)?;
-        let lifecycle = Entry { source: Source::SCANNER, value: status };
-        let mut layers = Self {
-            scalars: stored.scalars,
-            sets: stored.sets,
-            status: stored.status.unwrap_or(StatusLayers {
-                lifecycle,
-                grounds: Grounds::default(),
-                verdicts: Stack::default(),
-            }),
-            observed: stored.observed,
-        };
-        for statement in shown {
-            let said = match &statement {
-                Statement::Set(field, _) => layers.scalars.contains_key(field),
-                Statement::Element(field, element, _) => !layers.element(*field, element).is_empty(),
-                Statement::Judge(_) => true,
-            };
-            if !said {
-                layers.say(Source::SCANNER, statement);
-            }
-        }
-        Ok(layers)
     }
 }

@@ -1,19 +1,21 @@
 //! What changes of findings have to tell: the audit and whoever listens to events.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
-use serde_json::{Value as Json, json};
+use serde::Serialize;
+use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
 use super::change::{RuleTurn, issue_map};
-use super::facts::{Finding, Shown};
+use super::facts::{Finding, LayeredField, Shown};
 use super::layers::SetField;
 use crate::event::catalogue::{Event, EventKind};
 use crate::ledger::{AuditEntry, Document};
 use crate::rule::application::{APPLIED, ERRORED, OBSERVED};
-use crate::rule::pass::{Application, LiveRule, Turn, Values};
-use crate::vocabulary::terms::Term;
+use crate::rule::pass::{Application, LiveRule, Turn};
+use crate::rule::script::Span;
+use crate::vocabulary::terms::{Severity, Status};
 
 /// What changes of one cause have to tell: their audit entries and their events.
 #[derive(Debug)]
@@ -23,8 +25,8 @@ pub struct Told {
     because: Option<Document>,
     pub entries: Vec<AuditEntry>,
     pub events: Vec<Event>,
-    /// What the turns of rules so far have alike, by the rule and the word of the turn.
-    turns: HashMap<(Uuid, &'static str), Alike, foldhash::fast::RandomState>,
+    /// What the turns of rules so far have alike, by the rule and the kind of the turn.
+    turns: HashMap<(Uuid, Turn), Alike, foldhash::fast::RandomState>,
     undecided: BTreeMap<Uuid, Undecided>,
 }
 
@@ -44,8 +46,18 @@ struct Alike {
     because: Document,
     /// What the event of an application came from.
     rule: Document,
-    /// What follows the values in the payload of an event: its other members and the brace.
-    others: String,
+}
+
+/// Because of what a rule's turn is audited.
+#[derive(Serialize)]
+struct Cause<'a> {
+    rule: Uuid,
+    version: i64,
+    hash: &'a str,
+    change: Turn,
+    /// What made the turn come.
+    #[serde(flatten)]
+    cause: Option<&'a Map<String, Json>>,
 }
 
 /// What an event of a rule's turn came from.
@@ -56,24 +68,28 @@ struct Because {
     revoke: Option<Json>,
 }
 
-/// What the event of a changed finding tells.
+/// What the event of a new finding tells.
 #[derive(Serialize)]
-struct Updated<'a> {
-    after: Fields<'a>,
-    before: Fields<'a>,
-    changed: &'a [&'static str],
+struct Created<'a> {
+    project: Uuid,
+    asset: Uuid,
+    severity: Severity,
+    status: Status,
+    scan: Option<&'a Json>,
 }
 
-/// Some fields of what is shown, by name.
-struct Fields<'a> {
-    shown: &'a Shown,
-    fields: &'a [&'static str],
+/// What the event of a finding of another status tells.
+#[derive(Serialize)]
+struct Moved {
+    before: Status,
+    after: Status,
 }
 
-impl Serialize for Fields<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.fields.iter().map(|field| (field, self.shown.named(field))))
-    }
+/// What the event of a finding of other people tells.
+#[derive(Serialize)]
+struct Assigned<'a> {
+    users: &'a [String],
+    teams: &'a [String],
 }
 
 impl Told {
@@ -92,7 +108,8 @@ impl Told {
     /// Makes room for what a pass over so many findings tells.
     pub(super) fn expect(&mut self, findings: usize, applications: usize) {
         self.entries.reserve(findings + applications);
-        self.events.reserve(findings + applications);
+        // What changes of a finding is an event or two beside those of the rules.
+        self.events.reserve(2 * findings + applications);
     }
 
     /// The turn of a rule came on a finding, and it could not be decided whether it holds.
@@ -121,10 +138,12 @@ impl Told {
 
     /// The event of a new finding, told once the rules have had their say.
     pub fn born(&mut self, finding: &Finding) {
-        let payload = json!({
-            "project": finding.project, "asset": finding.asset,
-            "severity": finding.shown.severity, "status": finding.shown.status,
-            "scan": self.cause.get("scan"),
+        let payload = Document::of(&Created {
+            project: finding.project,
+            asset: finding.asset,
+            severity: finding.shown.severity,
+            status: finding.shown.status,
+            scan: self.cause.get("scan"),
         });
         self.events.push(Event::new(EventKind::FindingCreated, finding.id, payload));
     }
@@ -139,7 +158,14 @@ impl Told {
 
     /// The events of what a finding shows differently.
     pub fn shown(&mut self, finding: Uuid, before: &Shown, after: &Shown) {
-        let mut changed = before.differences(after);
+        let (mut moved, mut assigned, mut others) = (false, false, Vec::new());
+        for field in before.differing(after) {
+            match field {
+                LayeredField::Status => moved = true,
+                LayeredField::Set(SetField::AssignedUsers | SetField::AssignedTeams) => assigned = true,
+                field => others.push(field),
+            }
+        }
         let mut tell = |kind, payload: Document| {
             let event = Event::new(kind, finding, payload);
             self.events.push(match &self.because {
@@ -147,94 +173,100 @@ impl Told {
                 None => event,
             });
         };
-        if before.status != after.status {
-            let payload = json!({ "before": before.status, "after": after.status });
-            tell(EventKind::FindingStatusChanged, payload.into());
+        if moved {
+            let moved = Moved { before: before.status, after: after.status };
+            tell(EventKind::FindingStatusChanged, Document::of(&moved));
         }
-        let assignees = [SetField::AssignedUsers, SetField::AssignedTeams];
-        if assignees.iter().any(|field| changed.contains(&field.word())) {
-            let [users, teams] = assignees.map(|field| after.set(field).to_vec());
-            tell(EventKind::FindingAssigned, json!({ "users": users, "teams": teams }).into());
+        if assigned {
+            let [users, teams] =
+                [SetField::AssignedUsers, SetField::AssignedTeams].map(|field| after.set(field));
+            tell(EventKind::FindingAssigned, Document::of(&Assigned { users, teams }));
         }
-        changed.retain(|field| !["status", "assigned_users", "assigned_teams"].contains(field));
-        if !changed.is_empty() {
-            let mut fields = changed.clone();
-            fields.sort_unstable();
-            let values = |shown| Fields { shown, fields: &fields };
-            let told = Updated { after: values(after), before: values(before), changed: &changed };
-            tell(EventKind::FindingUpdated, Document::of(&told));
+        if !others.is_empty() {
+            tell(EventKind::FindingUpdated, updated(before, after, &others));
         }
     }
 
-    /// What a pass made a rule say.
-    pub(super) fn application(&mut self, finding: Uuid, rule: &LiveRule, application: Application) {
-        let Application { before, after, observed, turn, .. } = application;
+    /// What a pass made a rule say; `text` tells of it.
+    pub(super) fn application(
+        &mut self,
+        finding: Uuid,
+        rule: &LiveRule,
+        application: &Application<'_>,
+        text: &Arc<String>,
+    ) {
         let rule = (rule.id, rule.version, rule.content_hash.as_str());
-        let event = self.turn(finding, rule, turn, observed, (before, after));
-        if let Some((event, from)) = event {
+        let told = (text, application.span());
+        let from = self.turn(finding, rule, application.turn, application.observed, told);
+        if !application.observed {
+            let event = Event::new(EventKind::FindingRuleApplied, finding, application.span().payload(text));
             self.events.push(event.caused_by(from, 1));
         }
     }
 
     /// What a rule said was taken back: not by an automation.
-    pub fn turned(&mut self, finding: Uuid, turned: RuleTurn) {
-        let RuleTurn { rule, turn, before, after } = turned;
+    pub fn turned(&mut self, finding: Uuid, turned: &RuleTurn) {
+        let RuleTurn { rule, turn, text, span } = turned;
         let because = Because { rule: rule.id, revoke: self.cause.get("revoke").cloned() };
         let rule = (rule.id, rule.version, rule.content_hash.as_str());
-        if let Some((event, _)) = self.turn(finding, rule, turn, false, (before, after)) {
-            self.events.push(event.caused_by(Document::of(&because), 0));
-        }
+        self.turn(finding, rule, *turn, false, (text, *span));
+        let event = Event::new(EventKind::FindingRuleApplied, finding, span.payload(text));
+        self.events.push(event.caused_by(Document::of(&because), 0));
     }
 
-    /// Audits how what a rule says turned, and makes the event of it unless it is only observed, with
-    /// the rule as what it came from.
+    /// Audits how what a rule says turned. Returns the rule as what an event of it came from.
     fn turn(
         &mut self,
         finding: Uuid,
         (rule, version, hash): (Uuid, i64, &str),
         turn: Turn,
         observed: bool,
-        (before, after): (Values, Values),
-    ) -> Option<(Event, Document)> {
+        (text, span): (&Arc<String>, Span),
+    ) -> Document {
         let alike = self
             .turns
-            .entry((rule, turn.word()))
+            .entry((rule, turn))
             .or_insert_with(|| Alike::of((rule, version, hash), turn, &self.cause));
-        let event = (!observed).then(|| {
-            let (after, before, others) = (after.as_str(), before.as_str(), alike.others.as_str());
-            let payload = ["{\"after\":", after, ",\"before\":", before, ",", others].concat();
-            let payload = Document::written(payload);
-            (Event::new(EventKind::FindingRuleApplied, finding, payload), alike.rule.clone())
-        });
         let entry = AuditEntry::new(if observed { OBSERVED } else { APPLIED }, finding)
-            .before(Document::written(before.into_text()))
-            .after(Document::written(after.into_text()))
+            .before(span.before(text))
+            .after(span.after(text))
             .because(alike.because.clone());
         self.entries.push(entry.of_rule(rule));
-        event
+        alike.rule.clone()
     }
+}
+
+/// What the event of a changed finding tells: `{"after": {…}, "before": {…}, "changed": […]}`. Names of
+/// fields have nothing to escape.
+fn updated(before: &Shown, after: &Shown, changed: &[LayeredField]) -> Document {
+    let mut text = String::with_capacity(256);
+    let each = |text: &mut String, write: &dyn Fn(&mut String, LayeredField)| {
+        for (at, field) in changed.iter().enumerate() {
+            text.push_str(if at == 0 { "\"" } else { ",\"" });
+            text.push_str(field.word());
+            text.push('"');
+            write(text, *field);
+        }
+    };
+    for (begin, shown) in [("{\"after\":{", after), ("},\"before\":{", before)] {
+        text.push_str(begin);
+        each(&mut text, &|text, field| {
+            text.push(':');
+            shown.value(field).write(text);
+        });
+    }
+    text.push_str("},\"changed\":[");
+    each(&mut text, &|_, _| {});
+    text.push_str("]}");
+    Document::written(text)
 }
 
 impl Alike {
-    fn of((rule, version, hash): (Uuid, i64, &str), turn: Turn, cause: &Json) -> Self {
-        let change = turn.word();
-        let mut because = json!({ "rule": rule, "version": version, "hash": hash, "change": change });
-        if let (Some(because), Some(cause)) = (because.as_object_mut(), cause.as_object()) {
-            because.extend(cause.clone());
-        }
-        let others = Document::of(&Others { change, rule, version }).into_text();
+    fn of((rule, version, hash): (Uuid, i64, &str), change: Turn, cause: &Json) -> Self {
+        let because = Cause { rule, version, hash, change, cause: cause.as_object() };
         Self {
-            because: Document::from(because).shared(),
+            because: Document::of(&because).shared(),
             rule: Document::of(&Because { rule, revoke: None }).shared(),
-            others: others.trim_start_matches('{').to_owned(),
         }
     }
-}
-
-/// What the event of a rule's turn tells beside the values.
-#[derive(Serialize)]
-struct Others {
-    change: &'static str,
-    rule: Uuid,
-    version: i64,
 }

@@ -47,7 +47,7 @@ pub(crate) struct Pending {
     pub at: Timestamp,
     actor: String,
     entries: Vec<Encoded>,
-    events: Vec<Event>,
+    events: Vec<EncodedEvent>,
     pub rules_changed: bool,
 }
 
@@ -60,6 +60,14 @@ struct Encoded {
     cause: Option<String>,
     digest: Hash,
     rule: Option<Uuid>,
+}
+
+struct EncodedEvent {
+    kind: &'static str,
+    subject: Uuid,
+    cause: Option<String>,
+    depth: i32,
+    payload: String,
 }
 
 /// The last numbers after a commit.
@@ -112,7 +120,13 @@ impl Pending {
     }
 
     pub fn emit(&mut self, event: Event) {
-        self.events.push(event);
+        self.events.push(EncodedEvent {
+            kind: event.kind.word(),
+            subject: event.subject,
+            cause: event.cause.map(Document::into_text),
+            depth: event.depth,
+            payload: event.payload.into_text(),
+        });
     }
 
     /// The record of the first entry.
@@ -180,11 +194,11 @@ impl Pending {
                 self.company.into(),
                 head.event_seq.into(),
                 self.at.0.into(),
-                event.kind.word().into(),
+                event.kind.into(),
                 event.subject.into(),
-                event.cause.map(Document::into_text).into(),
+                event.cause.into(),
                 event.depth.into(),
-                event.payload.into_text().into(),
+                event.payload.into(),
             ]);
         }
         audit.insert(conn, dialect, "audit_entry", "").await?;

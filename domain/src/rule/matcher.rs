@@ -75,9 +75,16 @@ impl Watch {
     }
 }
 
-/// The fields that a rule changed, and on which rows.
+/// What a rule changed, and on which rows.
 #[derive(Default)]
-struct Changed(Vec<(usize, Rows)>);
+struct Changed(Vec<Change>);
+
+struct Change {
+    field: &'static str,
+    /// The element that came to the others of a set, where that is all.
+    added: Option<String>,
+    rows: Rows,
+}
 
 impl Matcher {
     pub fn new(rules: Vec<LiveRule>) -> Self {
@@ -101,7 +108,7 @@ impl Matcher {
         findings: &[(&Finding, &Asset)],
         exempt: &Exempt,
         now: Timestamp,
-    ) -> Vec<Option<Passed>> {
+    ) -> Vec<Option<Passed<'_>>> {
         let mut passed = Vec::with_capacity(findings.len());
         for block in findings.chunks(WIDTH) {
             self.pass_block(block, exempt, now, None, &mut passed);
@@ -116,7 +123,7 @@ impl Matcher {
         exempt: &Exempt,
         now: Timestamp,
         watch: &mut Watch,
-    ) -> Vec<Option<Passed>> {
+    ) -> Vec<Option<Passed<'_>>> {
         let mut passed = Vec::with_capacity(findings.len());
         for block in findings.chunks(WIDTH) {
             self.pass_block(block, exempt, now, Some(&mut *watch), &mut passed);
@@ -140,20 +147,20 @@ impl Matcher {
         silenced
     }
 
-    fn pass_block(
-        &self,
+    fn pass_block<'m>(
+        &'m self,
         findings: &[(&Finding, &Asset)],
         exempt: &Exempt,
         now: Timestamp,
         mut watch: Option<&mut Watch>,
-        passed: &mut Vec<Option<Passed>>,
+        passed: &mut Vec<Option<Passed<'m>>>,
     ) {
         let begin = watch.as_ref().map_or(0, |watch| watch.outcomes.len());
         if let Some(watch) = &mut watch {
             watch.outcomes.resize(begin + findings.len(), Outcome::False);
         }
         let place = |rule: Uuid| self.places.get(&rule).copied();
-        let mut walks: Vec<Walk<'_>> =
+        let mut walks: Vec<Walk<'_, 'm>> =
             findings.iter().map(|(finding, asset)| Walk::new(finding, asset, &self.rules, place)).collect();
         let silenced = self.silenced(findings, exempt);
         let mut active: Rows = (0..walks.len()).filter(|row| walks[*row].is_active()).collect();
@@ -184,8 +191,12 @@ impl Matcher {
                     active.remove(row);
                 }
             }
-            for (field, rows) in changed.0 {
-                block.renew(field, rows & active, at, &walks);
+            for Change { field, added, rows } in changed.0 {
+                let Some(field) = FindingField::from_key(field).map(FindingField::index) else { continue };
+                match added {
+                    Some(element) => block.add(field, &element, rows & active, at),
+                    None => block.renew(field, rows & active, at, &walks),
+                }
             }
             next = block.next(at + 1);
         }
@@ -195,10 +206,13 @@ impl Matcher {
 
 impl Changed {
     fn note(&mut self, statement: &Statement, row: usize) {
-        let Some(field) = FindingField::from_key(statement.field()) else { return };
-        match self.0.iter_mut().find(|(at, _)| *at == field.index()) {
-            Some((_, rows)) => rows.insert(row),
-            None => self.0.push((field.index(), Rows::from_iter([row]))),
+        let (field, added) = match statement {
+            Statement::Element(_, element, true) => (statement.field(), Some(element)),
+            _ => (statement.field(), None),
+        };
+        match self.0.iter_mut().find(|one| one.field == field && one.added.as_ref() == added) {
+            Some(one) => one.rows.insert(row),
+            None => self.0.push(Change { field, added: added.cloned(), rows: Rows::from_iter([row]) }),
         }
     }
 }

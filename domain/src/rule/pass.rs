@@ -9,12 +9,14 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use serde_json::value::RawValue;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::action::Action;
+use super::script::{Script, Span};
 use crate::finding::facts::{Facts, Finding, Shown};
 use crate::finding::layers::{Layers, ScalarField, SetField, Source, Statement};
 use crate::inventory::asset::Asset;
@@ -82,153 +84,107 @@ impl Exempt {
 
 /// The application of one rule to one finding: the difference that a pass made.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Application {
+pub struct Application<'m> {
     /// The place of the rule in the walk.
     pub rule: usize,
     pub turn: Turn,
     /// What the rule would say but, being observed, does not.
     pub observed: bool,
-    /// The fields it speaks of, as they were before it spoke and after.
-    pub before: Values,
-    pub after: Values,
+    /// What the rule says or, where that is nothing any more, said.
+    words: Cow<'m, [Statement]>,
+    /// Where the text of the pass tells of it.
+    span: Span,
 }
 
-/// Some fields and their values, by name: a JSON object, written once for all who tell of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Values(String);
-
-impl Values {
-    /// The fields that `statements` speak of, as `shown` shows them.
-    pub(crate) fn of(shown: &Shown, statements: &[Statement]) -> Self {
-        let mut text = Vec::with_capacity(48);
-        match statements {
-            // Nearly all that rules say is of one field.
-            [first, others @ ..] if others.iter().all(|other| other.field() == first.field()) => {
-                member(&mut text, first, shown);
-            }
-            _ => {
-                let mut fields: Vec<&Statement> = statements.iter().collect();
-                fields.sort_unstable_by_key(|statement| statement.field());
-                fields.dedup_by_key(|statement| statement.field());
-                fields.into_iter().for_each(|statement| member(&mut text, statement, shown));
-            }
-        }
-        if text.is_empty() {
-            text.push(b'{');
-        }
-        text.push(b'}');
-        Self(String::from_utf8(text).expect("JSON is text"))
+impl Application<'_> {
+    /// The fields that the rule speaks of.
+    pub fn fields(&self) -> Vec<&'static str> {
+        let mut fields: Vec<&'static str> = self.words.iter().map(Statement::field).collect();
+        fields.sort_unstable();
+        fields.dedup();
+        fields
     }
 
-    pub fn as_str(&self) -> &str {
-        &self.0
+    pub(crate) fn span(&self) -> Span {
+        self.span
     }
-
-    pub fn into_text(self) -> String {
-        self.0
-    }
-
-    /// The names of the fields.
-    pub fn fields(&self) -> impl Iterator<Item = &'static str> {
-        let members = self.members();
-        let scalars = ScalarField::ALL.iter().map(|field| field.word());
-        let sets = SetField::ALL.iter().map(|field| field.word());
-        scalars.chain(sets).chain(["status"]).filter(move |field| members.contains_key(*field))
-    }
-
-    /// The values by field.
-    pub fn members(&self) -> Map<String, Json> {
-        serde_json::from_str(&self.0).expect("it was written as an object")
-    }
-}
-
-/// Writes the field that `statement` speaks of, after an opening brace or the members so far.
-fn member(text: &mut Vec<u8>, statement: &Statement, shown: &Shown) {
-    text.push(if text.is_empty() { b'{' } else { b',' });
-    // Names of fields have nothing to escape.
-    text.push(b'"');
-    text.extend_from_slice(statement.field().as_bytes());
-    text.extend_from_slice(b"\":");
-    serde_json::to_writer(text, &shown.spoken(statement)).expect("values are text, numbers and lists");
 }
 
 /// What a pass makes of a finding.
 #[derive(Debug, PartialEq)]
-pub struct Passed {
-    entries: Entries,
+pub struct Passed<'m> {
+    /// Layers in the place of those that the finding had. `None`: no rule had said or observed anything
+    /// before, and what the applications say is to be added. By far most findings are so, and have their
+    /// layers left where they are.
+    anew: Option<Layers>,
     pub shown: Shown,
-    pub applications: Vec<Application>,
+    pub applications: Vec<Application<'m>>,
+    /// What the applications have to tell.
+    text: Arc<String>,
     /// The rules whose criteria could not be decided, and why.
     pub errors: Vec<(usize, String)>,
 }
 
-/// What a pass makes of the entries of a finding.
-#[derive(Debug, PartialEq)]
-enum Entries {
-    /// None of the rules had said or observed anything before: these are more of the same. By far most
-    /// findings are so, and have their layers left where they are.
-    More { said: Vec<(Uuid, Vec<Statement>)>, observed: BTreeMap<Uuid, Vec<Statement>> },
-    /// Layers in the place of those that it had.
-    Anew(Layers),
+/// What a pass made of a finding that took it over, as far as it is to be told.
+pub(crate) struct Applied<'m> {
+    /// What the finding showed until then.
+    pub before: Shown,
+    pub applications: Vec<Application<'m>>,
+    pub text: Arc<String>,
+    pub errors: Vec<(usize, String)>,
 }
 
-impl Passed {
-    /// The layers of the finding after the pass; `before` it they were these.
-    pub fn layers(&self, before: &Layers) -> Layers {
-        match &self.entries {
-            Entries::Anew(layers) => layers.clone(),
-            Entries::More { said, observed } => {
-                let mut layers = before.clone();
-                add(&mut layers, said.clone(), observed.clone());
-                layers
-            }
+impl<'m> Passed<'m> {
+    /// The layers of the finding after the pass by `rules`; `before` it they were these.
+    pub fn layers(&self, before: &Layers, rules: &[LiveRule]) -> Layers {
+        self.anew.clone().unwrap_or_else(|| {
+            let mut layers = before.clone();
+            add(&mut layers, &self.applications, rules);
+            layers
+        })
+    }
+
+    /// Whether the pass by `rules` changes the layers, which before it are these.
+    pub(crate) fn changes(&self, before: &Layers, rules: &[LiveRule]) -> bool {
+        match &self.anew {
+            Some(layers) => layers != before,
+            None => adds(&self.applications, before, rules),
         }
     }
 
-    /// Whether the pass changes the layers, which before it are these.
-    pub(crate) fn changes(&self, before: &Layers) -> bool {
-        self.entries.change(before)
-    }
-
-    /// Makes of the finding what the pass made of it, and returns what it showed until then, with what
-    /// is to be told.
-    pub fn apply(self, finding: &mut Finding) -> (Shown, Vec<Application>, Vec<(usize, String)>) {
-        match self.entries {
-            Entries::Anew(layers) => finding.layers = layers,
-            Entries::More { said, observed } => add(&mut finding.layers, said, observed),
+    /// Makes of the finding what the pass by `rules` made of it.
+    pub(crate) fn apply(self, finding: &mut Finding, rules: &[LiveRule]) -> Applied<'m> {
+        let Self { anew, shown, applications, text, errors } = self;
+        match anew {
+            Some(layers) => finding.layers = layers,
+            None => add(&mut finding.layers, &applications, rules),
         }
-        (std::mem::replace(&mut finding.shown, self.shown), self.applications, self.errors)
-    }
-}
-
-impl Entries {
-    fn change(&self, before: &Layers) -> bool {
-        match self {
-            Self::Anew(layers) => layers != before,
-            Self::More { said, observed } => !said.is_empty() || observed != before.observed(),
-        }
+        Applied { before: std::mem::replace(&mut finding.shown, shown), applications, text, errors }
     }
 }
 
 /// Lets rules say more; what they would have said takes the place of what they would have before.
-fn add(layers: &mut Layers, said: Vec<(Uuid, Vec<Statement>)>, observed: BTreeMap<Uuid, Vec<Statement>>) {
-    for (rule, statements) in said {
-        statements.into_iter().for_each(|statement| layers.say(Source::rule(rule), statement));
+fn add(layers: &mut Layers, said: &[Application<'_>], rules: &[LiveRule]) {
+    for turn in said.iter().filter(|turn| !turn.observed) {
+        let source = Source::rule(rules[turn.rule].id);
+        turn.words.iter().for_each(|statement| layers.say(source, statement.clone()));
     }
-    layers.observe(observed);
+    layers.observe(observed(said, rules));
 }
 
-/// What one rule said at its turn.
-struct Said {
-    rule: usize,
-    observed: bool,
-    statements: Vec<Statement>,
-    before: Values,
-    after: Values,
+/// Whether [`add`] makes a difference.
+fn adds(said: &[Application<'_>], layers: &Layers, rules: &[LiveRule]) -> bool {
+    said.iter().any(|turn| !turn.observed) || observed(said, rules) != *layers.observed()
+}
+
+/// What observed rules would say.
+fn observed(said: &[Application<'_>], rules: &[LiveRule]) -> BTreeMap<Uuid, Vec<Statement>> {
+    let observed = said.iter().filter(|turn| turn.observed);
+    observed.map(|turn| (rules[turn.rule].id, turn.words.to_vec())).collect()
 }
 
 /// One finding on its way past the rules, which take their turns in order.
-pub struct Walk<'a> {
+pub struct Walk<'a, 'm> {
     finding: &'a Finding,
     asset: &'a Asset,
     /// The rules that have entries on the finding, or would have, by their place in the walk.
@@ -238,7 +194,8 @@ pub struct Walk<'a> {
     settled: bool,
     /// What the rules so far have made of it.
     shown: Cow<'a, Shown>,
-    said: Vec<Said>,
+    said: Vec<Application<'m>>,
+    script: Script,
     errors: Vec<(usize, String)>,
 }
 
@@ -249,7 +206,7 @@ pub fn pass(
     rules: &[LiveRule],
     exempt: &Exempt,
     now: Timestamp,
-) -> Option<Passed> {
+) -> Option<Passed<'static>> {
     let mut walk = Walk::new(finding, asset, rules, |id| rules.iter().position(|rule| rule.id == id));
     for (at, rule) in rules.iter().enumerate() {
         if !walk.is_active() {
@@ -285,17 +242,20 @@ pub fn explain(
     Some(criteria.explain(&walk, now))
 }
 
+/// Room for the turns of a few rules: where one speaks, others do.
+const USUAL: usize = 16;
+
 /// Why the turn of a rule is an error.
 pub(super) const UNDECIDED: &str = "the criteria could not be decided";
 
-impl Subject for Walk<'_> {
+impl Subject for Walk<'_, '_> {
     fn read(&self, field: usize) -> Result<Value<'_>, ReadFault> {
         let facts = Facts { finding: self.finding, asset: self.asset, shown: &self.shown };
         Ok(facts.value(FindingField::ALL[field]))
     }
 }
 
-impl<'a> Walk<'a> {
+impl<'a, 'm> Walk<'a, 'm> {
     /// A finding before the first turn. `place`: where in the walk a rule is, if it is evaluated.
     pub fn new(
         finding: &'a Finding,
@@ -316,7 +276,8 @@ impl<'a> Walk<'a> {
         };
         known.extend(layers.observed().keys().filter_map(|rule| place(*rule)));
         let settled = base.has_settled();
-        Self { finding, asset, known, base, settled, shown, said: Vec::new(), errors: Vec::new() }
+        let (said, script, errors) = (Vec::new(), Script::default(), Vec::new());
+        Self { finding, asset, known, base, settled, shown, said, script, errors }
     }
 
     /// Whether the walk goes on: the finding is active, on the base and after the turns so far.
@@ -344,7 +305,7 @@ impl<'a> Walk<'a> {
         &mut self,
         at: usize,
         rule: &LiveRule,
-        holds: Result<Option<&[Statement]>, &str>,
+        holds: Result<Option<&'m [Statement]>, &str>,
         now: Timestamp,
         mut changed: impl FnMut(&Statement),
     ) {
@@ -356,38 +317,47 @@ impl<'a> Walk<'a> {
                 Cow::Owned(rule.said_in(&self.finding.layers))
             }
         };
-        let stands = |statement: &Statement| {
-            self.shown.says(statement) || self.settled && self.base.is_settled(statement)
-        };
-        let statements: Vec<Statement> =
-            says.iter().filter(|statement| !stands(statement)).cloned().collect();
-        if statements.is_empty() {
-            return;
+        let Some(words) = self.fresh(says) else { return };
+        if self.said.is_empty() {
+            self.said.reserve(USUAL);
         }
-        let before = Values::of(&self.shown, &statements);
+        let begun = self.script.begin(&self.shown, &words);
         let shown = self.shown.to_mut();
-        let after = if rule.enforced {
-            for statement in &statements {
+        let (id, turn) = ((rule.id, rule.version), Turn::Added);
+        let span = if rule.enforced {
+            for statement in words.iter() {
                 shown.show(statement);
                 changed(statement);
             }
-            Values::of(shown, &statements)
+            self.script.end(begun, (shown, &words), id, turn)
         } else {
-            let mut undoing = Vec::with_capacity(statements.len());
-            for statement in &statements {
+            let mut undoing = Vec::with_capacity(words.len());
+            for statement in words.iter() {
                 undoing.push(shown.undoing(statement));
                 shown.show(statement);
             }
-            let after = Values::of(shown, &statements);
+            let span = self.script.end(begun, (shown, &words), id, turn);
             undoing.iter().rev().for_each(|statement| shown.show(statement));
-            after
+            span
         };
-        self.said.push(Said { rule: at, observed: !rule.enforced, statements, before, after });
+        self.said.push(Application { rule: at, turn, observed: !rule.enforced, words, span });
+    }
+
+    /// What of this is neither shown already nor settled, if anything.
+    fn fresh(&self, says: Cow<'m, [Statement]>) -> Option<Cow<'m, [Statement]>> {
+        let fresh = |statement: &Statement| {
+            !self.shown.says(statement) && !(self.settled && self.base.is_settled(statement))
+        };
+        match says.iter().filter(|statement| fresh(statement)).count() {
+            0 => None,
+            all if all == says.len() => Some(says),
+            _ => Some(says.iter().filter(|statement| fresh(statement)).cloned().collect()),
+        }
     }
 
     /// What all turns together make of the finding. `None`: nothing changes.
-    pub fn end(self, rules: &[LiveRule]) -> Option<Passed> {
-        let Self { finding, known, base, shown, mut said, errors, .. } = self;
+    pub fn end(self, rules: &[LiveRule]) -> Option<Passed<'m>> {
+        let Self { finding, known, base, shown, said, mut script, errors, .. } = self;
         // Without rules there is nothing to say, but what a rule that is gone would have said is to go.
         if said.is_empty() && known.is_empty() && errors.is_empty() && finding.layers.observed().is_empty() {
             return None;
@@ -395,96 +365,85 @@ impl<'a> Walk<'a> {
         if !base.status().shown().is_active() {
             return None;
         }
-        let (mut more, mut observed) = (Vec::new(), BTreeMap::new());
-        for turn in &mut said {
-            let (id, statements) = (rules[turn.rule].id, std::mem::take(&mut turn.statements));
-            if turn.observed {
-                observed.insert(id, statements);
-            } else {
-                more.push((id, statements));
-            }
-        }
-        let entries = match base {
-            Cow::Borrowed(_) if known.is_empty() => Entries::More { said: more, observed },
+        let anew = match base {
+            Cow::Borrowed(_) if known.is_empty() => None,
             base => {
                 let mut layers = base.into_owned();
-                add(&mut layers, more, observed);
-                Entries::Anew(layers)
+                add(&mut layers, &said, rules);
+                Some(layers)
             }
         };
-        if !entries.change(&finding.layers) && errors.is_empty() {
+        let changes = match &anew {
+            Some(layers) => *layers != finding.layers,
+            None => adds(&said, &finding.layers, rules),
+        };
+        if !changes && errors.is_empty() {
             return None;
         }
-        let applications = match &entries {
-            Entries::More { .. } => said.into_iter().map(Said::added).collect(),
-            Entries::Anew(layers) => applications(finding, &shown, rules, layers, known, said),
+        let applications = match &anew {
+            None => said,
+            Some(layers) => turns(finding, &shown, rules, layers, known, said, &mut script),
         };
-        Some(Passed { entries, shown: shown.into_owned(), applications, errors })
-    }
-}
-
-impl Said {
-    /// The application of a rule that had said nothing before.
-    fn added(self) -> Application {
-        let Self { rule, observed, before, after, .. } = self;
-        Application { rule, turn: Turn::Added, observed, before, after }
+        Some(Passed { anew, shown: shown.into_owned(), applications, text: script.finish(), errors })
     }
 }
 
 /// The difference between what each rule said before and says now, in the order of the walk.
-fn applications(
+fn turns<'m>(
     finding: &Finding,
     shown: &Shown,
     rules: &[LiveRule],
     layers: &Layers,
     mut known: Vec<usize>,
-    said: Vec<Said>,
-) -> Vec<Application> {
+    said: Vec<Application<'m>>,
+    script: &mut Script,
+) -> Vec<Application<'m>> {
     known.sort_unstable();
     let mut places: Vec<usize> = known.iter().copied().chain(said.iter().map(|turn| turn.rule)).collect();
     places.sort_unstable();
     places.dedup();
+    let comes_to_show = |script: &Script, turn: Option<&Application<'_>>| {
+        turn.is_some_and(|turn| comes_to_show(&finding.shown, shown, script.after(turn.span)))
+    };
     let mut said = said.into_iter().peekable();
-    let mut applications = Vec::with_capacity(places.len());
+    let mut turns = Vec::with_capacity(places.len());
     for at in places {
         let rule = &rules[at];
-        let (before, after, kind) = match said.next_if(|turn| turn.rule == at) {
-            // Most had said nothing before.
-            Some(turn) if known.binary_search(&at).is_err() => {
-                applications.push(turn.added());
-                continue;
-            }
-            turn => {
-                let (then, now) = (rule.said_in(&finding.layers), rule.said_in(layers));
-                let kind = match (then.is_empty(), now.is_empty()) {
-                    (true, true) => continue,
-                    _ if then == now && !comes_to_show(&finding.shown, shown, turn.as_ref()) => continue,
-                    (true, false) => Turn::Added,
-                    (false, true) => Turn::Withdrawn,
-                    (false, false) => Turn::Changed,
-                };
-                match turn {
-                    Some(turn) => (turn.before, turn.after, kind),
-                    None => (Values::of(&finding.shown, &then), Values::of(shown, &then), kind),
-                }
-            }
+        let id = (rule.id, rule.version);
+        let said = said.next_if(|turn| turn.rule == at);
+        // Most had said nothing before.
+        if let (Some(added), Err(_)) = (&said, known.binary_search(&at)) {
+            turns.push(added.clone());
+            continue;
+        }
+        let (then, now) = (rule.said_in(&finding.layers), rule.said_in(layers));
+        let turn = match (then.is_empty(), now.is_empty()) {
+            (true, true) => continue,
+            _ if then == now && !comes_to_show(script, said.as_ref()) => continue,
+            (true, false) => Turn::Added,
+            (false, true) => Turn::Withdrawn,
+            (false, false) => Turn::Changed,
         };
-        applications.push(Application { rule: at, turn: kind, observed: !rule.enforced, before, after });
+        turns.push(match said {
+            Some(said) => Application { turn, span: script.again(said.span, id, turn), ..said },
+            None => {
+                let begun = script.begin(&finding.shown, &then);
+                let span = script.end(begun, (shown, &then), id, turn);
+                Application { rule: at, turn, observed: !rule.enforced, words: Cow::Owned(then), span }
+            }
+        });
     }
-    applications
+    turns
 }
 
 /// Whether what the rule says, though it is what it said before, only now is what is shown: the
-/// order of the rules changed.
-fn comes_to_show(then: &Shown, now: &Shown, turn: Option<&Said>) -> bool {
+/// order of the rules changed. `after`: the fields it spoke of, as they were after its turn.
+fn comes_to_show(then: &Shown, now: &Shown, after: &str) -> bool {
     let text = |shown: &Shown, field: &str| shown.json(field).to_string();
-    turn.is_some_and(|turn| {
-        let after: BTreeMap<&str, &RawValue> =
-            serde_json::from_str(turn.after.as_str()).expect("it was written as an object");
-        after
-            .into_iter()
-            .any(|(field, value)| text(now, field) == value.get() && text(then, field) != value.get())
-    })
+    let after: BTreeMap<&str, &RawValue> = serde_json::from_str(after).expect("it was written as an object");
+    after
+        .into_iter()
+        .any(|(field, value)| text(now, field) == value.get() && text(then, field) != value.get())
 }
 
 /// The badge of a rule whose entry is on top: `Rule 'No Exploit Critical to High': severity

@@ -138,7 +138,7 @@ pub(super) fn compare(
     for ((place, (finding, _)), silent) in places.into_iter().zip(&met).zip(&silent) {
         let outcome = watch.outcomes()[place];
         let spoken = spoken[place].as_ref();
-        let layers = spoken.map(|passed| passed.layers(&finding.layers));
+        let layers = spoken.map(|passed| passed.layers(&finding.layers, matcher.rules()));
         let layers = layers.as_ref().unwrap_or(&finding.layers);
         let (silent, spoken) = (shown(silent.as_ref(), finding), shown(spoken, finding));
         match outcome {
@@ -154,7 +154,7 @@ pub(super) fn compare(
     compared
 }
 
-fn shown<'a>(passed: Option<&'a Passed>, finding: &'a Finding) -> &'a Shown {
+fn shown<'a>(passed: Option<&'a Passed<'_>>, finding: &'a Finding) -> &'a Shown {
     passed.map_or(&finding.shown, |passed| &passed.shown)
 }
 

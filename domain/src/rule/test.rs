@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json};
 
 use super::action::Action;
 use super::check_criteria;
-use super::pass::{Exempt, LiveRule, Passed, badge, pass};
+use super::pass::{Application, Exempt, LiveRule, Passed, badge, pass};
 use crate::Domain;
 use crate::access::{Actor, Permission};
 use crate::error::{Error, Result};
@@ -79,14 +79,12 @@ pub(super) fn tried(
     let passed = pass(&finding, &asset, std::slice::from_ref(&rule), &Exempt::default(), now);
     let mut tested =
         Tested { explanation, matched, before: Map::new(), after: Map::new(), messages: Vec::new() };
-    if let Some(Passed { applications, .. }) = passed {
-        for application in applications {
-            let (before, after) = (application.before.members(), application.after.members());
-            for (field, after) in &after {
-                tested.messages.push(badge(name, field, before.get(field).unwrap_or(&Json::Null), after));
-            }
-            tested.before.extend(before);
-            tested.after.extend(after);
+    if let Some(Passed { applications, shown, .. }) = passed {
+        for field in applications.iter().flat_map(Application::fields) {
+            let (before, after) = (finding.shown.json(field), shown.json(field));
+            tested.messages.push(badge(name, field, &before, &after));
+            tested.before.insert(field.to_owned(), before);
+            tested.after.insert(field.to_owned(), after);
         }
     }
     Ok(tested)

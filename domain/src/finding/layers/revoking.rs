@@ -30,14 +30,14 @@ pub fn revoke(layers: &mut Layers, rule: Uuid, mode: RevokeMode) -> (bool, Vec<R
     let force = mode == RevokeMode::Force;
     let mut taken = false;
     let mut conflicts = Vec::new();
-    for (field, stack) in &mut layers.scalars {
+    for (field, stack) in layers.scalars.iter_mut() {
         match stack.take(source, force) {
             Ok(took) => taken |= took,
             Err(above) => conflicts.push(RevokeConflict { field: field.word().into(), element: None, above }),
         }
     }
-    for (field, set) in &mut layers.sets {
-        for (element, stack) in set {
+    for (field, set) in layers.sets.iter_mut() {
+        for (element, stack) in set.iter_mut() {
             match stack.take(source, force) {
                 Ok(took) => taken |= took,
                 Err(above) => conflicts.push(RevokeConflict {

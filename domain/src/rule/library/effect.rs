@@ -175,7 +175,7 @@ fn effects(
         for application in &passed.applications {
             let Some(effect) = key(application.rule).and_then(|key| effects.get_mut(key)) else { continue };
             effect.findings += 1;
-            for field in application.after.fields() {
+            for field in application.fields() {
                 *effect.fields.entry(field).or_default() += 1;
             }
         }

@@ -96,6 +96,14 @@ impl<'i> Block<'i> {
         self.encode(field, column, rows, subjects);
     }
 
+    /// Notes an element that came to the others of a set in these rows, for the trees after `at`.
+    pub fn add(&mut self, field: usize, element: &str, rows: Rows, at: usize) {
+        let Some(Some(column)) = self.index.columns.get(field) else { return };
+        if column.last_reader > at {
+            self.columns[field].add(column, element, rows, &mut self.folded, &mut self.keyed);
+        }
+    }
+
     fn encode<S: Subject>(&mut self, field: usize, column: &'i Column, rows: Rows, subjects: &[S]) {
         let encoded = &mut self.columns[field];
         encoded.read((field, column), rows, subjects, &mut self.folded, &mut self.keyed);

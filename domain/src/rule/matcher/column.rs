@@ -95,6 +95,22 @@ impl Encoded {
     }
 }
 
+impl Encoded {
+    /// Notes one more element of a set in these rows. Whatever is asked of a set is asked by its keys.
+    pub fn add(
+        &mut self,
+        column: &Column,
+        element: &str,
+        rows: Rows,
+        folded: &mut String,
+        keyed: &mut Keyed<'_>,
+    ) {
+        self.present |= rows;
+        let key = column.keys.text(element, folded);
+        key.into_iter().for_each(|key| keyed.add(*key, rows, &mut self.keys));
+    }
+}
+
 impl Keys {
     fn text(&self, text: &str, folded: &mut String) -> Option<&Key> {
         let Self::Texts(keys, longest) = self else { return None };

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 use super::index::Key;
 
@@ -11,6 +11,9 @@ pub(super) const LOOKED_FOR: usize = 64;
 /// The bytes of all needles of a field together, so that an automaton stays small whatever its trees
 /// ask for.
 const MOST: usize = 1 << 20;
+/// The bytes of all needles of a field up to which they get the quickest automaton, which takes some
+/// hundred bytes for each.
+const FEW: usize = 1 << 13;
 
 /// Where a needle has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +71,7 @@ impl Wanted {
         bytes.sort_unstable_by_key(|(_, at)| *at);
         let automaton = AhoCorasick::builder()
             .ascii_case_insensitive(true)
+            .kind((self.bytes <= FEW).then_some(AhoCorasickKind::DFA))
             .build(bytes.iter().map(|(bytes, _)| bytes))
             .expect("needles are short, and there are fewer than an automaton can have");
         (!bytes.is_empty()).then_some(Needles { automaton, needles: self.needles })
