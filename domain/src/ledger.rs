@@ -168,12 +168,6 @@ impl AuditEntry {
         self.cause = Some(cause.into());
         self
     }
-
-    #[must_use]
-    pub fn of_rule(mut self, rule: Uuid) -> Self {
-        self.rule = Some(rule);
-        self
-    }
 }
 
 /// The parts of an entry that are hashed, as they are stored.

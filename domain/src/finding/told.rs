@@ -85,13 +85,6 @@ struct Moved {
     after: Status,
 }
 
-/// What the event of a finding of other people tells.
-#[derive(Serialize)]
-struct Assigned<'a> {
-    users: &'a [String],
-    teams: &'a [String],
-}
-
 impl Told {
     pub fn new(cause: Json) -> Self {
         let because = (!cause.is_null()).then(|| Document::of(&cause).shared());
@@ -178,9 +171,7 @@ impl Told {
             tell(EventKind::FindingStatusChanged, Document::of(&moved));
         }
         if assigned {
-            let [users, teams] =
-                [SetField::AssignedUsers, SetField::AssignedTeams].map(|field| after.set(field));
-            tell(EventKind::FindingAssigned, Document::of(&Assigned { users, teams }));
+            tell(EventKind::FindingAssigned, assigned_now(after));
         }
         if !others.is_empty() {
             tell(EventKind::FindingUpdated, updated(before, after, &others));
@@ -199,8 +190,13 @@ impl Told {
         let told = (text, application.span());
         let from = self.turn(finding, rule, application.turn, application.observed, told);
         if !application.observed {
-            let event = Event::new(EventKind::FindingRuleApplied, finding, application.span().payload(text));
-            self.events.push(event.caused_by(from, 1));
+            self.events.push(Event {
+                kind: EventKind::FindingRuleApplied,
+                subject: finding,
+                cause: Some(from),
+                depth: 1,
+                payload: application.span().payload(text),
+            });
         }
     }
 
@@ -227,13 +223,27 @@ impl Told {
             .turns
             .entry((rule, turn))
             .or_insert_with(|| Alike::of((rule, version, hash), turn, &self.cause));
-        let entry = AuditEntry::new(if observed { OBSERVED } else { APPLIED }, finding)
-            .before(span.before(text))
-            .after(span.after(text))
-            .because(alike.because.clone());
-        self.entries.push(entry.of_rule(rule));
+        self.entries.push(AuditEntry {
+            before: Some(span.before(text)),
+            after: Some(span.after(text)),
+            cause: Some(alike.because.clone()),
+            rule: Some(rule),
+            ..AuditEntry::new(if observed { OBSERVED } else { APPLIED }, finding)
+        });
         alike.rule.clone()
     }
+}
+
+/// What the event of a finding of other people tells: `{"teams": […], "users": […]}`.
+fn assigned_now(after: &Shown) -> Document {
+    let mut text = String::with_capacity(128);
+    for (begin, field) in [("{\"teams\":", SetField::AssignedTeams), (",\"users\":", SetField::AssignedUsers)]
+    {
+        text.push_str(begin);
+        after.value(LayeredField::Set(field)).write(&mut text);
+    }
+    text.push('}');
+    Document::written(text)
 }
 
 /// What the event of a changed finding tells: `{"after": {…}, "before": {…}, "changed": […]}`. Names of

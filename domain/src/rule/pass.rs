@@ -345,13 +345,13 @@ impl<'a, 'm> Walk<'a, 'm> {
 
     /// What of this is neither shown already nor settled, if anything.
     fn fresh(&self, says: Cow<'m, [Statement]>) -> Option<Cow<'m, [Statement]>> {
-        let fresh = |statement: &Statement| {
-            !self.shown.says(statement) && !(self.settled && self.base.is_settled(statement))
+        let stands = |statement: &Statement| {
+            self.shown.says(statement) || self.settled && self.base.is_settled(statement)
         };
-        match says.iter().filter(|statement| fresh(statement)).count() {
+        match says.iter().filter(|statement| !stands(statement)).count() {
             0 => None,
             all if all == says.len() => Some(says),
-            _ => Some(says.iter().filter(|statement| fresh(statement)).cloned().collect()),
+            _ => Some(says.iter().filter(|statement| !stands(statement)).cloned().collect()),
         }
     }
 

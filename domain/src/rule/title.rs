@@ -29,47 +29,45 @@ fn is_shouted(title: &str) -> bool {
 
 fn restyled(title: &str) -> String {
     let shouted = is_shouted(title);
-    let words = title.split_whitespace().enumerate();
-    words.map(|(at, word)| restyle(word, at == 0, shouted)).collect::<Vec<_>>().join(" ")
+    let mut out = String::with_capacity(title.len());
+    for (at, word) in title.split_whitespace().enumerate() {
+        if at > 0 {
+            out.push(' ');
+        }
+        restyle(&mut out, word, at == 0, shouted);
+    }
+    out
 }
 
-fn restyle(word: &str, first: bool, shouted: bool) -> String {
+/// Adds a word of the title in its style.
+fn restyle(out: &mut String, word: &str, first: bool, shouted: bool) {
     let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
     // Identifiers, paths, versions and CVE ids are names: they are never restyled.
     let is_name =
         bare.chars().any(|c| c.is_ascii_digit() || matches!(c, '_' | '/' | '\\' | '.' | ':' | '@' | '='));
+    // What has capitals of its own keeps them, and in a title that has nothing else what is known by them.
+    let is_kept = if shouted { ACRONYMS.contains(&bare) } else { bare.chars().any(char::is_uppercase) };
     // Beyond ASCII, changing the case of a word and changing it back may give another word.
-    if is_name || bare.is_empty() || !bare.is_ascii() {
-        return word.to_owned();
+    if is_name || bare.is_empty() || !bare.is_ascii() || is_kept {
+        out.push_str(word);
+    } else {
+        let is_small = !first && SMALL.iter().any(|small| small.eq_ignore_ascii_case(word));
+        capitalize(out, word, !is_small);
     }
-    if shouted {
-        if ACRONYMS.contains(&bare) {
-            return word.to_owned();
-        }
-    } else if bare.chars().any(char::is_uppercase) {
-        return word.to_owned();
-    }
-    let small = word.to_ascii_lowercase();
-    if !first && SMALL.contains(&small.as_str()) {
-        return small;
-    }
-    capitalize(&small)
 }
 
-/// The first letter of each part between hyphens in upper case.
-fn capitalize(word: &str) -> String {
-    let mut out = String::with_capacity(word.len());
-    let mut at_start = true;
+/// Adds a word in lower case; with `capital`, the first letter of each part between hyphens is not.
+fn capitalize(out: &mut String, word: &str, capital: bool) {
+    let mut at_start = capital;
     for letter in word.chars() {
         if at_start && letter.is_ascii_alphabetic() {
             out.push(letter.to_ascii_uppercase());
             at_start = false;
         } else {
-            out.push(letter);
-            at_start = at_start || letter == '-';
+            out.push(letter.to_ascii_lowercase());
+            at_start = at_start || capital && letter == '-';
         }
     }
-    out
 }
 
 #[cfg(test)]
