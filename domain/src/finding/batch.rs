@@ -179,7 +179,7 @@ impl<'a> Batch<'a> {
             outcome.told.entries.append(&mut entries);
             turns.iter().for_each(|turn| outcome.told.turned(finding.id, turn));
             if let Some(passed) = passed {
-                differs |= passed.changes(&finding.layers, rules);
+                differs |= passed.changes(&finding.layers);
                 let shown = finding.take(passed, rules, &mut outcome.told);
                 before.get_or_insert(shown);
             }

@@ -20,7 +20,7 @@ use crate::intake::report::ReportedAsset;
 use crate::intel::fact::Known;
 use crate::ledger::AuditEntry;
 use crate::rule::pass::{Applied, LiveRule, Passed, Turn};
-use crate::rule::script::{Script, Span};
+use crate::rule::script::{Script, Span, Texts};
 use crate::vocabulary::terms::{Status, Term};
 use crate::vocabulary::time::Timestamp;
 
@@ -62,8 +62,8 @@ pub struct RuleAt {
 pub struct RuleTurn {
     pub(super) rule: RuleAt,
     pub(super) turn: Turn,
-    /// What it has to tell, and where in that it stands.
-    pub(super) text: Arc<String>,
+    /// What is told, and where in that it stands.
+    pub(super) texts: Texts,
     pub(super) span: Span,
 }
 
@@ -296,7 +296,7 @@ impl Finding {
             let mut script = Script::default();
             let begun = script.begin(shown, &turned);
             let span = script.end(begun, (&self.shown, &turned), (rule.id, rule.version), turn);
-            Some(RuleTurn { rule: rule.clone(), turn, text: script.finish(), span })
+            Some(RuleTurn { rule: rule.clone(), turn, texts: script.finish(), span })
         };
         rules.iter().filter_map(turn).collect()
     }
@@ -311,9 +311,9 @@ impl Finding {
     /// Takes over what a pass made of the finding, and says so for the audit and the events. Returns
     /// what it showed until then.
     pub fn take(&mut self, passed: Passed<'_>, rules: &[LiveRule], told: &mut Told) -> Shown {
-        let Applied { before, applications, text, errors } = passed.apply(self, rules);
+        let Applied { before, applications, texts, errors } = passed.apply(self);
         for application in &applications {
-            told.application(self.id, &rules[application.rule], application, &text);
+            told.application(self.id, &rules[application.rule], application, &texts);
         }
         for (rule, error) in errors {
             told.undecided(self.id, &rules[rule], error);

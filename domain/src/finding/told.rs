@@ -1,7 +1,6 @@
 //! What changes of findings have to tell: the audit and whoever listens to events.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
@@ -14,7 +13,7 @@ use crate::event::catalogue::{Event, EventKind};
 use crate::ledger::{AuditEntry, Document};
 use crate::rule::application::{APPLIED, ERRORED, OBSERVED};
 use crate::rule::pass::{Application, LiveRule, Turn};
-use crate::rule::script::Span;
+use crate::rule::script::{Span, Texts};
 use crate::vocabulary::terms::{Severity, Status};
 
 /// What changes of one cause have to tell: their audit entries and their events.
@@ -178,16 +177,16 @@ impl Told {
         }
     }
 
-    /// What a pass made a rule say; `text` tells of it.
+    /// What a pass made a rule say, which is told in `texts`.
     pub(super) fn application(
         &mut self,
         finding: Uuid,
         rule: &LiveRule,
         application: &Application<'_>,
-        text: &Arc<String>,
+        texts: &Texts,
     ) {
         let rule = (rule.id, rule.version, rule.content_hash.as_str());
-        let told = (text, application.span());
+        let told = (texts, application.span());
         let from = self.turn(finding, rule, application.turn, application.observed, told);
         if !application.observed {
             self.events.push(Event {
@@ -195,18 +194,18 @@ impl Told {
                 subject: finding,
                 cause: Some(from),
                 depth: 1,
-                payload: application.span().payload(text),
+                payload: texts.payload(application.span()),
             });
         }
     }
 
     /// What a rule said was taken back: not by an automation.
     pub fn turned(&mut self, finding: Uuid, turned: &RuleTurn) {
-        let RuleTurn { rule, turn, text, span } = turned;
+        let RuleTurn { rule, turn, texts, span } = turned;
         let because = Because { rule: rule.id, revoke: self.cause.get("revoke").cloned() };
         let rule = (rule.id, rule.version, rule.content_hash.as_str());
-        self.turn(finding, rule, *turn, false, (text, *span));
-        let event = Event::new(EventKind::FindingRuleApplied, finding, span.payload(text));
+        self.turn(finding, rule, *turn, false, (texts, *span));
+        let event = Event::new(EventKind::FindingRuleApplied, finding, texts.payload(*span));
         self.events.push(event.caused_by(Document::of(&because), 0));
     }
 
@@ -217,15 +216,15 @@ impl Told {
         (rule, version, hash): (Uuid, i64, &str),
         turn: Turn,
         observed: bool,
-        (text, span): (&Arc<String>, Span),
+        (texts, span): (&Texts, Span),
     ) -> Document {
         let alike = self
             .turns
             .entry((rule, turn))
             .or_insert_with(|| Alike::of((rule, version, hash), turn, &self.cause));
         self.entries.push(AuditEntry {
-            before: Some(span.before(text)),
-            after: Some(span.after(text)),
+            before: Some(texts.before(span)),
+            after: Some(texts.after(span)),
             cause: Some(alike.because.clone()),
             rule: Some(rule),
             ..AuditEntry::new(if observed { OBSERVED } else { APPLIED }, finding)

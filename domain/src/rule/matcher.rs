@@ -9,7 +9,8 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::pass::{Exempt, LiveRule, Passed, UNDECIDED, Walk};
+use super::pass::{Ended, Exempt, LiveRule, Passed, UNDECIDED, Walk};
+use super::script::Script;
 use crate::finding::facts::Finding;
 use crate::finding::layers::Statement;
 use crate::inventory::asset::Asset;
@@ -165,6 +166,7 @@ impl Matcher {
         let silenced = self.silenced(findings, exempt);
         let mut active: Rows = (0..walks.len()).filter(|row| walks[*row].is_active()).collect();
         let mut block = Block::new(&self.index, &walks, active, now);
+        let mut script = Script::default();
         let mut next = block.next(0);
         while let Some(at) = next.filter(|_| !active.is_empty()) {
             let rule = &self.rules[at];
@@ -186,7 +188,8 @@ impl Matcher {
                     Ok(_) if errors.contains(row) => Err(UNDECIDED),
                     Ok(_) => Ok(self.fixed[at].as_deref()),
                 };
-                walks[row].turn(at, rule, outcome, now, |statement| changed.note(statement, row));
+                walks[row]
+                    .turn(at, rule, outcome, now, &mut script, |statement| changed.note(statement, row));
                 if !walks[row].is_active() {
                     active.remove(row);
                 }
@@ -200,7 +203,10 @@ impl Matcher {
             }
             next = block.next(at + 1);
         }
-        passed.extend(walks.into_iter().map(|walk| walk.end(&self.rules)));
+        let ended: Vec<Option<Ended<'m>>> =
+            walks.into_iter().map(|walk| walk.end(&self.rules, &mut script)).collect();
+        let texts = script.finish();
+        passed.extend(ended.into_iter().map(|ended| ended.map(|ended| ended.told(&texts))));
     }
 }
 

@@ -9,17 +9,17 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::action::Action;
-use super::script::{Script, Span};
+use super::script::{Script, Span, Texts};
 use crate::finding::facts::{Facts, Finding, Shown};
 use crate::finding::layers::{Layers, ScalarField, SetField, Source, Statement};
 use crate::inventory::asset::Asset;
+use crate::ledger::Document;
 use crate::vocabulary::criteria::{Compiled, Explanation, Outcome, ReadFault, Subject, Value};
 use crate::vocabulary::field::finding::FindingField;
 use crate::vocabulary::terms::{Term, terms};
@@ -83,16 +83,17 @@ impl Exempt {
 }
 
 /// The application of one rule to one finding: the difference that a pass made.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Application<'m> {
     /// The place of the rule in the walk.
     pub rule: usize,
+    id: Uuid,
     pub turn: Turn,
     /// What the rule would say but, being observed, does not.
     pub observed: bool,
     /// What the rule says or, where that is nothing any more, said.
     words: Cow<'m, [Statement]>,
-    /// Where the text of the pass tells of it.
+    /// Where it is told.
     span: Span,
 }
 
@@ -111,7 +112,7 @@ impl Application<'_> {
 }
 
 /// What a pass makes of a finding.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub struct Passed<'m> {
     /// Layers in the place of those that the finding had. `None`: no rule had said or observed anything
     /// before, and what the applications say is to be added. By far most findings are so, and have their
@@ -119,68 +120,83 @@ pub struct Passed<'m> {
     anew: Option<Layers>,
     pub shown: Shown,
     pub applications: Vec<Application<'m>>,
-    /// What the applications have to tell.
-    text: Arc<String>,
+    texts: Texts,
     /// The rules whose criteria could not be decided, and why.
     pub errors: Vec<(usize, String)>,
 }
 
 /// What a pass made of a finding that took it over, as far as it is to be told.
-pub(crate) struct Applied<'m> {
+pub struct Applied<'m> {
     /// What the finding showed until then.
     pub before: Shown,
     pub applications: Vec<Application<'m>>,
-    pub text: Arc<String>,
+    pub(crate) texts: Texts,
     pub errors: Vec<(usize, String)>,
 }
 
 impl<'m> Passed<'m> {
-    /// The layers of the finding after the pass by `rules`; `before` it they were these.
-    pub fn layers(&self, before: &Layers, rules: &[LiveRule]) -> Layers {
+    /// The layers of the finding after the pass; `before` it they were these.
+    pub fn layers(&self, before: &Layers) -> Layers {
         self.anew.clone().unwrap_or_else(|| {
             let mut layers = before.clone();
-            add(&mut layers, &self.applications, rules);
+            add(&mut layers, &self.applications);
             layers
         })
     }
 
-    /// Whether the pass by `rules` changes the layers, which before it are these.
-    pub(crate) fn changes(&self, before: &Layers, rules: &[LiveRule]) -> bool {
+    /// Whether the pass changes the layers, which before it are these.
+    pub(crate) fn changes(&self, before: &Layers) -> bool {
         match &self.anew {
             Some(layers) => layers != before,
-            None => adds(&self.applications, before, rules),
+            None => adds(&self.applications, before),
         }
     }
 
-    /// Makes of the finding what the pass by `rules` made of it.
-    pub(crate) fn apply(self, finding: &mut Finding, rules: &[LiveRule]) -> Applied<'m> {
-        let Self { anew, shown, applications, text, errors } = self;
+    /// Makes of the finding what the pass made of it.
+    pub fn apply(self, finding: &mut Finding) -> Applied<'m> {
+        let Self { anew, shown, applications, texts, errors } = self;
         match anew {
             Some(layers) => finding.layers = layers,
-            None => add(&mut finding.layers, &applications, rules),
+            None => add(&mut finding.layers, &applications),
         }
-        Applied { before: std::mem::replace(&mut finding.shown, shown), applications, text, errors }
+        Applied { before: std::mem::replace(&mut finding.shown, shown), applications, texts, errors }
+    }
+}
+
+/// The same is made of a finding, wherever it is told.
+impl PartialEq for Passed<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        type Said<'p> = (usize, Turn, bool, &'p [Statement], Document);
+        fn said<'p>(passed: &'p Passed<'_>) -> impl Iterator<Item = Said<'p>> {
+            let texts = &passed.texts;
+            passed
+                .applications
+                .iter()
+                .map(move |one| (one.rule, one.turn, one.observed, &*one.words, texts.payload(one.span)))
+        }
+        (&self.anew, &self.shown, &self.errors) == (&other.anew, &other.shown, &other.errors)
+            && said(self).eq(said(other))
     }
 }
 
 /// Lets rules say more; what they would have said takes the place of what they would have before.
-fn add(layers: &mut Layers, said: &[Application<'_>], rules: &[LiveRule]) {
+fn add(layers: &mut Layers, said: &[Application<'_>]) {
     for turn in said.iter().filter(|turn| !turn.observed) {
-        let source = Source::rule(rules[turn.rule].id);
+        let source = Source::rule(turn.id);
         turn.words.iter().for_each(|statement| layers.say(source, statement.clone()));
     }
-    layers.observe(observed(said, rules));
+    layers.observe(observed(said));
 }
 
 /// Whether [`add`] makes a difference.
-fn adds(said: &[Application<'_>], layers: &Layers, rules: &[LiveRule]) -> bool {
-    said.iter().any(|turn| !turn.observed) || observed(said, rules) != *layers.observed()
+fn adds(said: &[Application<'_>], layers: &Layers) -> bool {
+    said.iter().any(|turn| !turn.observed) || observed(said) != *layers.observed()
 }
 
 /// What observed rules would say.
-fn observed(said: &[Application<'_>], rules: &[LiveRule]) -> BTreeMap<Uuid, Vec<Statement>> {
+fn observed(said: &[Application<'_>]) -> BTreeMap<Uuid, Vec<Statement>> {
     let observed = said.iter().filter(|turn| turn.observed);
-    observed.map(|turn| (rules[turn.rule].id, turn.words.to_vec())).collect()
+    observed.map(|turn| (turn.id, turn.words.to_vec())).collect()
 }
 
 /// One finding on its way past the rules, which take their turns in order.
@@ -195,7 +211,6 @@ pub struct Walk<'a, 'm> {
     /// What the rules so far have made of it.
     shown: Cow<'a, Shown>,
     said: Vec<Application<'m>>,
-    script: Script,
     errors: Vec<(usize, String)>,
 }
 
@@ -208,15 +223,17 @@ pub fn pass(
     now: Timestamp,
 ) -> Option<Passed<'static>> {
     let mut walk = Walk::new(finding, asset, rules, |id| rules.iter().position(|rule| rule.id == id));
+    let mut script = Script::default();
     for (at, rule) in rules.iter().enumerate() {
         if !walk.is_active() {
             break;
         }
         if !exempt.silences(rule, finding.id) {
-            walk.ask(at, rule, now);
+            walk.ask(at, rule, now, &mut script);
         }
     }
-    walk.end(rules)
+    let ended = walk.end(rules, &mut script);
+    ended.map(|ended| ended.told(&script.finish()))
 }
 
 /// Why the criteria of the rule at `at` hold for a finding when its turn comes, or do not. `None`: it
@@ -230,12 +247,13 @@ pub fn explain(
     now: Timestamp,
 ) -> Option<Explanation> {
     let mut walk = Walk::new(finding, asset, rules, |id| rules.iter().position(|rule| rule.id == id));
+    let mut script = Script::default();
     for (place, rule) in rules[..at].iter().enumerate() {
         if !walk.is_active() {
             break;
         }
         if !exempt.silences(rule, finding.id) {
-            walk.ask(place, rule, now);
+            walk.ask(place, rule, now, &mut script);
         }
     }
     let criteria = rules[at].criteria.as_ref().ok().filter(|_| walk.is_active())?;
@@ -276,8 +294,7 @@ impl<'a, 'm> Walk<'a, 'm> {
         };
         known.extend(layers.observed().keys().filter_map(|rule| place(*rule)));
         let settled = base.has_settled();
-        let (said, script, errors) = (Vec::new(), Script::default(), Vec::new());
-        Self { finding, asset, known, base, settled, shown, said, script, errors }
+        Self { finding, asset, known, base, settled, shown, said: Vec::new(), errors: Vec::new() }
     }
 
     /// Whether the walk goes on: the finding is active, on the base and after the turns so far.
@@ -286,7 +303,7 @@ impl<'a, 'm> Walk<'a, 'm> {
     }
 
     /// Asks the criteria of a rule, and lets it speak if they hold.
-    fn ask(&mut self, at: usize, rule: &LiveRule, now: Timestamp) {
+    fn ask(&mut self, at: usize, rule: &LiveRule, now: Timestamp, script: &mut Script) {
         let turn = match &rule.criteria {
             Err(reason) => Err(reason.as_str()),
             Ok(criteria) => match criteria.matches(self, now) {
@@ -295,18 +312,19 @@ impl<'a, 'm> Walk<'a, 'm> {
                 Outcome::Error => Err(UNDECIDED),
             },
         };
-        self.turn(at, rule, turn, now, |_| {});
+        self.turn(at, rule, turn, now, script, |_| {});
     }
 
     /// Lets a rule speak whose criteria hold, or could not be decided for the reason given: then it
     /// says what it said before. `fixed`: what it says of every finding, if that is known. `changed` is
     /// told what shows another value from now on.
-    pub fn turn(
+    pub(super) fn turn(
         &mut self,
         at: usize,
         rule: &LiveRule,
         holds: Result<Option<&'m [Statement]>, &str>,
         now: Timestamp,
+        script: &mut Script,
         mut changed: impl FnMut(&Statement),
     ) {
         let says = match holds {
@@ -321,7 +339,7 @@ impl<'a, 'm> Walk<'a, 'm> {
         if self.said.is_empty() {
             self.said.reserve(USUAL);
         }
-        let begun = self.script.begin(&self.shown, &words);
+        let begun = script.begin(&self.shown, &words);
         let shown = self.shown.to_mut();
         let (id, turn) = ((rule.id, rule.version), Turn::Added);
         let span = if rule.enforced {
@@ -329,18 +347,18 @@ impl<'a, 'm> Walk<'a, 'm> {
                 shown.show(statement);
                 changed(statement);
             }
-            self.script.end(begun, (shown, &words), id, turn)
+            script.end(begun, (shown, &words), id, turn)
         } else {
             let mut undoing = Vec::with_capacity(words.len());
             for statement in words.iter() {
                 undoing.push(shown.undoing(statement));
                 shown.show(statement);
             }
-            let span = self.script.end(begun, (shown, &words), id, turn);
+            let span = script.end(begun, (shown, &words), id, turn);
             undoing.iter().rev().for_each(|statement| shown.show(statement));
             span
         };
-        self.said.push(Application { rule: at, turn, observed: !rule.enforced, words, span });
+        self.said.push(Application { rule: at, id: rule.id, turn, observed: !rule.enforced, words, span });
     }
 
     /// What of this is neither shown already nor settled, if anything.
@@ -356,8 +374,8 @@ impl<'a, 'm> Walk<'a, 'm> {
     }
 
     /// What all turns together make of the finding. `None`: nothing changes.
-    pub fn end(self, rules: &[LiveRule]) -> Option<Passed<'m>> {
-        let Self { finding, known, base, shown, said, mut script, errors, .. } = self;
+    pub(super) fn end(self, rules: &[LiveRule], script: &mut Script) -> Option<Ended<'m>> {
+        let Self { finding, known, base, shown, said, errors, .. } = self;
         // Without rules there is nothing to say, but what a rule that is gone would have said is to go.
         if said.is_empty() && known.is_empty() && errors.is_empty() && finding.layers.observed().is_empty() {
             return None;
@@ -369,22 +387,37 @@ impl<'a, 'm> Walk<'a, 'm> {
             Cow::Borrowed(_) if known.is_empty() => None,
             base => {
                 let mut layers = base.into_owned();
-                add(&mut layers, &said, rules);
+                add(&mut layers, &said);
                 Some(layers)
             }
         };
         let changes = match &anew {
             Some(layers) => *layers != finding.layers,
-            None => adds(&said, &finding.layers, rules),
+            None => adds(&said, &finding.layers),
         };
         if !changes && errors.is_empty() {
             return None;
         }
         let applications = match &anew {
             None => said,
-            Some(layers) => turns(finding, &shown, rules, layers, known, said, &mut script),
+            Some(layers) => turns(finding, &shown, rules, layers, known, said, script),
         };
-        Some(Passed { anew, shown: shown.into_owned(), applications, text: script.finish(), errors })
+        Some(Ended { anew, shown: shown.into_owned(), applications, errors })
+    }
+}
+
+/// A walk that came to its end; its script has not yet.
+pub(super) struct Ended<'m> {
+    anew: Option<Layers>,
+    shown: Shown,
+    applications: Vec<Application<'m>>,
+    errors: Vec<(usize, String)>,
+}
+
+impl<'m> Ended<'m> {
+    pub fn told(self, texts: &Texts) -> Passed<'m> {
+        let Self { anew, shown, applications, errors } = self;
+        Passed { anew, shown, applications, texts: texts.clone(), errors }
     }
 }
 
@@ -429,7 +462,14 @@ fn turns<'m>(
             None => {
                 let begun = script.begin(&finding.shown, &then);
                 let span = script.end(begun, (shown, &then), id, turn);
-                Application { rule: at, turn, observed: !rule.enforced, words: Cow::Owned(then), span }
+                Application {
+                    rule: at,
+                    id: rule.id,
+                    turn,
+                    observed: !rule.enforced,
+                    words: Cow::Owned(then),
+                    span,
+                }
             }
         });
     }

@@ -138,7 +138,7 @@ pub(super) fn compare(
     for ((place, (finding, _)), silent) in places.into_iter().zip(&met).zip(&silent) {
         let outcome = watch.outcomes()[place];
         let spoken = spoken[place].as_ref();
-        let layers = spoken.map(|passed| passed.layers(&finding.layers, matcher.rules()));
+        let layers = spoken.map(|passed| passed.layers(&finding.layers));
         let layers = layers.as_ref().unwrap_or(&finding.layers);
         let (silent, spoken) = (shown(silent.as_ref(), finding), shown(spoken, finding));
         match outcome {

@@ -1,8 +1,9 @@
 //! How turns of rules are told: for each the fields that a rule spoke of, as they were before it spoke
-//! and after, and what else its event says. All that is told of a finding is one text, written once;
-//! the audit and the events have parts of it.
+//! and after, and what else its event says. It is written once, one turn after the other; the audit and
+//! the events have parts of it.
 
 use std::fmt::Write;
+use std::ops::Range;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -16,17 +17,25 @@ use crate::vocabulary::terms::Term;
 const BEFORE: &str = "{\"before\":";
 const AFTER: &str = ",\"after\":";
 
-/// Room for what a few rules say: most findings hear of some.
-const ROOM: usize = 4_000;
+/// The bytes of a text behind which the next turn begins another, so that none is moved when it grows.
+const FULL: usize = 1 << 16;
 
-/// The text of the turns of one finding, while it is written.
+/// What turns tell, while it is written.
 #[derive(Default)]
-pub(crate) struct Script(String);
+pub(crate) struct Script {
+    full: Vec<Arc<String>>,
+    text: String,
+}
 
-/// Where a turn stands in the text of its finding: the payload of its event from `begin` to `end`, and
-/// in it the values before and after, which end at `before` and `after`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What turns have told.
+#[derive(Clone, Debug)]
+pub(crate) struct Texts(Arc<[Arc<String>]>);
+
+/// Where a turn stands: the payload of its event from `begin` to `end`, and in it the values before and
+/// after, which end at `before` and `after`.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {
+    text: u32,
     begin: u32,
     before: u32,
     after: u32,
@@ -42,12 +51,10 @@ pub(crate) struct Begun {
 impl Script {
     /// Begins a turn with the fields that `statements` speak of, as they are shown now.
     pub fn begin(&mut self, shown: &Shown, statements: &[Statement]) -> Begun {
-        if self.0.is_empty() {
-            self.0.reserve(ROOM);
-        }
+        self.make_room();
         let begin = self.place();
-        self.0.push_str(BEFORE);
-        values(&mut self.0, shown, statements);
+        self.text.push_str(BEFORE);
+        values(&mut self.text, shown, statements);
         Begun { begin, before: self.place() }
     }
 
@@ -59,64 +66,87 @@ impl Script {
         rule: (Uuid, i64),
         turn: Turn,
     ) -> Span {
-        self.0.push_str(AFTER);
-        values(&mut self.0, shown, statements);
+        self.text.push_str(AFTER);
+        values(&mut self.text, shown, statements);
         let after = self.place();
         self.close(rule, turn);
-        Span { begin, before, after, end: self.place() }
+        Span { text: number(self.full.len()), begin, before, after, end: self.place() }
     }
 
     /// Tells a turn again that is of another kind.
     pub fn again(&mut self, span: Span, rule: (Uuid, i64), turn: Turn) -> Span {
+        let values = self.told(span)[..(span.after - span.begin) as usize].to_owned();
+        self.make_room();
         let begin = self.place();
-        self.0.extend_from_within(span.begin as usize..span.after as usize);
+        self.text.push_str(&values);
         let moved = |place: u32| place - span.begin + begin;
         self.close(rule, turn);
-        Span { begin, before: moved(span.before), after: moved(span.after), end: self.place() }
+        let (before, after) = (moved(span.before), moved(span.after));
+        Span { text: number(self.full.len()), begin, before, after, end: self.place() }
     }
 
     /// The values after a turn.
     pub fn after(&self, span: Span) -> &str {
-        &self.0[(span.before + length(AFTER)) as usize..span.after as usize]
+        let from = (span.before - span.begin) as usize + AFTER.len();
+        &self.told(span)[from..(span.after - span.begin) as usize]
     }
 
-    pub fn finish(self) -> Arc<String> {
-        Arc::new(self.0)
+    pub fn finish(mut self) -> Texts {
+        self.full.push(Arc::new(self.text));
+        Texts(self.full.into())
+    }
+
+    /// All that is told of a turn.
+    fn told(&self, Span { text, begin, end, .. }: Span) -> &str {
+        let text = self.full.get(text as usize).map_or(&self.text, |text| &**text);
+        &text[begin as usize..end as usize]
+    }
+
+    fn make_room(&mut self) {
+        if self.text.len() >= FULL {
+            self.full.push(Arc::new(std::mem::take(&mut self.text)));
+        }
+        if self.text.is_empty() {
+            // Some more, for the turn that comes last.
+            self.text.reserve(FULL + FULL / 16);
+        }
     }
 
     fn close(&mut self, (rule, version): (Uuid, i64), turn: Turn) {
         let mut id = Uuid::encode_buffer();
-        self.0.push_str(",\"change\":\"");
-        self.0.push_str(turn.word());
-        self.0.push_str("\",\"rule\":\"");
-        self.0.push_str(rule.as_hyphenated().encode_lower(&mut id));
-        write!(self.0, "\",\"version\":{version}}}").expect("a string takes any text");
+        self.text.push_str(",\"change\":\"");
+        self.text.push_str(turn.word());
+        self.text.push_str("\",\"rule\":\"");
+        self.text.push_str(rule.as_hyphenated().encode_lower(&mut id));
+        write!(self.text, "\",\"version\":{version}}}").expect("a string takes any text");
     }
 
     fn place(&self) -> u32 {
-        u32::try_from(self.0.len()).expect("what rules say of one finding is far from 4 GiB")
+        number(self.text.len())
     }
 }
 
-impl Span {
-    /// What the event of the turn tells, of the text that it stands in.
-    pub fn payload(self, text: &Arc<String>) -> Document {
-        Document::part(text, self.begin..self.end)
+impl Texts {
+    /// What the event of a turn tells.
+    pub fn payload(&self, span: Span) -> Document {
+        self.part(span, span.begin..span.end)
     }
 
-    pub fn before(self, text: &Arc<String>) -> Document {
-        Document::part(text, self.begin + length(BEFORE)..self.before)
+    pub fn before(&self, span: Span) -> Document {
+        self.part(span, span.begin + number(BEFORE.len())..span.before)
     }
 
-    pub fn after(self, text: &Arc<String>) -> Document {
-        Document::part(text, self.before + length(AFTER)..self.after)
+    pub fn after(&self, span: Span) -> Document {
+        self.part(span, span.before + number(AFTER.len())..span.after)
+    }
+
+    fn part(&self, span: Span, range: Range<u32>) -> Document {
+        Document::part(&self.0[span.text as usize], range)
     }
 }
 
-const fn length(text: &str) -> u32 {
-    #[expect(clippy::cast_possible_truncation, reason = "a few bytes")]
-    let length = text.len() as u32;
-    length
+fn number(of: usize) -> u32 {
+    u32::try_from(of).expect("a text is little longer than where it is full")
 }
 
 /// Writes the fields that `statements` speak of as an object.

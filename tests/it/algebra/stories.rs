@@ -110,8 +110,8 @@ fn imported(mut finding: Finding, severity: Severity, rules: &[Rule]) -> (Findin
 fn swept(mut finding: Finding, rules: &[Rule]) -> (Finding, usize) {
     let rules: Vec<LiveRule> = rules.iter().map(|rule| rule.live()).collect();
     let Some(passed) = pass(&finding, &asset(), &rules, &Exempt::default(), NOW) else { return (finding, 0) };
-    let (_, applications, _) = passed.apply(&mut finding);
-    (finding, applications.len())
+    let applied = passed.apply(&mut finding);
+    (finding, applied.applications.len())
 }
 
 fn asset() -> Asset {
