@@ -15,7 +15,7 @@ use crate::store::at_work;
 /// How many findings of a series are looked up together.
 const PAGE: i64 = 5_000;
 /// How many such pages wait at most: a few megabytes, however much is present.
-const AHEAD: usize = 16;
+const AHEAD: usize = 8;
 
 /// The findings that are present in a series, page by page.
 pub(super) struct Pages {

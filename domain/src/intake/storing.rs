@@ -30,11 +30,13 @@ use crate::job::Job;
 use crate::job::runner::Left;
 use crate::job::store::Step;
 use crate::store::is_transient;
+use crate::vocabulary::criteria::sql::Dialect;
 use crate::vocabulary::time::Timestamp;
 
-/// How many findings a chunk holds: few enough that progress is told often, and that SQLite's writer
-/// is held for no more than a moment.
-pub(super) const CHUNK: usize = 1_000;
+/// How many findings a chunk holds on SQLite: few enough that its writer is not held for long.
+pub(super) const CHUNK: usize = 500;
+/// And on PostgreSQL, where others write meanwhile: few enough that progress is told often.
+const LARGE_CHUNK: usize = 1_000;
 /// How many findings of which there is nothing to do a chunk holds at most beside those.
 const SAME: i64 = 20_000;
 /// How often a chunk is tried again after others wrote its findings or rules meanwhile.
@@ -344,6 +346,10 @@ impl Import {
         let scratch = self.domain.spool().join(format!("{}.aside", self.job.id));
         let send =
             |chunk| send.blocking_send(chunk).map_err(|_| Error::internal("nobody stores what is read"));
+        let full = match self.domain.db().dialect {
+            Dialect::Sqlite => CHUNK,
+            Dialect::Postgres => LARGE_CHUNK,
+        };
         let mut skip = done;
         let mut chunk = Chunk::default();
         reading::read(&path, &self.checked, &self.domain.settings().limits, &scratch, &mut |handed| {
@@ -356,7 +362,7 @@ impl Import {
             } else {
                 chunk.findings.push(handed);
             }
-            if chunk.findings.len() == CHUNK || chunk.same == SAME {
+            if chunk.findings.len() == full || chunk.same == SAME {
                 send(std::mem::take(&mut chunk))?;
             }
             Ok(())
