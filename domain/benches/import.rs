@@ -4,7 +4,7 @@
 //!
 //! `cargo bench --workspace --bench import`; `COUNTERSIGN_POSTGRES` names an empty PostgreSQL
 //! database to measure on, `COUNTERSIGN_FINDINGS` how many findings (20,000 if not set),
-//! `COUNTERSIGN_RULES` how many rules (`0,100,1000`). With `-- --gigabyte` it imports one report of
+//! `COUNTERSIGN_RULES` how many rules (`0,100,1000`), `COUNTERSIGN_ROUNDS` how often each is measured (5). With `-- --gigabyte` it imports one report of
 //! 1 GB, twice, and tells the most memory that it took.
 
 use std::fmt::Write;
@@ -170,7 +170,16 @@ fn rule(n: usize) -> RuleDraft {
     }
 }
 
-async fn run(database: &str, rules: usize, findings: usize, beside_bare: bool) {
+/// What one round measured.
+struct Round {
+    first: Took,
+    second: Took,
+    bare: Option<Duration>,
+    /// The most memory that the process had during the imports.
+    peak: u64,
+}
+
+async fn round(database: &str, rules: usize, findings: usize, beside_bare: bool) -> Round {
     let bench = Bench::open(database).await;
     for n in 0..rules {
         bench.domain.rule_create(&bench.actor, rule(n)).await.expect("a rule");
@@ -180,22 +189,45 @@ async fn run(database: &str, rules: usize, findings: usize, beside_bare: bool) {
     let second = import(&bench, findings).await;
     let peak = peak_mib();
     let (url, folder) = bench.end().await;
+    let bare = match beside_bare {
+        true => Some(bare(&url, database, folder.path(), findings).await),
+        false => None,
+    };
+    Round { first, second, bare, peak }
+}
+
+/// Measures in rounds, each with imports and a bare insert of its own: what else the machine does
+/// meanwhile is in both. Told are the medians; of what imports come to beside others, the median of
+/// the rounds' own.
+async fn run(database: &str, rules: usize, findings: usize, beside_bare: bool) {
+    let mut rounds = Vec::new();
+    for _ in 0..if beside_bare { support::number("COUNTERSIGN_ROUNDS", 5) } else { 1 } {
+        rounds.push(round(database, rules, findings, beside_bare).await);
+    }
+    let median = |figure: &dyn Fn(&Round) -> f64| {
+        let mut figures: Vec<f64> = rounds.iter().map(figure).collect();
+        figures.sort_by(f64::total_cmp);
+        figures[figures.len() / 2]
+    };
     let rate = |time: Duration| findings as f64 / time.as_secs_f64();
     let per_thousand = |statements: u64| statements as f64 * 1_000.0 / findings as f64;
+    let share = |part: Duration, all: Duration| part.as_secs_f64() / all.as_secs_f64();
     let (bare_rate, ratio) = if beside_bare {
-        let bare = bare(&url, database, folder.path(), findings).await;
-        (format!("{:.0}", rate(bare)), format!("{:.2}", bare.as_secs_f64() / first.time.as_secs_f64()))
+        let bare = |round: &Round| round.bare.expect("it was measured");
+        let ratio = median(&|round| share(bare(round), round.first.time));
+        (format!("{:.0}", median(&|round| rate(bare(round)))), format!("{ratio:.2}"))
     } else {
         (String::new(), String::new())
     };
     println!(
-        "{database:<9} {rules:>5} {findings:>8}  {:>8.0} {:>5.0}% {:>5.1}  {bare_rate:>7} {ratio:>6}  {:>8.0} {:>7.2} {:>5.1}  {peak:>5}",
-        rate(first.time),
-        first.check.as_secs_f64() * 100.0 / first.time.as_secs_f64(),
-        per_thousand(first.statements),
-        rate(second.time),
-        first.time.as_secs_f64() / second.time.as_secs_f64(),
-        per_thousand(second.statements),
+        "{database:<9} {rules:>5} {findings:>8}  {:>8.0} {:>5.0}% {:>5.1}  {bare_rate:>7} {ratio:>6}  {:>8.0} {:>7.2} {:>5.1}  {:>5}",
+        median(&|round| rate(round.first.time)),
+        median(&|round| share(round.first.check, round.first.time) * 100.0),
+        median(&|round| per_thousand(round.first.statements)),
+        median(&|round| rate(round.second.time)),
+        median(&|round| share(round.first.time, round.second.time)),
+        median(&|round| per_thousand(round.second.statements)),
+        rounds.iter().map(|round| round.peak).max().unwrap_or_default(),
     );
 }
 
@@ -360,9 +392,9 @@ fn forget_peak() {
 }
 
 /// The most memory that this process has had, in MiB.
-fn peak_mib() -> String {
+fn peak_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0 kB");
     let kib: u64 = line.trim().trim_end_matches(" kB").parse().unwrap_or(0);
-    format!("{}", kib / 1_024)
+    kib / 1_024
 }

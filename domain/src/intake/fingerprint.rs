@@ -5,6 +5,8 @@
 //! a finding keeps its fingerprint when they change; nor is a line number where the format has
 //! something steadier. Findings of different scanners never share one.
 
+use std::hash::{Hash, Hasher};
+
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
@@ -31,10 +33,25 @@ pub fn fingerprint(version: u32, scanner: &str, reported: &Reported) -> Fingerpr
 
 /// A digest of all that an entry says, to be held against what it said the last time. `room` is used
 /// again from call to call. Its recipe may change freely: then everything is looked at once more.
-pub fn said(scanner: &str, reported: &Reported, room: &mut Vec<u8>) -> i64 {
-    room.clear();
-    serde_json::to_writer(&mut *room, &(scanner, reported)).expect("texts and numbers encode");
-    number(&Sha256::digest(&room))
+pub fn said(scanner: &str, reported: &Reported, room: &mut Room) -> i64 {
+    room.0.clear();
+    (scanner, reported).hash(room);
+    number(&Sha256::digest(&room.0))
+}
+
+/// Where all that is hashed of an entry is written down: a digest of many small pieces takes longer
+/// than one of all of them.
+#[derive(Default)]
+pub struct Room(Vec<u8>);
+
+impl Hasher for Room {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        number(&Sha256::digest(&self.0)).cast_unsigned()
+    }
 }
 
 /// The digest of two entries that are one finding, the one before the other.

@@ -4,24 +4,19 @@
 //! scans, and the digest of what its scanner says is the same; and where the rules are the ones that
 //! it was passed under, and none of them depends on the moment. Nothing is written of it: that it
 //! was seen is told by its series, once, at the end. So a report of which nothing is new costs one
-//! reading and one look at the series.
+//! reading and one look at the series, and that is taken while the report is read.
 
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
 use super::census::Named;
-use crate::access::Scope;
+use super::present::Pages;
 use crate::error::Result;
-use crate::finding::sighting::store::Series;
 use crate::rule::action::Action;
 use crate::rule::live::RuleSet;
-use crate::store::Db;
 use crate::vocabulary::field::finding::FindingField;
 use crate::vocabulary::terms::Status;
 use crate::vocabulary::time::Timestamp;
-
-/// How many findings of a series are looked at together.
-const PAGE: i64 = 5_000;
 
 /// What was found out of a series before anything is stored.
 #[derive(Debug, Default)]
@@ -46,25 +41,19 @@ impl Proof {
     }
 }
 
-/// Goes through what is present in `series`. `complete`: the report names all that there is, and
+/// Goes through what is `present` in a series. `complete`: the report names all that there is, and
 /// what it does not name is closed in the end. Without `passed` no finding is taken as it is.
 pub(super) async fn prove(
-    db: &Db,
-    scope: &Scope,
+    mut present: Pages,
     named: &Named,
-    series: Series,
     (at, complete): (Timestamp, bool),
     passed: bool,
 ) -> Result<Proof> {
     let mut proof = Proof { same: vec![0; named.len().div_ceil(64)], count: 0, covers: true };
-    let mut after = Uuid::nil();
-    if series.seen_at > at {
+    if present.series.seen_at > at {
         return Ok(Proof { covers: false, ..proof });
     }
-    loop {
-        let page = db.present_in(scope, series.id, after, PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = last.id;
+    while let Some(page) = present.next().await? {
         for finding in page {
             let Some(place) = named.find(finding.fingerprint) else {
                 proof.covers &= finding.seen_at >= at;

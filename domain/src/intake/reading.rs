@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::error::{Code, Error, Result};
 use crate::intake::aside::Aside;
 use crate::intake::census::{Census, Named, SeverityCounts};
-use crate::intake::fingerprint::{self, fingerprint};
+use crate::intake::fingerprint::{self, Room, fingerprint};
 use crate::intake::format::{Format, Pass, Plan, Reader};
 use crate::intake::limits::{Limits, Spread, too_large};
 use crate::intake::report::{Fingerprint, ReportHead, Reported};
@@ -120,7 +120,7 @@ struct Tally {
     entries: u64,
     undecided: u64,
     census: Census,
-    room: Vec<u8>,
+    room: Room,
     spread: Spread,
     assets: BTreeSet<String>,
     asset_bytes: usize,

@@ -1,5 +1,7 @@
 //! What a report says, in the product's words, before anything is known of the database.
 
+use std::hash::{Hash, Hasher};
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -68,7 +70,7 @@ pub struct Reported {
 }
 
 /// A VEX statement, beyond what the finding that is made of it says.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Vex {
     /// The names of the vulnerability, in the form of [`crate::intake::text::vulnerability`].
     pub vulnerabilities: Vec<String>,
@@ -87,7 +89,7 @@ pub struct Vex {
 }
 
 /// A product as a VEX document names it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Product {
     /// The name that it has as an asset; empty where none is given.
     pub name: String,
@@ -131,6 +133,55 @@ impl Default for Reported {
             verdict: None,
             vex: None,
         }
+    }
+}
+
+/// All that it says. A number counts by its bits, so what was hashed alike was written alike.
+impl Hash for Reported {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self {
+            asset,
+            identity,
+            class,
+            title,
+            description,
+            severity,
+            scanner_category,
+            scanner_reference,
+            vulnerability_type,
+            cvss_score,
+            cvss_vector,
+            epss_score,
+            known_exploit,
+            cve_ids,
+            cwe_ids,
+            endpoint,
+            port,
+            component_name,
+            component_version,
+            component_purl,
+            fixed_version,
+            fix_available,
+            file_path,
+            line,
+            references,
+            tags,
+            remediation,
+            first_seen_at,
+            excerpt,
+            verdict,
+            vex,
+        } = self;
+        (asset, identity, class, title, description, severity).hash(state);
+        (scanner_category, scanner_reference, vulnerability_type, cvss_vector, known_exploit).hash(state);
+        (cvss_score.map(f64::to_bits), epss_score.map(f64::to_bits)).hash(state);
+        (cve_ids, cwe_ids, endpoint, port, file_path, line, references, tags).hash(state);
+        (component_name, component_version, component_purl, fixed_version, fix_available).hash(state);
+        (remediation, first_seen_at, excerpt, vex).hash(state);
+        let verdict = verdict.as_ref().map(|Verdict { status, justification, statement, author }| {
+            (status, justification, statement, author)
+        });
+        verdict.hash(state);
     }
 }
 

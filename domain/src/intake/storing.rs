@@ -17,6 +17,7 @@ use super::chunk::{Attempt, Chunk, Prepared};
 use super::closing::{Close, End};
 use super::format::{Format, Plan};
 use super::import::ImportParams;
+use super::present::Pages;
 use super::proof::{Proof, prove, rules_digest};
 use super::reading::{self, Checked};
 use super::stored::{Counts, Stored};
@@ -68,6 +69,7 @@ impl Domain {
             return Err(Error::new(Code::IllegalState, message));
         }
         let mut stored = Stored::read(job);
+        let mut present = Pages::likely(self, &job.scope(), &params).await?;
         let Some(checked) = self.check_report(job, &params, &stored, stop).await? else {
             return Ok(Left::Stopped);
         };
@@ -87,7 +89,7 @@ impl Domain {
                 scanned_at,
                 proof: Proof::default(),
             };
-            if !import.prove(&mut stored).await? {
+            if !import.prove(&mut stored, present.take()).await? {
                 return Ok(Left::Stopped);
             }
             let import = Arc::new(import);
@@ -212,15 +214,19 @@ impl Import {
         self.checked.format.entry().vex.is_some()
     }
 
-    /// Finds out what is the same as the last time. `false`: the job is no longer ours.
-    async fn prove(&mut self, stored: &mut Stored) -> Result<bool> {
-        let db = self.domain.db();
-        let since = db.ledger_head(&self.scope).await?.audit_seq;
+    /// Finds out what is the same as the last time, from what is `present` in the series if that was
+    /// read ahead of it. `false`: the job is no longer ours.
+    async fn prove(&mut self, stored: &mut Stored, present: Option<Pages>) -> Result<bool> {
+        let present = match present.filter(|present| present.series == self.series) {
+            Some(present) => present,
+            None => Pages::of(&self.domain, &self.scope, self.series).await?,
+        };
+        let since = present.since;
         let rules = self.domain.live_rules(&self.scope, self.domain.clock().now()).await?;
         let rules = rules_digest(&rules);
         let passed = rules.is_some() && self.series.rules == rules;
         let scan = (self.scanned_at, self.params.complete);
-        let proof = prove(db, &self.scope, &self.checked.named, self.series, scan, passed);
+        let proof = prove(present, &self.checked.named, scan, passed);
         let told = stored.clone();
         let checked = Arc::clone(&self.checked);
         let step = || Step { stage: "storing", ..told.step(&checked, "storing", None) };
@@ -253,7 +259,7 @@ impl Import {
             );
             return Ok(true);
         }
-        let (send, mut receive) = mpsc::channel::<Chunk>(2);
+        let (send, mut receive) = mpsc::channel::<Chunk>(1);
         let reading = tokio::task::spawn_blocking({
             let import = Arc::clone(self);
             let done = stored.findings;

@@ -103,9 +103,10 @@ fn clean(text: &mut String) {
     if text.contains('\0') {
         text.retain(|c| c != '\0');
     }
-    let trimmed = text.trim();
-    if trimmed.len() < text.len() {
-        *text = trimmed.to_owned();
+    text.truncate(text.trim_end().len());
+    let before = text.len() - text.trim_start().len();
+    if before > 0 {
+        text.drain(..before);
     }
 }
 
@@ -183,11 +184,14 @@ fn distinct(values: &mut Vec<String>, most: usize) {
         clean(value);
         cut_bytes(value, REFERENCE);
     }
-    let mut seen = HashSet::new();
-    let kept: Vec<bool> =
-        values.iter().map(|value| !value.is_empty() && seen.insert(value.as_str())).collect();
-    let mut kept = kept.into_iter();
-    values.retain(|_| kept.next().unwrap_or(false));
+    values.retain(|value| !value.is_empty());
+    // Most lists have no second element.
+    if values.len() > 1 {
+        let mut seen = HashSet::new();
+        let kept: Vec<bool> = values.iter().map(|value| seen.insert(value.as_str())).collect();
+        let mut kept = kept.into_iter();
+        values.retain(|_| kept.next().unwrap_or(false));
+    }
     values.truncate(most);
 }
 

@@ -27,14 +27,21 @@ pub(crate) enum Type {
 pub(crate) type Column = (&'static str, Type);
 
 /// The sizes of a statement's list, in rows. What is left over is one list of its own size.
-const SIZES: [usize; 4] = [usize::MAX, 1_000, 500, 100];
+const SIZES: [usize; 5] = [usize::MAX, 1_000, 500, STEP, 100];
 
-/// The most values that a statement binds.
-fn most_binds(dialect: Dialect) -> usize {
-    match dialect {
+/// The largest size is so many rows, or a multiple of it, so that round numbers of rows have no rest.
+const STEP: usize = 250;
+
+/// The most rows that a statement takes. SQLite binds no more values than this. PostgreSQL binds four
+/// times as many, but plans a statement anew for the first five times on each connection, which takes
+/// as long as it has values: a large one spends more on that than on its rows.
+fn most_rows(dialect: Dialect, width: usize) -> usize {
+    let binds = match dialect {
         Dialect::Sqlite => 32_766,
-        Dialect::Postgres => 65_535,
-    }
+        Dialect::Postgres => 16_384,
+    };
+    let most = binds / width;
+    if most < STEP { most } else { most / STEP * STEP }
 }
 
 /// The texts of the fixed sizes, by their dialect, size, and the text around the list: they are long.
@@ -115,7 +122,7 @@ impl Rows {
         let mut left = self.values.len() / width;
         let mut values = self.values.into_iter();
         while left > 0 {
-            let most = most_binds(dialect) / width;
+            let most = most_rows(dialect, width);
             let fixed = SIZES.iter().map(|size| (*size).min(most)).find(|size| *size <= left);
             let size = fixed.unwrap_or(left);
             let make = || text(&value_list(self.columns, size, dialect));

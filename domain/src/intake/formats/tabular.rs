@@ -4,14 +4,13 @@
 use std::io::BufRead;
 use std::rc::Rc;
 
-use serde_json::Value as Json;
-
 use crate::error::{Code, Error, Result};
 use crate::intake::format::{Emit, Entry, Pass, Plan, Reader};
 use crate::intake::guard::Guard;
 use crate::intake::json::{Value, is_crowded};
 use crate::intake::limits::{Limits, too_large};
 use crate::intake::mapping::{Mapped, Mapping, SEVERITIES};
+use crate::intake::members::{Members, say};
 use crate::intake::notes::Notes;
 use crate::intake::place::{Meter, Place};
 use crate::intake::report::{ReportHead, Reported, ReportedAsset};
@@ -205,13 +204,13 @@ impl Tabular {
             if is_crowded(&line, &limits) {
                 return Err(too_large(limits.over_values(), start));
             }
-            let object = serde_json::from_slice(&line).map_err(|error| {
+            let text = String::from_utf8_lossy(&line);
+            let object = serde_json::from_str(&text).map_err(|error| {
                 let column = error.column().max(1) as u64;
                 let place = Place { column, offset: start.offset + column - 1, ..start };
                 place.malformed(crate::intake::json::without_place(&error.to_string()))
             });
             if let Some(object) = notes.sound(object)? {
-                let text = String::from_utf8_lossy(&line);
                 self.object(&text, &object, &|what| start.malformed(what), &notes, emit)?;
             }
         }
@@ -246,7 +245,7 @@ impl Tabular {
             *found = true;
             return value.array(&mut |element| {
                 let raw = element.raw()?;
-                let object: Json = raw.parse(meter)?;
+                let object = raw.parse(meter)?;
                 self.object(raw.text(), &object, &|what| meter.malformed(what), notes, emit)
             });
         };
@@ -258,26 +257,18 @@ impl Tabular {
     fn object(
         &self,
         text: &str,
-        object: &Json,
+        object: &Members<'_>,
         fault: &dyn Fn(&str) -> Error,
         notes: &Noting,
         emit: Emit<'_>,
     ) -> Result<()> {
-        let Some(members) = object.as_object() else {
+        let Members::Object(members) = object else {
             return notes.sound(Err(fault("an object was expected"))).map(|_: Option<()>| ());
         };
-        members.keys().for_each(|name| notes.column(name));
+        members.iter().for_each(|(name, _)| notes.column(name));
         let read = self.finding(
-            &|field| {
-                self.mapping
-                    .columns
-                    .get(&field)
-                    .and_then(|path| written(member(object, path)?, self.separator()))
-            },
-            &|number| {
-                let path = &self.mapping.identity[number];
-                member(object, path).and_then(|value| written(value, self.separator())).unwrap_or_default()
-            },
+            &|field| say(members, self.mapping.columns.get(&field)?, self.separator()),
+            &|number| say(members, &self.mapping.identity[number], self.separator()).unwrap_or_default(),
             fault,
         );
         let Some(mut reported) = notes.sound(read)? else { return Ok(()) };
@@ -506,26 +497,6 @@ fn excerpt(header: &::csv::StringRecord, row: &::csv::StringRecord) -> String {
         }
     }
     excerpt
-}
-
-/// The member that a name or a JSON Pointer leads to.
-fn member<'o>(object: &'o Json, path: &str) -> Option<&'o Json> {
-    if path.starts_with('/') { object.pointer(path) } else { object.get(path) }
-}
-
-/// A JSON value as a cell would have it. The elements of an array are parted by `separator`.
-fn written(value: &Json, separator: &str) -> Option<String> {
-    let text = match value {
-        Json::Null => return None,
-        Json::String(text) => text.trim().to_owned(),
-        Json::Array(elements) => {
-            let parts: Vec<String> =
-                elements.iter().filter_map(|element| written(element, separator)).collect();
-            parts.join(separator)
-        }
-        other => other.to_string(),
-    };
-    Some(text).filter(|text| !text.is_empty())
 }
 
 /// Reads one line, at most one item's bytes of it. Whether there was one.

@@ -92,7 +92,37 @@ fn matching(sql: Sql, scope: &Scope, filter: &ScanFilter) -> Sql {
 
 const ALL: ScanFilter = ScanFilter { project: None, statuses: Vec::new(), archived: true };
 
+/// How many of a project's last scans are looked through for one of the same name.
+const LATELY: i64 = 100;
+
 impl Db {
+    /// The series that a report most likely belongs to, before its scanner is known: the one seen last
+    /// of those called `named`; without that, the one of the last scan under the name of the report.
+    pub(crate) async fn likely_series(
+        &self,
+        scope: &Scope,
+        project: Uuid,
+        named: Option<&str>,
+        report: &str,
+    ) -> Result<Option<Series>> {
+        let sql =
+            Sql::new(self.dialect, "SELECT ").push(Series::COLUMNS).push(" FROM series WHERE company_id = ");
+        let sql = sql.bind(scope.company()?).push(" AND project_id = ").bind(project);
+        let sql = match named {
+            Some(name) => sql.push(" AND name = ").bind(name).push(" ORDER BY seen_at DESC LIMIT 1"),
+            None => sql
+                .push(" AND id = (SELECT series_id FROM (SELECT series_id, name, created_at FROM scan ")
+                .push("WHERE project_id = ")
+                .bind(project)
+                .push(" ORDER BY created_at DESC LIMIT ")
+                .bind(LATELY)
+                .push(") AS s WHERE series_id IS NOT NULL AND name = ")
+                .bind(report)
+                .push(" ORDER BY created_at DESC LIMIT 1)"),
+        };
+        sql.one(self.read()).await?.as_ref().map(Series::read).transpose()
+    }
+
     pub(crate) async fn scan(&self, scope: &Scope, id: Uuid) -> Result<Option<Scan>> {
         Ok(self.scans_by_id(scope, &[id]).await?.pop())
     }
