@@ -166,7 +166,7 @@ impl Matcher {
         let silenced = self.silenced(findings, exempt);
         let mut active: Rows = (0..walks.len()).filter(|row| walks[*row].is_active()).collect();
         let mut block = Block::new(&self.index, &walks, active, now);
-        let mut script = Script::default();
+        let mut script = Script::of_many();
         let mut next = block.next(0);
         while let Some(at) = next.filter(|_| !active.is_empty()) {
             let rule = &self.rules[at];

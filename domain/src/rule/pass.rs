@@ -87,6 +87,7 @@ impl Exempt {
 pub struct Application<'m> {
     /// The place of the rule in the walk.
     pub rule: usize,
+    /// The rule itself.
     id: Uuid,
     pub turn: Turn,
     /// What the rule would say but, being observed, does not.

@@ -25,6 +25,8 @@ const FULL: usize = 1 << 16;
 pub(crate) struct Script {
     full: Vec<Arc<String>>,
     text: String,
+    /// How much room a text has to begin with.
+    room: usize,
 }
 
 /// What turns have told.
@@ -49,6 +51,11 @@ pub(crate) struct Begun {
 }
 
 impl Script {
+    /// The script of many turns, whose texts have their room at once, with some more for the last turn.
+    pub fn of_many() -> Self {
+        Self { room: FULL + FULL / 16, ..Self::default() }
+    }
+
     /// Begins a turn with the fields that `statements` speak of, as they are shown now.
     pub fn begin(&mut self, shown: &Shown, statements: &[Statement]) -> Begun {
         self.make_room();
@@ -107,8 +114,7 @@ impl Script {
             self.full.push(Arc::new(std::mem::take(&mut self.text)));
         }
         if self.text.is_empty() {
-            // Some more, for the turn that comes last.
-            self.text.reserve(FULL + FULL / 16);
+            self.text.reserve(self.room);
         }
     }
 
