@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::event::catalogue::{Event, EventKind};
 use crate::finding::batch::Batch;
 use crate::finding::change::Change;
+use crate::finding::sighting::store::Others;
 use crate::inventory::scan::ScanStatus;
 use crate::job::JobState;
 use crate::ledger::AuditEntry;
@@ -97,8 +98,8 @@ impl Import {
         let head = db.ledger_head(&self.scope).await?.audit_seq;
         let cause = self.cause.to_string();
         let since = stored.since.unwrap_or(0);
-        let others = self.proof.covers
-            && db.others_changed(&self.scope, self.params.project, (since, head), &cause).await?;
+        let others =
+            self.proof.covers && db.others_changed(&self.scope, self.others(&cause), (since, head)).await?;
         Ok(Close::Done(Rest { present, quiet: (!others).then_some(head) }))
     }
 
@@ -199,6 +200,10 @@ impl Import {
         Ok(End::Finished)
     }
 
+    fn others<'a>(&self, cause: &'a str) -> Others<'a> {
+        Others { project: self.params.project, series: self.series.id, cause }
+    }
+
     /// Lets the series say that all that is present in it was seen by this scan. `false`: another
     /// scan changed findings, or what is present, since that was looked at.
     async fn tell_series(
@@ -213,7 +218,7 @@ impl Import {
         let Some(quiet) = rest.quiet else { return Ok(false) };
         let cause = self.cause.to_string();
         if seen_at != self.series.seen_at
-            || tx.others_changed(self.params.project, (quiet, i64::MAX), &cause).await?
+            || tx.others_changed(self.others(&cause), (quiet, i64::MAX)).await?
             || rest.present != tx.count_present(&self.scope, self.series.id).await?
         {
             return Ok(false);

@@ -24,6 +24,15 @@ const SIGHTED: &[Column] = &[
 
 const MISSED: &[Column] = &[("id", Type::Uuid), ("present", Type::Bool), ("last_seen_at", Type::BigInt)];
 
+/// Other scans than the one of `cause`, that change findings of its project or make new ones in its
+/// series.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Others<'a> {
+    pub project: Uuid,
+    pub series: Uuid,
+    pub cause: &'a str,
+}
+
 /// A series of scans as it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Series {
@@ -173,22 +182,21 @@ impl Tx {
         Ok(())
     }
 
-    pub(crate) async fn others_changed(&self, project: Uuid, seqs: (i64, i64), cause: &str) -> Result<bool> {
-        Ok(others_changed(self.dialect, self.company, project, seqs, cause).one(self.conn()).await?.is_some())
+    pub(crate) async fn others_changed(&self, of: Others<'_>, seqs: (i64, i64)) -> Result<bool> {
+        Ok(others_changed(self.dialect, self.company, of, seqs).one(self.conn()).await?.is_some())
     }
 }
 
 impl Db {
-    /// Whether another scan than the one of `cause` changed a finding of the project, by the entries
-    /// of the ledger after the first and up to the second of `seqs`.
+    /// Whether another scan changed a finding, by the entries of the ledger after the first and up to the
+    /// second of `seqs`.
     pub(crate) async fn others_changed(
         &self,
         scope: &Scope,
-        project: Uuid,
+        of: Others<'_>,
         seqs: (i64, i64),
-        cause: &str,
     ) -> Result<bool> {
-        let sql = others_changed(self.dialect, scope.company()?, project, seqs, cause);
+        let sql = others_changed(self.dialect, scope.company()?, of, seqs);
         Ok(sql.one(self.read()).await?.is_some())
     }
 }
@@ -196,9 +204,8 @@ impl Db {
 fn others_changed(
     dialect: Dialect,
     company: Uuid,
-    project: Uuid,
+    Others { project, series, cause }: Others<'_>,
     (after, until): (i64, i64),
-    cause: &str,
 ) -> Sql {
     Sql::new(dialect, "SELECT 1 AS n FROM audit_entry AS e WHERE e.company_id = ")
         .bind(company)
@@ -206,10 +213,12 @@ fn others_changed(
         .bind(after)
         .push(" AND e.seq <= ")
         .bind(until)
-        .push(" AND e.action IN ('finding.refreshed', 'finding.status_changed')")
-        .push(" AND e.cause LIKE '%\"scan\":\"%' AND e.cause <> ")
+        .push(" AND e.action IN ('finding.created', 'finding.refreshed', 'finding.status_changed') AND e.cause <> ")
         .bind(cause)
-        .push(" AND EXISTS (SELECT 1 FROM finding AS f WHERE f.id = e.record_id AND f.project_id = ")
+        .push(" AND e.cause LIKE '%\"scan\":\"%' AND EXISTS (SELECT 1 FROM finding AS f WHERE f.id = e.record_id")
+        .push(" AND f.project_id = ")
         .bind(project)
-        .push(") LIMIT 1")
+        .push(" AND (e.action <> 'finding.created' OR f.series_id = ")
+        .bind(series)
+        .push(")) LIMIT 1")
 }
