@@ -4,8 +4,10 @@
 //!
 //! `cargo bench --workspace --bench import`; `COUNTERSIGN_POSTGRES` names an empty PostgreSQL
 //! database to measure on, `COUNTERSIGN_FINDINGS` how many findings (20,000 if not set),
-//! `COUNTERSIGN_RULES` how many rules (`0,100,1000`), `COUNTERSIGN_ROUNDS` how often each is measured (5). With `-- --gigabyte` it imports one report of
-//! 1 GB, twice, and tells the most memory that it took.
+//! `COUNTERSIGN_RULES` how many rules (`0,100,1000`), `COUNTERSIGN_ROUNDS` how often each is measured
+//! (5; the most memory that an import takes is told rightly of one alone, as the bare rows stay in
+//! memory). With `-- --gigabyte` it imports one report of 1 GB, twice, and tells the most memory that
+//! it took.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
