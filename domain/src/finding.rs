@@ -14,6 +14,7 @@ pub mod lifecycle;
 pub mod query;
 pub mod request;
 pub mod selection;
+pub mod shown;
 pub mod sighting;
 pub mod store;
 pub mod told;

@@ -9,8 +9,9 @@ mod matcher;
 mod stories;
 
 use domain::finding::change::Change;
-use domain::finding::facts::{Shown, scanner_statements};
+use domain::finding::facts::scanner_statements;
 use domain::finding::layers::{Layer, RevokeMode, Source, revoke};
+use domain::finding::shown::Shown;
 use domain::rule::pass::pass;
 use domain::rule::revoke::judge;
 use domain::vocabulary::terms::Status;

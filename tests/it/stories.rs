@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use domain::error::Code;
 use domain::finding::edit::Edit;
-use domain::finding::facts::{Finding, Shown};
+use domain::finding::facts::Finding;
 use domain::finding::layers::{Layer, Scalar, ScalarField, SetField};
+use domain::finding::shown::Shown;
 use domain::intake::format::Format;
 use domain::intake::import::ImportRequest;
 use domain::inventory::asset::AssetChange;

@@ -136,15 +136,10 @@ fn pure_code_is_pure() {
         path.starts_with("domain/src/vocabulary")
             || path.starts_with("domain/src/rule/matcher")
             || path.starts_with("domain/src/rule/analysis")
-            || [
-                "finding/layers.rs",
-                "finding/layers/revoking.rs",
-                "finding/lifecycle.rs",
-                "rule/pass.rs",
-                "rule/title.rs",
-            ]
-            .iter()
-            .any(|pure| path == format!("domain/src/{pure}"))
+            || path.starts_with("domain/src/finding/layers")
+            || ["finding/lifecycle.rs", "finding/shown.rs", "rule/pass.rs", "rule/script.rs", "rule/title.rs"]
+                .iter()
+                .any(|pure| path == format!("domain/src/{pure}"))
     };
     let impure = strays(EFFECTS, |path| !is_pure(path));
     only(

@@ -1,8 +1,9 @@
 //! Findings and rules as a company has them: a few assets, components and scanners make up most of
 //! what is found, and most rules speak of something in particular.
 
-use domain::finding::facts::{Evidence, Finding, Shown};
+use domain::finding::facts::{Evidence, Finding};
 use domain::finding::layers::{Layers, Scalar, ScalarField, SetField, Statement};
+use domain::finding::shown::Shown;
 use domain::inventory::asset::Asset;
 use domain::rule::action::{
     AcceptedRisk, Action, AppendTag, Assign, NormalizeTitle, OverrideSeverity, SetRemediation, SetVulnType,

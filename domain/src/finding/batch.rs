@@ -11,8 +11,9 @@ use uuid::Uuid;
 use super::acceptance::store::Turned;
 use super::acceptance::{Acceptance, AcceptanceEnd};
 use super::change::{Change, RuleTurn};
-use super::facts::{Finding, Shown, vulnerabilities};
+use super::facts::{Finding, vulnerabilities};
 use super::layers::SetField;
+use super::shown::Shown;
 use super::told::Told;
 use crate::error::Result;
 use crate::finding::store::Written;
@@ -179,7 +180,7 @@ impl<'a> Batch<'a> {
             outcome.told.entries.append(&mut entries);
             turns.iter().for_each(|turn| outcome.told.turned(finding.id, turn));
             if let Some(passed) = passed {
-                differs |= passed.changes(&finding.layers);
+                differs |= passed.changes;
                 let shown = finding.take(passed, rules, &mut outcome.told);
                 before.get_or_insert(shown);
             }

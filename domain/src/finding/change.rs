@@ -10,10 +10,11 @@ use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
 use super::acceptance::Acceptance;
-use super::facts::{Evidence, Finding, Shown, Sighting};
+use super::facts::{Evidence, Finding, Sighting};
 use super::issue;
 use super::layers::{Grounds, Layer, Layers, RevokeMode, ScalarField, SetField, Source, Statement, revoke};
 use super::lifecycle;
+use super::shown::Shown;
 use super::told::Told;
 use crate::error::{Code, Error, Result};
 use crate::intake::report::ReportedAsset;
@@ -256,7 +257,7 @@ impl Finding {
             let kept = self.layers.words_of(source);
             let words = layers.words_of(source);
             let mut fields: Vec<&'static str> =
-                words.iter().filter(|word| !kept.contains(word)).map(Statement::field).collect();
+                words.iter().filter(|word| !kept.contains(word)).map(|word| word.field().word()).collect();
             let lifecycle = [layers, &self.layers].map(|layers| layers.status().lifecycle.source == source);
             fields.extend((lifecycle == [true, false]).then_some("status"));
             fields.sort_unstable();

@@ -22,8 +22,9 @@ use uuid::{Builder, Uuid};
 
 use super::bulk::INLINE;
 use super::edit::Edit;
-use super::facts::{Evidence, Finding, Shown};
+use super::facts::{Evidence, Finding};
 use super::layers::SetField;
+use super::shown::Shown;
 use crate::Domain;
 use crate::access::{Actor, Permission};
 use crate::error::{Code, Error, Result};

@@ -46,6 +46,37 @@ terms! {
     }
 }
 
+/// A field that has layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LayeredField {
+    Scalar(ScalarField),
+    Status,
+    Set(SetField),
+}
+
+impl LayeredField {
+    const STATUS: &str = "status";
+
+    pub fn all() -> impl Iterator<Item = Self> {
+        let scalars = ScalarField::ALL.iter().map(|field| Self::Scalar(*field));
+        scalars.chain([Self::Status]).chain(SetField::ALL.iter().map(|field| Self::Set(*field)))
+    }
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Scalar(field) => field.word(),
+            Self::Status => Self::STATUS,
+            Self::Set(field) => field.word(),
+        }
+    }
+
+    pub fn parse(word: &str) -> Option<Self> {
+        let scalar = || ScalarField::parse(word).map(Self::Scalar);
+        let set = || SetField::parse(word).map(Self::Set);
+        if word == Self::STATUS { Some(Self::Status) } else { scalar().or_else(set) }
+    }
+}
+
 /// Who said something: the layer, and which rule, run, feed, series of documents or person in it (nil
 /// for the scanner).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -166,13 +197,21 @@ pub enum Statement {
 
 impl Statement {
     /// The field that it speaks of.
-    pub fn field(&self) -> &'static str {
+    pub fn field(&self) -> LayeredField {
         match self {
-            Self::Set(field, _) => field.word(),
-            Self::Element(field, _, _) => field.word(),
-            Self::Judge(_) => "status",
+            Self::Set(field, _) => LayeredField::Scalar(*field),
+            Self::Element(field, _, _) => LayeredField::Set(*field),
+            Self::Judge(_) => LayeredField::Status,
         }
     }
+}
+
+/// The fields that statements speak of, each once, in the order of their names.
+pub(crate) fn fields_of<'s>(statements: impl IntoIterator<Item = &'s Statement>) -> Vec<LayeredField> {
+    let mut fields: Vec<LayeredField> = statements.into_iter().map(Statement::field).collect();
+    fields.sort_unstable_by_key(|field| field.word());
+    fields.dedup();
+    fields
 }
 
 /// All that is said of one finding. There are many findings and little is said of each, so the maps

@@ -8,8 +8,9 @@ use uuid::Uuid;
 
 use super::acceptance::store::Turned;
 use super::edit::Comment;
-use super::facts::{Evidence, Finding, Shown, Sighting};
+use super::facts::{Evidence, Finding, Sighting};
 use super::layers::{Layers, SetField};
+use super::shown::Shown;
 use crate::access::Scope;
 use crate::error::{Code, Error, Result};
 use crate::intake::report::Fingerprint;

@@ -7,8 +7,10 @@ use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
 use super::change::{RuleTurn, issue_map};
-use super::facts::{Finding, LayeredField, Shown};
+use super::facts::Finding;
+use super::layers::LayeredField;
 use super::layers::SetField;
+use super::shown::Shown;
 use crate::event::catalogue::{Event, EventKind};
 use crate::ledger::{AuditEntry, Document};
 use crate::rule::application::{APPLIED, ERRORED, OBSERVED};
@@ -245,28 +247,18 @@ fn assigned_now(after: &Shown) -> Document {
     Document::written(text)
 }
 
-/// What the event of a changed finding tells: `{"after": {…}, "before": {…}, "changed": […]}`. Names of
-/// fields have nothing to escape.
+/// What the event of a changed finding tells: `{"after": {…}, "before": {…}, "changed": […]}`.
 fn updated(before: &Shown, after: &Shown, changed: &[LayeredField]) -> Document {
     let mut text = String::with_capacity(256);
-    let each = |text: &mut String, write: &dyn Fn(&mut String, LayeredField)| {
-        for (at, field) in changed.iter().enumerate() {
-            text.push_str(if at == 0 { "\"" } else { ",\"" });
-            text.push_str(field.word());
-            text.push('"');
-            write(text, *field);
-        }
-    };
-    for (begin, shown) in [("{\"after\":{", after), ("},\"before\":{", before)] {
-        text.push_str(begin);
-        each(&mut text, &|text, field| {
-            text.push(':');
-            shown.value(field).write(text);
-        });
-    }
-    text.push_str("},\"changed\":[");
-    each(&mut text, &|_, _| {});
-    text.push_str("]}");
+    text.push_str("{\"after\":");
+    after.write(changed, &mut text);
+    text.push_str(",\"before\":");
+    before.write(changed, &mut text);
+    // Names of fields have nothing to escape.
+    let names: Vec<&str> = changed.iter().map(|field| field.word()).collect();
+    text.push_str(",\"changed\":[\"");
+    text.push_str(&names.join("\",\""));
+    text.push_str("\"]}");
     Document::written(text)
 }
 

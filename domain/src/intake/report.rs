@@ -177,11 +177,7 @@ impl Hash for Reported {
         (cvss_score.map(f64::to_bits), epss_score.map(f64::to_bits)).hash(state);
         (cve_ids, cwe_ids, endpoint, port, file_path, line, references, tags).hash(state);
         (component_name, component_version, component_purl, fixed_version, fix_available).hash(state);
-        (remediation, first_seen_at, excerpt, vex).hash(state);
-        let verdict = verdict.as_ref().map(|Verdict { status, justification, statement, author }| {
-            (status, justification, statement, author)
-        });
-        verdict.hash(state);
+        (remediation, first_seen_at, excerpt, vex, verdict).hash(state);
     }
 }
 

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::title;
 use crate::error::{Code, Error, Result};
-use crate::finding::facts::Shown;
 use crate::finding::layers::{Scalar, ScalarField, SetField, Statement, Verdict};
+use crate::finding::shown::Shown;
 use crate::vocabulary::criteria::{Fault, Faults};
 use crate::vocabulary::schema;
 use crate::vocabulary::terms::{Severity, Status, Term};

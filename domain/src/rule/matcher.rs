@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::pass::{Ended, Exempt, LiveRule, Passed, UNDECIDED, Walk};
 use super::script::Script;
 use crate::finding::facts::Finding;
-use crate::finding::layers::Statement;
+use crate::finding::layers::{LayeredField, Statement};
 use crate::inventory::asset::Asset;
 use crate::vocabulary::criteria::Outcome;
 use crate::vocabulary::field::finding::FindingField;
@@ -81,7 +81,7 @@ impl Watch {
 struct Changed(Vec<Change>);
 
 struct Change {
-    field: &'static str,
+    field: LayeredField,
     /// The element that came to the others of a set, where that is all.
     added: Option<String>,
     rows: Rows,
@@ -195,7 +195,9 @@ impl Matcher {
                 }
             }
             for Change { field, added, rows } in changed.0 {
-                let Some(field) = FindingField::from_key(field).map(FindingField::index) else { continue };
+                let Some(field) = FindingField::from_key(field.word()).map(FindingField::index) else {
+                    continue;
+                };
                 match added {
                     Some(element) => block.add(field, &element, rows & active, at),
                     None => block.renew(field, rows & active, at, &walks),

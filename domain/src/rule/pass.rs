@@ -16,8 +16,9 @@ use uuid::Uuid;
 
 use super::action::Action;
 use super::script::{Script, Span, Texts};
-use crate::finding::facts::{Facts, Finding, Shown};
-use crate::finding::layers::{Layers, ScalarField, SetField, Source, Statement};
+use crate::finding::facts::{Facts, Finding};
+use crate::finding::layers::{LayeredField, Layers, ScalarField, SetField, Source, Statement, fields_of};
+use crate::finding::shown::Shown;
 use crate::inventory::asset::Asset;
 use crate::ledger::Document;
 use crate::vocabulary::criteria::{Compiled, Explanation, Outcome, ReadFault, Subject, Value};
@@ -101,10 +102,7 @@ pub struct Application<'m> {
 impl Application<'_> {
     /// The fields that the rule speaks of.
     pub fn fields(&self) -> Vec<&'static str> {
-        let mut fields: Vec<&'static str> = self.words.iter().map(Statement::field).collect();
-        fields.sort_unstable();
-        fields.dedup();
-        fields
+        fields_of(self.words.iter()).into_iter().map(LayeredField::word).collect()
     }
 
     pub(crate) fn span(&self) -> Span {
@@ -119,6 +117,8 @@ pub struct Passed<'m> {
     /// before, and what the applications say is to be added. By far most findings are so, and have their
     /// layers left where they are.
     anew: Option<Layers>,
+    /// Whether that changes the layers: it may be that a rule could not be decided, and nothing else.
+    pub(crate) changes: bool,
     pub shown: Shown,
     pub applications: Vec<Application<'m>>,
     texts: Texts,
@@ -145,17 +145,9 @@ impl<'m> Passed<'m> {
         })
     }
 
-    /// Whether the pass changes the layers, which before it are these.
-    pub(crate) fn changes(&self, before: &Layers) -> bool {
-        match &self.anew {
-            Some(layers) => layers != before,
-            None => adds(&self.applications, before),
-        }
-    }
-
     /// Makes of the finding what the pass made of it.
     pub fn apply(self, finding: &mut Finding) -> Applied<'m> {
-        let Self { anew, shown, applications, texts, errors } = self;
+        let Self { anew, shown, applications, texts, errors, .. } = self;
         match anew {
             Some(layers) => finding.layers = layers,
             None => add(&mut finding.layers, &applications),
@@ -175,7 +167,8 @@ impl PartialEq for Passed<'_> {
                 .iter()
                 .map(move |one| (one.rule, one.turn, one.observed, &*one.words, texts.payload(one.span)))
         }
-        (&self.anew, &self.shown, &self.errors) == (&other.anew, &other.shown, &other.errors)
+        (&self.anew, self.changes, &self.shown, &self.errors)
+            == (&other.anew, other.changes, &other.shown, &other.errors)
             && said(self).eq(said(other))
     }
 }
@@ -403,13 +396,14 @@ impl<'a, 'm> Walk<'a, 'm> {
             None => said,
             Some(layers) => turns(finding, &shown, rules, layers, known, said, script),
         };
-        Some(Ended { anew, shown: shown.into_owned(), applications, errors })
+        Some(Ended { anew, changes, shown: shown.into_owned(), applications, errors })
     }
 }
 
 /// A walk that came to its end; its script has not yet.
 pub(super) struct Ended<'m> {
     anew: Option<Layers>,
+    changes: bool,
     shown: Shown,
     applications: Vec<Application<'m>>,
     errors: Vec<(usize, String)>,
@@ -417,8 +411,8 @@ pub(super) struct Ended<'m> {
 
 impl<'m> Ended<'m> {
     pub fn told(self, texts: &Texts) -> Passed<'m> {
-        let Self { anew, shown, applications, errors } = self;
-        Passed { anew, shown, applications, texts: texts.clone(), errors }
+        let Self { anew, changes, shown, applications, errors } = self;
+        Passed { anew, changes, shown, applications, texts: texts.clone(), errors }
     }
 }
 
@@ -444,22 +438,24 @@ fn turns<'m>(
     for at in places {
         let rule = &rules[at];
         let id = (rule.id, rule.version);
-        let said = said.next_if(|turn| turn.rule == at);
-        // Most had said nothing before.
-        if let (Some(added), Err(_)) = (&said, known.binary_search(&at)) {
-            turns.push(added.clone());
-            continue;
-        }
+        let spoke = match said.next_if(|turn| turn.rule == at) {
+            // Most had said nothing before.
+            Some(added) if known.binary_search(&at).is_err() => {
+                turns.push(added);
+                continue;
+            }
+            spoke => spoke,
+        };
         let (then, now) = (rule.said_in(&finding.layers), rule.said_in(layers));
         let turn = match (then.is_empty(), now.is_empty()) {
             (true, true) => continue,
-            _ if then == now && !comes_to_show(script, said.as_ref()) => continue,
+            _ if then == now && !comes_to_show(script, spoke.as_ref()) => continue,
             (true, false) => Turn::Added,
             (false, true) => Turn::Withdrawn,
             (false, false) => Turn::Changed,
         };
-        turns.push(match said {
-            Some(said) => Application { turn, span: script.again(said.span, id, turn), ..said },
+        turns.push(match spoke {
+            Some(spoke) => Application { turn, span: script.again(spoke.span, id, turn), ..spoke },
             None => {
                 let begun = script.begin(&finding.shown, &then);
                 let span = script.end(begun, (shown, &then), id, turn);

@@ -21,7 +21,7 @@ use crate::error::{Code, Error, Result};
 use crate::finding::batch::{Batch, Outcome};
 use crate::finding::change::{Change, RuleAt};
 use crate::finding::facts::Finding;
-use crate::finding::layers::{RevokeConflict, RevokeMode, Source, Statement, revoke};
+use crate::finding::layers::{LayeredField, RevokeConflict, RevokeMode, Source, fields_of, revoke};
 use crate::job::{Job, JobKind, JobState, Principal};
 use crate::ledger::AuditEntry;
 use crate::store::Tx;
@@ -152,10 +152,8 @@ pub fn judge(finding: Option<&Finding>, stands: bool, rule: Uuid, mode: RevokeMo
     let mut layers = finding.layers.clone();
     let (taken, conflicts) = revoke(&mut layers, rule, mode);
     let kept = layers.words_of(Source::rule(rule));
-    let mut restored: Vec<&'static str> =
-        words.iter().filter(|word| !kept.contains(word)).map(Statement::field).collect();
-    restored.sort_unstable();
-    restored.dedup();
+    let restored = fields_of(words.iter().filter(|word| !kept.contains(word)));
+    let restored = restored.into_iter().map(LayeredField::word).collect();
     let outcome = match (taken, conflicts.is_empty()) {
         (true, true) => RevokeOutcome::Restored,
         (true, false) => RevokeOutcome::Partial,

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::pass::Turn;
-use crate::finding::facts::Shown;
-use crate::finding::layers::Statement;
+use crate::finding::layers::{Statement, fields_of};
+use crate::finding::shown::Shown;
 use crate::ledger::Document;
 use crate::vocabulary::terms::Term;
 
@@ -159,28 +159,7 @@ fn number(of: usize) -> u32 {
 fn values(text: &mut String, shown: &Shown, statements: &[Statement]) {
     match statements {
         // Nearly all that rules say is of one field.
-        [first, others @ ..] if others.iter().all(|other| other.field() == first.field()) => {
-            text.push('{');
-            member(text, shown, first);
-        }
-        _ => {
-            let mut fields: Vec<&Statement> = statements.iter().collect();
-            fields.sort_unstable_by_key(|statement| statement.field());
-            fields.dedup_by_key(|statement| statement.field());
-            text.push('{');
-            for (at, statement) in fields.into_iter().enumerate() {
-                text.push_str(if at == 0 { "" } else { "," });
-                member(text, shown, statement);
-            }
-        }
+        [only] => shown.write(&[only.field()], text),
+        _ => shown.write(&fields_of(statements), text),
     }
-    text.push('}');
-}
-
-/// Writes the field that `statement` speaks of. Names of fields have nothing to escape.
-fn member(text: &mut String, shown: &Shown, statement: &Statement) {
-    text.push('"');
-    text.push_str(statement.field());
-    text.push_str("\":");
-    shown.spoken(statement).write(text);
 }

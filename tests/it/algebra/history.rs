@@ -6,11 +6,12 @@ use std::sync::Arc;
 use domain::access::GLOBAL;
 use domain::error::Code;
 use domain::finding::change::{Change, RuleAt};
-use domain::finding::facts::{Evidence, Finding, Shown, Sighting, scanner_statements};
+use domain::finding::facts::{Evidence, Finding, Sighting, scanner_statements};
 use domain::finding::layers::{
     Grounds, Layer, Layers, RevokeMode, Scalar, ScalarField, SetField, Source, Statement, Verdict,
 };
 use domain::finding::lifecycle;
+use domain::finding::shown::Shown;
 use domain::intake::report::{Reported, ReportedAsset};
 use domain::inventory::asset::Asset;
 use domain::rule::action::{

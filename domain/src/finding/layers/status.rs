@@ -7,7 +7,7 @@ use crate::vocabulary::terms::{Justification, Status};
 
 /// What somebody calls a finding whose scanner goes on seeing it: a VEX statement, a suppression, an
 /// acceptance. It lies over the lifecycle and never takes the finding away.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Verdict {
     /// `FALSE_POSITIVE`, `ACCEPTED_RISK` or `FIXED`.
     pub status: Status,

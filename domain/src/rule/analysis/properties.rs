@@ -7,8 +7,9 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::{Warning, WarningKind, analyse};
-use crate::finding::facts::{Finding, Shown};
+use crate::finding::facts::Finding;
 use crate::finding::layers::{Scalar, ScalarField, SetField, Source, Statement};
+use crate::finding::shown::Shown;
 use crate::inventory::asset::Asset;
 use crate::rule::action::Action;
 use crate::rule::pass::{Exempt, LiveRule, Mode, badges, pass};

@@ -5,8 +5,9 @@ use uuid::Uuid;
 
 use super::store::Entry;
 use crate::finding::change::values_of;
-use crate::finding::facts::{Evidence, Finding, Shown};
+use crate::finding::facts::{Evidence, Finding};
 use crate::finding::layers::{Layer, Layers, Scalar, ScalarField, SetField, Source, Statement, Verdict};
+use crate::finding::shown::Shown;
 use crate::inventory::asset::Asset;
 use crate::vocabulary::terms::{Criticality, Environment, FindingClass, Severity, Status, Term};
 use crate::vocabulary::time::Timestamp;

@@ -93,9 +93,7 @@ impl Encoded {
             }
         }
     }
-}
 
-impl Encoded {
     /// Notes one more element of a set in these rows. Whatever is asked of a set is asked by its keys.
     pub fn add(
         &mut self,
