@@ -296,15 +296,19 @@ fn pieces() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// What is passed over is held to the grammar as strictly as what is parsed.
+    /// What is passed over is held to the grammar as strictly as what is parsed. A value may close
+    /// the entry that it is in and go on behind it: then its neighbours need not be entries.
     #[test]
     fn json_is_what_serde_json_says(value in pieces()) {
+        let well_formed = |text: &str| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+        let entry = format!(r#"{{"RuleID":"r","x":{value}}}"#);
+        let taken = format!(r#"{{"Results":[{{"Secrets":[{entry}]}}]}}"#);
         let skipped = format!(r#"{{"Results":[],"x":{value}}}"#);
-        let taken = format!(r#"{{"Results":[{{"Secrets":[{{"RuleID":"r","x":{value}}}]}}]}}"#);
-        for text in [skipped, taken] {
-            let well_formed = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
-            let accepted = check(on_disk(text.as_bytes()).path(), Some(Format::TrivyJson), &Plan::default(), &Limits::default());
-            prop_assert_eq!(accepted.is_ok(), well_formed, "{}: {:?}", text, accepted.err());
+        for (text, stays_inside) in [(skipped, true), (taken, well_formed(&entry))] {
+            let read = check(on_disk(text.as_bytes()).path(), Some(Format::TrivyJson), &Plan::default(), &Limits::default());
+            if stays_inside || !well_formed(&text) {
+                prop_assert_eq!(read.is_ok(), well_formed(&text), "{}: {:?}", text, read.err());
+            }
         }
     }
 }
