@@ -2,8 +2,8 @@
 //! per rule and finding: each rule by itself, by the index, and the whole pass with every entry and
 //! audit record built.
 //!
-//! `cargo bench --workspace --bench matcher`. With `-- --pass 1000` it does nothing but the whole pass of
-//! so many rules, over and over: for a profiler.
+//! `cargo bench --workspace --bench matcher`. With `-- --match 1000` it does nothing but ask the index of
+//! so many rules, over and over, and with `-- --pass 1000` the whole pass: for a profiler.
 
 use std::time::Duration;
 
@@ -27,10 +27,16 @@ const TIMES: usize = 7;
 fn main() {
     let assets = data::assets();
     let findings = data::findings(FINDINGS, &assets);
-    if let Some(count) = std::env::args().skip_while(|argument| argument != "--pass").nth(1) {
-        let matcher = Matcher::new(rules(count.parse().expect("a number of rules")));
-        let (pass, told) = pass(&matcher, &findings, &assets, 25);
+    if let Some(count) = asked("--pass") {
+        let (pass, told) = pass(&Matcher::new(rules(count)), &findings, &assets, 25);
         println!("{told:?} applications and entries in {} us", pass.as_micros());
+        return;
+    }
+    if let Some(count) = asked("--match") {
+        let (rules, facts) = (rules(count), facts(&findings, &assets));
+        let index = Index::new(rules.iter().map(|rule| rule.criteria.as_ref().ok()));
+        let (indexed, matches) = median(100, || by_index(&index, &facts));
+        println!("{matches} matches in {} us", indexed.as_micros());
         return;
     }
     println!(
@@ -56,14 +62,24 @@ fn main() {
     }
 }
 
+/// The number of rules that an argument asks for.
+fn asked(name: &str) -> Option<usize> {
+    let count = std::env::args().skip_while(|argument| argument != name).nth(1)?;
+    Some(count.parse().expect("a number of rules"))
+}
+
+fn facts<'a>(findings: &'a [(usize, Finding)], assets: &'a [Asset]) -> Vec<Facts<'a>> {
+    findings
+        .iter()
+        .map(|(at, finding)| Facts { finding, asset: &assets[*at], shown: &finding.shown })
+        .collect()
+}
+
 fn measure(count: usize, findings: &[(usize, Finding)], assets: &[Asset]) {
     let (compile, made) = median(3, || rules(count));
     let trees = || made.iter().map(|rule| rule.criteria.as_ref().ok());
     let (indexing, index) = median(TIMES, || Index::new(trees()));
-    let facts: Vec<Facts<'_>> = findings
-        .iter()
-        .map(|(at, finding)| Facts { finding, asset: &assets[*at], shown: &finding.shown })
-        .collect();
+    let facts = facts(findings, assets);
     let times = if count > 1_000 { 3 } else { TIMES };
     let (plain, matches) = median(times, || plainly(&made, &facts));
     let (indexed, same) = median(TIMES, || by_index(&index, &facts));

@@ -25,6 +25,7 @@ mod index;
 mod keyed;
 mod literals;
 mod needles;
+mod program;
 mod rows;
 
 #[cfg(test)]

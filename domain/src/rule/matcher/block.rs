@@ -7,12 +7,20 @@
 //! with errors for true. Where the answers differ the outcome is an error.
 
 use super::column::Encoded;
-use super::index::{Ask, Column, Index, Probe, ProbeId, Tree};
+use super::index::{Column, Index, Probe, ProbeId};
 use super::keyed::{Keyed, NOWHERE};
+use super::program::{At, Question, Step};
 use super::rows::Rows;
 use crate::vocabulary::criteria::{Subject, Test};
 use crate::vocabulary::operator::Comparison;
 use crate::vocabulary::time::Timestamp;
+
+/// How a tree takes the values of a block that could not be told: there are none,
+const SOUND: u8 = 0;
+/// they do not meet a condition,
+const DOUBTED: u8 = 1;
+/// they meet it.
+const HOPED: u8 = 2;
 
 pub struct Block<'i> {
     index: &'i Index,
@@ -70,9 +78,16 @@ impl<'i> Block<'i> {
 
     /// Asks a tree about the rows `of` the block. One that does not compile is an error everywhere.
     pub fn judge<S: Subject>(&mut self, tree: usize, of: Rows, subjects: &[S]) -> Judged {
-        let Some(tree) = &self.index.trees[tree] else { return Judged { holds: Rows::NONE, errors: of } };
-        let holds = self.ask(tree, of, false, subjects);
-        let errors = if self.faulty { self.ask(tree, of - holds, true, subjects) } else { Rows::NONE };
+        let Some(at) = self.index.program.tree(tree) else { return Judged { holds: Rows::NONE, errors: of } };
+        if !self.faulty {
+            let mut holds = of;
+            self.keep::<SOUND, S>(at, &mut holds, subjects);
+            return Judged { holds, errors: Rows::NONE };
+        }
+        let (mut holds, mut errors) = (of, of);
+        self.keep::<DOUBTED, S>(at, &mut holds, subjects);
+        errors -= holds;
+        self.keep::<HOPED, S>(at, &mut errors, subjects);
         Judged { holds, errors }
     }
 
@@ -114,56 +129,48 @@ impl<'i> Block<'i> {
         }
     }
 
-    /// The rows `of` the block for which `tree` holds, with errors for true where `hopeful`.
-    fn ask<S: Subject>(&mut self, tree: &'i Tree, of: Rows, hopeful: bool, subjects: &[S]) -> Rows {
-        let mut rows = of;
-        self.keep(tree, &mut rows, hopeful, subjects);
-        rows
-    }
-
-    /// Keeps those of the rows for which `tree` holds.
-    fn keep<S: Subject>(&mut self, tree: &'i Tree, rows: &mut Rows, hopeful: bool, subjects: &[S]) {
-        match tree {
-            Tree::All(trees) => {
-                for tree in trees {
-                    self.keep(tree, rows, hopeful, subjects);
-                    if rows.is_empty() {
-                        break;
-                    }
+    /// Keeps those of the rows for which the step at `at` holds, with what could not be told taken as
+    /// `FAULTS` says. Returns the place behind the step.
+    fn keep<const FAULTS: u8, S: Subject>(&mut self, at: At, rows: &mut Rows, subjects: &[S]) -> At {
+        match self.index.program.step(at) {
+            Step::All { end } => {
+                let mut next = at + 1;
+                while next < end && !rows.is_empty() {
+                    next = self.keep::<FAULTS, S>(next, rows, subjects);
                 }
+                end
             }
-            Tree::Any(trees) => {
-                let mut left = *rows;
-                for tree in trees {
+            Step::Any { end } => {
+                let (mut next, mut left) = (at + 1, *rows);
+                while next < end && !left.is_empty() {
                     let mut held = left;
-                    self.keep(tree, &mut held, hopeful, subjects);
+                    next = self.keep::<FAULTS, S>(next, &mut held, subjects);
                     left -= held;
-                    if left.is_empty() {
-                        break;
-                    }
                 }
                 *rows -= left;
+                end
             }
-            Tree::Leaf { field, negated, ask } => {
+            Step::Leaf { field, negated, question } => {
                 let of = *rows;
-                match ask {
-                    Ask::Any(keys) if !negated && keys.len() == 1 => *rows &= *self.keyed.having(keys[0]),
-                    _ => {
-                        let passed = match ask {
-                            Ask::Present => self.columns[*field].present,
-                            Ask::Any(keys) => {
-                                keys.iter().fold(Rows::NONE, |any, key| any | *self.keyed.having(*key))
-                            }
-                            Ask::All(keys) => keys.iter().fold(of, |all, key| all & *self.keyed.having(*key)),
-                            Ask::Probe(probe) => self.try_out(*probe, of, subjects),
-                        };
-                        *rows = if *negated { of - passed } else { of & passed };
+                let passed = match question {
+                    Question::Key(key) => *self.keyed.having(key),
+                    Question::Present => self.columns[usize::from(field)].present,
+                    Question::AnyOf(keys) => {
+                        let keys = self.index.program.keys(keys).iter();
+                        keys.fold(Rows::NONE, |any, key| any | *self.keyed.having(*key))
                     }
+                    Question::AllOf(keys) => {
+                        let keys = self.index.program.keys(keys).iter();
+                        keys.fold(of, |all, key| all & *self.keyed.having(*key))
+                    }
+                    Question::Probe(probe) => self.try_out(probe, of, subjects),
+                };
+                *rows = if negated { of - passed } else { of & passed };
+                if FAULTS != SOUND {
+                    let faulty = of & self.columns[usize::from(field)].faulty;
+                    *rows = if FAULTS == HOPED { *rows | faulty } else { *rows - faulty };
                 }
-                if self.faulty {
-                    let faulty = of & self.columns[*field].faulty;
-                    *rows = if hopeful { *rows | faulty } else { *rows - faulty };
-                }
+                at + 1
             }
         }
     }

@@ -1,8 +1,25 @@
 //! What is expected of a tree: guesses that need only be roughly in the right order. They say what is
 //! asked first, and where a tree is noted.
 
-use super::index::{Ask, Key, Tree};
+use super::index::{Key, ProbeId};
 use crate::vocabulary::criteria::{Leaf, Logic, Test};
+
+/// A tree as it grows.
+pub(super) enum Tree {
+    All(Vec<Tree>),
+    Any(Vec<Tree>),
+    Leaf { field: usize, negated: bool, ask: Ask },
+}
+
+/// What a leaf asks of a row.
+pub(super) enum Ask {
+    Present,
+    /// One of these is there.
+    Any(Vec<Key>),
+    /// All of these are there.
+    All(Vec<Key>),
+    Probe(ProbeId),
+}
 
 /// A tree, and what is expected of it.
 pub(super) struct Grown {

@@ -10,9 +10,10 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::grown::{Grown, count, expectation};
+use super::grown::{Ask, Grown, count, expectation};
 use super::literals;
 use super::needles::{LOOKED_FOR, Needles, Place, Wanted};
+use super::program::Program;
 use crate::vocabulary::criteria::{Compiled, Leaf, Logic, Step, Test};
 use crate::vocabulary::kind::{Family, Kind};
 
@@ -30,8 +31,7 @@ pub struct Index {
     /// By the index of the field; `None` where no tree reads it.
     pub(super) columns: Vec<Option<Column>>,
     pub(super) probes: Vec<Probe>,
-    /// By place in the walk; `None` for criteria that do not compile.
-    pub(super) trees: Vec<Option<Tree>>,
+    pub(super) program: Program,
     /// By key: the trees to look at where a block has it.
     pub(super) wakes: Vec<Vec<u32>>,
     /// The trees to look at in every block, one bit each.
@@ -68,30 +68,13 @@ pub(super) struct Probe {
     pub test: Test,
 }
 
-#[derive(Debug)]
-pub(super) enum Tree {
-    All(Vec<Tree>),
-    Any(Vec<Tree>),
-    Leaf { field: usize, negated: bool, ask: Ask },
-}
-
-#[derive(Debug)]
-pub(super) enum Ask {
-    Present,
-    /// One of these is there.
-    Any(Vec<Key>),
-    /// All of these are there.
-    All(Vec<Key>),
-    Probe(ProbeId),
-}
-
 impl Index {
     pub fn new<'a>(trees: impl IntoIterator<Item = Option<&'a Compiled>>) -> Self {
         let mut maker = Maker {
             index: Self {
                 columns: Vec::new(),
                 probes: Vec::new(),
-                trees: Vec::new(),
+                program: Program::default(),
                 wakes: Vec::new(),
                 always: Vec::new(),
             },
@@ -115,7 +98,7 @@ struct Maker {
 
 impl Maker {
     fn add(&mut self, compiled: Option<&Compiled>) {
-        let at = self.index.trees.len();
+        let at = self.index.program.len();
         if at.is_multiple_of(64) {
             self.index.always.push(0);
         }
@@ -128,7 +111,7 @@ impl Maker {
             }
             None => self.index.always[at / 64] |= 1 << (at % 64),
         }
-        self.index.trees.push(tree);
+        self.index.program.push(tree.as_ref());
     }
 
     fn finish(self) -> Index {

@@ -54,7 +54,7 @@ impl<'i> Keyed<'i> {
 
     pub fn wake_all(&mut self) {
         self.awake.fill(u64::MAX);
-        let trees = self.index.trees.len();
+        let trees = self.index.program.len();
         if let (Some(last), false) = (self.awake.last_mut(), trees.is_multiple_of(64)) {
             *last = (1 << (trees % 64)) - 1;
         }
