@@ -1,7 +1,7 @@
 //! What is measured of ours: the rules one by one, by the index, and the whole pass.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use domain::finding::batch::Batch;
 use domain::finding::facts::{Facts, Finding};
@@ -10,6 +10,7 @@ use domain::rule::matcher::{Block, Index, Matcher, Rows, WIDTH};
 use domain::rule::pass::{Exempt, LiveRule};
 use domain::vocabulary::criteria::{Compiled, Criteria};
 use domain::vocabulary::field::finding::FINDING;
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -83,19 +84,15 @@ pub fn median<T>(times: usize, work: impl Fn() -> T) -> (Duration, T) {
     median_of(times, || (), |()| work())
 }
 
-/// The median time of `work`, without what its making ready takes: time on the core, where the system
-/// tells it, so that what else goes on counts little.
+/// The median time of `work`, without what its making ready takes: time on the core, so that what else
+/// goes on counts little.
 pub fn median_of<I, T>(times: usize, ready: impl Fn() -> I, work: impl Fn(I) -> T) -> (Duration, T) {
     let mut took: Vec<(Duration, T)> = (0..times)
         .map(|_| {
             let input = ready();
-            let (start, began) = (Instant::now(), on_core());
+            let began = on_core();
             let result = black_box(work(input));
-            let time = match (began, on_core()) {
-                (Some(began), Some(ended)) => ended - began,
-                _ => start.elapsed(),
-            };
-            (time, result)
+            (on_core() - began, result)
         })
         .collect();
     took.sort_by_key(|(time, _)| *time);
@@ -103,7 +100,7 @@ pub fn median_of<I, T>(times: usize, ready: impl Fn() -> I, work: impl Fn(I) -> 
 }
 
 /// How long this thread has been on a core.
-fn on_core() -> Option<Duration> {
-    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    told.split_ascii_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+fn on_core() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.try_into().expect("it is not negative")
 }

@@ -21,7 +21,7 @@ use crate::intake::report::ReportedAsset;
 use crate::intel::fact::Known;
 use crate::ledger::AuditEntry;
 use crate::rule::pass::{Applied, LiveRule, Passed, Turn};
-use crate::rule::script::{Script, Span, Texts};
+use crate::rule::script::{Script, Signature, Span, Texts};
 use crate::vocabulary::terms::{Status, Term};
 use crate::vocabulary::time::Timestamp;
 
@@ -296,7 +296,7 @@ impl Finding {
             let turned: Vec<Statement> = then.into_iter().filter(|word| !now.contains(word)).collect();
             let mut script = Script::default();
             let begun = script.begin(shown, &turned);
-            let span = script.end(begun, (&self.shown, &turned), (rule.id, rule.version), turn);
+            let span = script.end(begun, (&self.shown, &turned), turn, &Signature::of(rule.id, rule.version));
             Some(RuleTurn { rule: rule.clone(), turn, texts: script.finish(), span })
         };
         rules.iter().filter_map(turn).collect()

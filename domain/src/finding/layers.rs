@@ -127,6 +127,9 @@ pub struct Entry<T> {
     pub value: T,
 }
 
+/// Room for those who speak beside the first.
+const SPEAKERS: usize = 3;
+
 /// All that is said of one field or element, lowest first. Of most, one speaks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stack<T>(SmallVec<[Entry<T>; 1]>);
@@ -162,6 +165,10 @@ impl<T> Stack<T> {
     fn say(&mut self, source: Source, value: T) {
         self.0.retain(|entry| !entry.source.same_voice(source));
         let at = self.0.partition_point(|entry| entry.source.layer <= source.layer);
+        if self.0.len() == self.0.inline_size() {
+            // Where a second one speaks, others do.
+            self.0.reserve(SPEAKERS);
+        }
         self.0.insert(at, Entry { source, value });
     }
 

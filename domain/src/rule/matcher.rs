@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::pass::{Ended, Exempt, LiveRule, Passed, UNDECIDED, Walk};
-use super::script::Script;
+use super::script::{Script, Signature};
 use crate::finding::facts::Finding;
 use crate::finding::layers::{LayeredField, Statement};
 use crate::inventory::asset::Asset;
@@ -39,8 +39,8 @@ pub use rows::{Rows, WIDTH};
 #[derive(Debug)]
 pub struct Matcher {
     rules: Vec<LiveRule>,
-    /// By rule: what it says, where that is the same of every finding.
-    fixed: Vec<Option<Vec<Statement>>>,
+    /// By rule: what it says, where that is the same of every finding, and how what is told of that ends.
+    fixed: Vec<(Option<Vec<Statement>>, Signature)>,
     index: Index,
     places: index::Map<Uuid, usize>,
 }
@@ -92,7 +92,7 @@ impl Matcher {
     pub fn new(rules: Vec<LiveRule>) -> Self {
         let index = Index::new(rules.iter().map(|rule| rule.criteria.as_ref().ok()));
         let places = rules.iter().enumerate().map(|(at, rule)| (rule.id, at)).collect();
-        let fixed = rules.iter().map(|rule| rule.action.fixed()).collect();
+        let fixed = rules.iter().map(|rule| (rule.action.fixed(), rule.signature())).collect();
         Self { rules, fixed, index, places }
     }
 
@@ -182,15 +182,17 @@ impl Matcher {
                 watch.note(begin, &judged);
             }
             let Judged { holds, errors } = judged;
+            let (fixed, signature) = &self.fixed[at];
             let mut changed = Changed::default();
             for row in (holds | errors).iter() {
                 let outcome = match &rule.criteria {
                     Err(reason) => Err(reason.as_str()),
                     Ok(_) if errors.contains(row) => Err(UNDECIDED),
-                    Ok(_) => Ok(self.fixed[at].as_deref()),
+                    Ok(_) => Ok(fixed.as_deref()),
                 };
-                walks[row]
-                    .turn(at, rule, outcome, now, &mut script, |statement| changed.note(statement, row));
+                walks[row].turn(at, (rule, signature), outcome, now, &mut script, |statement| {
+                    changed.note(statement, row);
+                });
                 if !walks[row].is_active() {
                     active.remove(row);
                 }

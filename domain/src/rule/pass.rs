@@ -15,7 +15,7 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::action::Action;
-use super::script::{Script, Span, Texts};
+use super::script::{Script, Signature, Span, Texts};
 use crate::finding::facts::{Facts, Finding};
 use crate::finding::layers::{LayeredField, Layers, ScalarField, SetField, Source, Statement, fields_of};
 use crate::finding::shown::Shown;
@@ -56,6 +56,10 @@ impl LiveRule {
         } else {
             layers.observed().get(&self.id).cloned().unwrap_or_default()
         }
+    }
+
+    pub(super) fn signature(&self) -> Signature {
+        Signature::of(self.id, self.version)
     }
 }
 
@@ -306,7 +310,7 @@ impl<'a, 'm> Walk<'a, 'm> {
                 Outcome::Error => Err(UNDECIDED),
             },
         };
-        self.turn(at, rule, turn, now, script, |_| {});
+        self.turn(at, (rule, &rule.signature()), turn, now, script, |_| {});
     }
 
     /// Lets a rule speak whose criteria hold, or could not be decided for the reason given: then it
@@ -315,7 +319,7 @@ impl<'a, 'm> Walk<'a, 'm> {
     pub(super) fn turn(
         &mut self,
         at: usize,
-        rule: &LiveRule,
+        (rule, signature): (&LiveRule, &Signature),
         holds: Result<Option<&'m [Statement]>, &str>,
         now: Timestamp,
         script: &mut Script,
@@ -335,20 +339,20 @@ impl<'a, 'm> Walk<'a, 'm> {
         }
         let begun = script.begin(&self.shown, &words);
         let shown = self.shown.to_mut();
-        let (id, turn) = ((rule.id, rule.version), Turn::Added);
+        let turn = Turn::Added;
         let span = if rule.enforced {
             for statement in words.iter() {
                 shown.show(statement);
                 changed(statement);
             }
-            script.end(begun, (shown, &words), id, turn)
+            script.end(begun, (shown, &words), turn, signature)
         } else {
             let mut undoing = Vec::with_capacity(words.len());
             for statement in words.iter() {
                 undoing.push(shown.undoing(statement));
                 shown.show(statement);
             }
-            let span = script.end(begun, (shown, &words), id, turn);
+            let span = script.end(begun, (shown, &words), turn, signature);
             undoing.iter().rev().for_each(|statement| shown.show(statement));
             span
         };
@@ -437,7 +441,6 @@ fn turns<'m>(
     let mut turns = Vec::with_capacity(places.len());
     for at in places {
         let rule = &rules[at];
-        let id = (rule.id, rule.version);
         let spoke = match said.next_if(|turn| turn.rule == at) {
             // Most had said nothing before.
             Some(added) if known.binary_search(&at).is_err() => {
@@ -455,10 +458,12 @@ fn turns<'m>(
             (false, false) => Turn::Changed,
         };
         turns.push(match spoke {
-            Some(spoke) => Application { turn, span: script.again(spoke.span, id, turn), ..spoke },
+            Some(spoke) => {
+                Application { turn, span: script.again(spoke.span, turn, &rule.signature()), ..spoke }
+            }
             None => {
                 let begun = script.begin(&finding.shown, &then);
-                let span = script.end(begun, (shown, &then), id, turn);
+                let span = script.end(begun, (shown, &then), turn, &rule.signature());
                 Application {
                     rule: at,
                     id: rule.id,

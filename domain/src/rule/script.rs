@@ -2,7 +2,6 @@
 //! and after, and what else its event says. It is written once, one turn after the other; the audit and
 //! the events have parts of it.
 
-use std::fmt::Write;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use crate::vocabulary::terms::Term;
 
 const BEFORE: &str = "{\"before\":";
 const AFTER: &str = ",\"after\":";
+const CHANGE: &str = ",\"change\":\"";
 
 /// The bytes of a text behind which the next turn begins another, so that none is moved when it grows.
 const FULL: usize = 1 << 16;
@@ -44,10 +44,20 @@ pub(crate) struct Span {
     end: u32,
 }
 
+/// How all that is told of the turns of a rule ends, but for what kind of turn it is.
+#[derive(Debug)]
+pub(crate) struct Signature(String);
+
 /// A turn of which the values before are written.
 pub(crate) struct Begun {
     begin: u32,
     before: u32,
+}
+
+impl Signature {
+    pub fn of(rule: Uuid, version: i64) -> Self {
+        Self(format!("\",\"rule\":\"{rule}\",\"version\":{version}}}"))
+    }
 }
 
 impl Script {
@@ -70,24 +80,24 @@ impl Script {
         &mut self,
         Begun { begin, before }: Begun,
         (shown, statements): (&Shown, &[Statement]),
-        rule: (Uuid, i64),
         turn: Turn,
+        signature: &Signature,
     ) -> Span {
         self.text.push_str(AFTER);
         values(&mut self.text, shown, statements);
         let after = self.place();
-        self.close(rule, turn);
+        self.close(turn, signature);
         Span { text: number(self.full.len()), begin, before, after, end: self.place() }
     }
 
     /// Tells a turn again that is of another kind.
-    pub fn again(&mut self, span: Span, rule: (Uuid, i64), turn: Turn) -> Span {
+    pub fn again(&mut self, span: Span, turn: Turn, signature: &Signature) -> Span {
         let values = self.told(span)[..(span.after - span.begin) as usize].to_owned();
         self.make_room();
         let begin = self.place();
         self.text.push_str(&values);
         let moved = |place: u32| place - span.begin + begin;
-        self.close(rule, turn);
+        self.close(turn, signature);
         let (before, after) = (moved(span.before), moved(span.after));
         Span { text: number(self.full.len()), begin, before, after, end: self.place() }
     }
@@ -118,13 +128,10 @@ impl Script {
         }
     }
 
-    fn close(&mut self, (rule, version): (Uuid, i64), turn: Turn) {
-        let mut id = Uuid::encode_buffer();
-        self.text.push_str(",\"change\":\"");
+    fn close(&mut self, turn: Turn, Signature(signature): &Signature) {
+        self.text.push_str(CHANGE);
         self.text.push_str(turn.word());
-        self.text.push_str("\",\"rule\":\"");
-        self.text.push_str(rule.as_hyphenated().encode_lower(&mut id));
-        write!(self.text, "\",\"version\":{version}}}").expect("a string takes any text");
+        self.text.push_str(signature);
     }
 
     fn place(&self) -> u32 {
