@@ -135,7 +135,6 @@ impl From<Json> for Document {
 pub struct AuditEntry {
     /// Noun and past participle: `asset.created`, `finding.rule_applied`.
     pub action: &'static str,
-    pub record_kind: &'static str,
     pub record: Uuid,
     pub before: Option<Document>,
     pub after: Option<Document>,
@@ -147,8 +146,12 @@ pub struct AuditEntry {
 
 impl AuditEntry {
     pub fn new(action: &'static str, record: Uuid) -> Self {
-        let record_kind = action.split_once('.').map_or(action, |(noun, _)| noun);
-        Self { action, record_kind, record, before: None, after: None, cause: None, rule: None }
+        Self { action, record, before: None, after: None, cause: None, rule: None }
+    }
+
+    /// The noun of the action: what kind of record it is of.
+    pub fn record_kind(&self) -> &'static str {
+        self.action.split_once('.').map_or(self.action, |(noun, _)| noun)
     }
 
     #[must_use]

@@ -11,7 +11,7 @@ use domain::finding::facts::{Facts, Finding};
 use domain::inventory::asset::Asset;
 use domain::rule::matcher::{Index, Matcher};
 
-use ours::{BATCH, by_index, median, median_of, passed, plainly, rules};
+use ours::{BATCH, by_index, median, pass, plainly, rules};
 
 mod data;
 mod ours;
@@ -98,14 +98,4 @@ fn measure(count: usize, findings: &[(usize, Finding)], assets: &[Asset]) {
         plain.as_secs_f64() / indexed.as_secs_f64(),
         plain.as_secs_f64() / pass.as_secs_f64(),
     );
-}
-
-/// The whole pass over the findings, with how many applications and audit entries it tells.
-fn pass(
-    matcher: &Matcher,
-    findings: &[(usize, Finding)],
-    assets: &[Asset],
-    times: usize,
-) -> (Duration, (usize, usize)) {
-    median_of(times, || findings.to_vec(), |findings| passed(matcher, findings, assets))
 }

@@ -63,43 +63,57 @@ pub fn by_index(index: &Index, facts: &[Facts<'_>]) -> usize {
     matches
 }
 
-/// How many applications were told, and how many audit entries.
-pub fn passed(matcher: &Matcher, findings: Vec<(usize, Finding)>, assets: &[Asset]) -> (usize, usize) {
+/// The whole pass over the findings, with how many applications were told, and how many audit entries.
+/// The median time counts.
+pub fn pass(
+    matcher: &Matcher,
+    findings: &[(usize, Finding)],
+    assets: &[Asset],
+    times: usize,
+) -> (Duration, (usize, usize)) {
+    middle((0..times).map(|_| passed(matcher, findings.to_vec(), assets)).collect())
+}
+
+/// Passes batch by batch. The time is without what it takes to make the batches and to drop what came of
+/// them.
+fn passed(
+    matcher: &Matcher,
+    findings: Vec<(usize, Finding)>,
+    assets: &[Asset],
+) -> (Duration, (usize, usize)) {
     let cause = json!({ "job": Uuid::from_u128(1), "scan": Uuid::from_u128(2) });
-    let (mut events, mut entries) = (0, 0);
+    let (mut took, mut events, mut entries) = (Duration::ZERO, 0, 0);
     let mut findings = findings.into_iter().peekable();
     while findings.peek().is_some() {
         let mut batch = Batch::new(data::NOW, &cause);
         for (at, finding) in findings.by_ref().take(BATCH) {
             batch.change(finding, &assets[at], Vec::new()).expect("nothing is changed");
         }
+        let began = on_core();
         let outcome = black_box(batch.pass(Some((matcher, &Exempt::default()))));
+        took += on_core() - began;
         events += outcome.told().events.len();
         entries += outcome.told().entries.len();
     }
-    (events, entries)
+    (took, (events, entries))
 }
 
+/// The median time of `work`.
 pub fn median<T>(times: usize, work: impl Fn() -> T) -> (Duration, T) {
-    median_of(times, || (), |()| work())
+    let once = |_| {
+        let began = on_core();
+        let result = black_box(work());
+        (on_core() - began, result)
+    };
+    middle((0..times).map(once).collect())
 }
 
-/// The median time of `work`, without what its making ready takes: time on the core, so that what else
-/// goes on counts little.
-pub fn median_of<I, T>(times: usize, ready: impl Fn() -> I, work: impl Fn(I) -> T) -> (Duration, T) {
-    let mut took: Vec<(Duration, T)> = (0..times)
-        .map(|_| {
-            let input = ready();
-            let began = on_core();
-            let result = black_box(work(input));
-            (on_core() - began, result)
-        })
-        .collect();
+fn middle<T>(mut took: Vec<(Duration, T)>) -> (Duration, T) {
     took.sort_by_key(|(time, _)| *time);
-    took.swap_remove(times / 2)
+    took.swap_remove(took.len() / 2)
 }
 
-/// How long this thread has been on a core.
+/// How long this thread has been on a core: what else goes on counts little.
 fn on_core() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.try_into().expect("it is not negative")

@@ -225,11 +225,12 @@ impl Told {
             .entry((rule, turn))
             .or_insert_with(|| Alike::of((rule, version, hash), turn, &self.cause));
         self.entries.push(AuditEntry {
+            action: if observed { OBSERVED } else { APPLIED },
+            record: finding,
             before: Some(texts.before(span)),
             after: Some(texts.after(span)),
             cause: Some(alike.because.clone()),
             rule: Some(rule),
-            ..AuditEntry::new(if observed { OBSERVED } else { APPLIED }, finding)
         });
         alike.rule.clone()
     }
@@ -255,9 +256,12 @@ fn updated(before: &Shown, after: &Shown, changed: &[LayeredField]) -> Document 
     text.push_str(",\"before\":");
     before.write(changed, &mut text);
     // Names of fields have nothing to escape.
-    let names: Vec<&str> = changed.iter().map(|field| field.word()).collect();
-    text.push_str(",\"changed\":[\"");
-    text.push_str(&names.join("\",\""));
+    let mut part = ",\"changed\":[\"";
+    for field in changed {
+        text.push_str(part);
+        text.push_str(field.word());
+        part = "\",\"";
+    }
     text.push_str("\"]}");
     Document::written(text)
 }

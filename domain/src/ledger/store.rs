@@ -94,12 +94,13 @@ impl Pending {
     }
 
     pub fn audit(&mut self, entry: AuditEntry) {
+        let record_kind = entry.record_kind();
         let text = |document: Option<Document>| document.map(Document::into_text);
         let (before, after, cause) = (text(entry.before), text(entry.after), text(entry.cause));
         let digest = Content {
             at: self.at.0,
             action: entry.action,
-            record_kind: entry.record_kind,
+            record_kind,
             record: entry.record,
             actor: &self.actor,
             before: before.as_deref(),
@@ -109,7 +110,7 @@ impl Pending {
         .digest();
         self.entries.push(Encoded {
             action: entry.action,
-            record_kind: entry.record_kind,
+            record_kind,
             record: entry.record,
             before,
             after,

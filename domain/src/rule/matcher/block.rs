@@ -189,26 +189,24 @@ impl<'i> Block<'i> {
         if left.is_empty() {
             return memo.passed;
         }
+        memo.tried |= left;
         let now = self.now;
         match test {
             Test::Number(comparison, operand) => {
-                memo.tried = encoded.present;
-                memo.passed = memo.tried & compared(&encoded.numbers, *comparison, *operand);
+                memo.passed |= compared(left, &encoded.numbers, *comparison, *operand);
             }
             Test::Time(comparison, operand) => {
-                memo.tried = encoded.present;
-                memo.passed = memo.tried & compared(&encoded.times, *comparison, *operand);
+                memo.passed |= compared(left, &encoded.times, *comparison, *operand);
             }
             Test::OlderThan(span) => {
-                memo.tried = encoded.present;
-                memo.passed = memo.tried & compared(&encoded.times, Comparison::Below, now.minus(*span));
+                memo.passed |= compared(left, &encoded.times, Comparison::Below, now.minus(*span));
             }
             Test::WithinLast(span) => {
-                memo.tried = encoded.present;
-                let since = compared(&encoded.times, Comparison::AtLeast, now.minus(*span));
-                memo.passed = memo.tried & since & compared(&encoded.times, Comparison::AtMost, now);
+                let since = compared(left, &encoded.times, Comparison::AtLeast, now.minus(*span));
+                memo.passed |= compared(since, &encoded.times, Comparison::AtMost, now);
             }
             _ => {
+                // What one row has, others have too.
                 while let Some(row) = left.iter().next() {
                     let same = encoded.texts.same(row);
                     memo.tried |= same;
@@ -223,14 +221,14 @@ impl<'i> Block<'i> {
     }
 }
 
-/// The rows whose value stands in this order to the operand.
-fn compared<T: PartialOrd + Copy>(values: &[T], comparison: Comparison, operand: T) -> Rows {
+/// Those of the rows whose value stands in this order to the operand.
+fn compared<T: PartialOrd + Copy>(rows: Rows, values: &[T], comparison: Comparison, operand: T) -> Rows {
     // Which comparison it is is asked once, not for each row.
     match comparison {
-        Comparison::Below => Rows::of(values, |value| value < operand),
-        Comparison::AtMost => Rows::of(values, |value| value <= operand),
-        Comparison::Equal => Rows::of(values, |value| value == operand),
-        Comparison::AtLeast => Rows::of(values, |value| value >= operand),
-        Comparison::Above => Rows::of(values, |value| value > operand),
+        Comparison::Below => rows.filter(values, |value| value < operand),
+        Comparison::AtMost => rows.filter(values, |value| value <= operand),
+        Comparison::Equal => rows.filter(values, |value| value == operand),
+        Comparison::AtLeast => rows.filter(values, |value| value >= operand),
+        Comparison::Above => rows.filter(values, |value| value > operand),
     }
 }

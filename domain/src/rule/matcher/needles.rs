@@ -1,17 +1,19 @@
-//! The texts that the trees look for inside of one field, all found by one scan of its text.
+//! The texts that the trees look for inside of one field. All that may be anywhere in a text are found by
+//! one scan of it, and all that it may begin with by another, which ends where none can follow any more.
 
 use std::collections::HashMap;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use aho_corasick::automaton::OverlappingState;
+use aho_corasick::{AhoCorasick, AhoCorasickKind, Anchored, Input, StartKind};
 
 use super::index::Key;
 
 /// The bytes of a needle that are looked for: what follows is left to the test itself.
 pub(super) const LOOKED_FOR: usize = 64;
-/// The bytes of all needles of a field together, so that an automaton stays small whatever its trees
+/// The bytes of all needles of one place together, so that an automaton stays small whatever its trees
 /// ask for.
 const MOST: usize = 1 << 20;
-/// The bytes of all needles of a field up to which they get the quickest automaton, which takes some
+/// The bytes of all needles of one place up to which they get the quickest automaton, which takes some
 /// hundred bytes for each.
 const FEW: usize = 1 << 13;
 
@@ -22,71 +24,96 @@ pub(super) enum Place {
     Anywhere,
 }
 
-/// The needles of a field while trees are added, each once.
+/// The needles of a field while trees are added.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
-    known: HashMap<Box<[u8]>, usize>,
-    needles: Vec<Needle>,
+    at_start: Sought,
+    anywhere: Sought,
+}
+
+/// The needles of one place, each once, with their keys.
+#[derive(Debug, Default)]
+struct Sought {
+    known: HashMap<Box<[u8]>, Key>,
     bytes: usize,
 }
 
-/// The keys of a needle, by where it was found.
-#[derive(Clone, Copy, Debug, Default)]
-struct Needle {
-    at_start: Option<Key>,
-    anywhere: Option<Key>,
-}
-
-/// An automaton over the needles of a field.
+/// Automata over the needles of a field.
 #[derive(Debug)]
 pub(super) struct Needles {
+    at_start: Option<Scanner>,
+    anywhere: Option<Scanner>,
+}
+
+/// An automaton over needles, and their keys.
+#[derive(Debug)]
+struct Scanner {
     automaton: AhoCorasick,
-    needles: Vec<Needle>,
+    keys: Vec<Key>,
 }
 
 impl Wanted {
     /// The key of a folded needle, which is not empty. None: there are too many already.
     pub fn key(&mut self, needle: &[u8], place: Place, new: impl FnOnce() -> Key) -> Option<Key> {
-        let at = match self.known.get(needle) {
-            Some(at) => *at,
-            None if self.bytes + needle.len() > MOST => return None,
-            None => {
-                self.bytes += needle.len();
-                self.known.insert(needle.into(), self.needles.len());
-                self.needles.push(Needle::default());
-                self.needles.len() - 1
-            }
+        let sought = match place {
+            Place::Start => &mut self.at_start,
+            Place::Anywhere => &mut self.anywhere,
         };
-        let Needle { at_start, anywhere } = &mut self.needles[at];
-        let key = match place {
-            Place::Start => at_start,
-            Place::Anywhere => anywhere,
-        };
-        Some(*key.get_or_insert_with(new))
+        sought.key(needle, new)
     }
 
     /// Nothing, where nothing is looked for.
     pub fn finish(self) -> Option<Needles> {
-        let mut bytes: Vec<(Box<[u8]>, usize)> = self.known.into_iter().collect();
-        bytes.sort_unstable_by_key(|(_, at)| *at);
+        let at_start = self.at_start.finish(StartKind::Anchored);
+        let anywhere = self.anywhere.finish(StartKind::Unanchored);
+        (at_start.is_some() || anywhere.is_some()).then_some(Needles { at_start, anywhere })
+    }
+}
+
+impl Sought {
+    fn key(&mut self, needle: &[u8], new: impl FnOnce() -> Key) -> Option<Key> {
+        match self.known.get(needle) {
+            Some(key) => Some(*key),
+            None if self.bytes + needle.len() > MOST => None,
+            None => {
+                self.bytes += needle.len();
+                Some(*self.known.entry(needle.into()).or_insert_with(new))
+            }
+        }
+    }
+
+    fn finish(self, start: StartKind) -> Option<Scanner> {
+        if self.known.is_empty() {
+            return None;
+        }
+        let (needles, keys): (Vec<Box<[u8]>>, Vec<Key>) = self.known.into_iter().unzip();
         let automaton = AhoCorasick::builder()
             .ascii_case_insensitive(true)
+            .start_kind(start)
             .kind((self.bytes <= FEW).then_some(AhoCorasickKind::DFA))
-            .build(bytes.iter().map(|(bytes, _)| bytes))
+            .build(needles)
             .expect("needles are short, and there are fewer than an automaton can have");
-        (!bytes.is_empty()).then_some(Needles { automaton, needles: self.needles })
+        Some(Scanner { automaton, keys })
     }
 }
 
 impl Needles {
     /// Tells the keys of all needles that are in a text, some of them more than once.
     pub fn scan(&self, text: &str, mut found: impl FnMut(Key)) {
-        for hit in self.automaton.find_overlapping_iter(text) {
-            let Needle { at_start, anywhere } = self.needles[hit.pattern().as_usize()];
-            anywhere.into_iter().for_each(&mut found);
-            if hit.start() == 0 {
-                at_start.into_iter().for_each(&mut found);
+        if let Some(Scanner { automaton, keys }) = &self.at_start {
+            let input = Input::new(text).anchored(Anchored::Yes);
+            let mut state = OverlappingState::start();
+            automaton.find_overlapping(input.clone(), &mut state);
+            while let Some(hit) = state.get_match() {
+                // What ends where a needle ends may be another that begins later.
+                if hit.start() == 0 {
+                    found(keys[hit.pattern().as_usize()]);
+                }
+                automaton.find_overlapping(input.clone(), &mut state);
             }
+        }
+        if let Some(Scanner { automaton, keys }) = &self.anywhere {
+            automaton.find_overlapping_iter(text).for_each(|hit| found(keys[hit.pattern().as_usize()]));
         }
     }
 }
@@ -109,6 +136,7 @@ mod tests {
             key("b", Place::Start),
             key("ab", Place::Start),
             key("b", Place::Anywhere),
+            key("a", Place::Start),
         ];
         assert_eq!(key("ab", Place::Anywhere), keys[0], "it is the same needle");
         let needles = wanted.finish().expect("there are needles");
@@ -120,7 +148,7 @@ mod tests {
             told
         };
         assert_eq!(told("xAB"), [keys[0], keys[3]]);
-        assert_eq!(told("aB"), [keys[0], keys[2], keys[3]]);
+        assert_eq!(told("aB"), [keys[0], keys[2], keys[3], keys[4]]);
         assert_eq!(told("B"), [keys[1], keys[3]]);
         assert_eq!(told("xyz"), [0; 0]);
     }

@@ -5,6 +5,8 @@ use std::ops::{BitAnd, BitAndAssign, BitOr, BitOrAssign, Sub, SubAssign};
 /// How many rows a block has at most.
 pub const WIDTH: usize = 512;
 const WORDS: usize = WIDTH / 64;
+/// So many rows are looked at one by one; more of them by going over all.
+const FEW: usize = 64;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(align(64))]
@@ -42,21 +44,26 @@ impl Rows {
         self.0.iter().map(|word| word.count_ones() as usize).sum()
     }
 
-    /// The rows whose value `holds`.
+    /// Those of the rows whose value `holds`.
     #[inline]
-    pub fn of<T: Copy>(values: &[T], holds: impl Fn(T) -> bool) -> Self {
+    pub fn filter<T: Copy>(self, values: &[T], holds: impl Fn(T) -> bool) -> Self {
+        if self.len() <= FEW {
+            return self.iter().filter(|row| holds(values[*row])).collect();
+        }
         let mut rows = Self::NONE;
         for (word, values) in rows.0.iter_mut().zip(values.chunks(64)) {
             for (bit, value) in values.iter().enumerate() {
                 *word |= u64::from(holds(*value)) << bit;
             }
         }
-        rows
+        rows & self
     }
 
     #[inline]
-    fn zip(self, other: Self, join: impl Fn(u64, u64) -> u64) -> Self {
-        Self(std::array::from_fn(|at| join(self.0[at], other.0[at])))
+    fn join(&mut self, other: &Self, join: impl Fn(u64, u64) -> u64) {
+        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
+            *mine = join(*mine, *theirs);
+        }
     }
 
     /// The rows, ascending.
@@ -101,15 +108,16 @@ impl BitAnd for Rows {
     type Output = Self;
 
     #[inline]
-    fn bitand(self, other: Self) -> Self {
-        self.zip(other, |mine, theirs| mine & theirs)
+    fn bitand(mut self, other: Self) -> Self {
+        self &= other;
+        self
     }
 }
 
 impl BitAndAssign for Rows {
     #[inline]
     fn bitand_assign(&mut self, other: Self) {
-        *self = *self & other;
+        self.join(&other, |mine, theirs| mine & theirs);
     }
 }
 
@@ -117,15 +125,16 @@ impl BitOr for Rows {
     type Output = Self;
 
     #[inline]
-    fn bitor(self, other: Self) -> Self {
-        self.zip(other, |mine, theirs| mine | theirs)
+    fn bitor(mut self, other: Self) -> Self {
+        self |= other;
+        self
     }
 }
 
 impl BitOrAssign for Rows {
     #[inline]
     fn bitor_assign(&mut self, other: Self) {
-        *self = *self | other;
+        self.join(&other, |mine, theirs| mine | theirs);
     }
 }
 
@@ -133,15 +142,16 @@ impl Sub for Rows {
     type Output = Self;
 
     #[inline]
-    fn sub(self, other: Self) -> Self {
-        self.zip(other, |mine, theirs| mine & !theirs)
+    fn sub(mut self, other: Self) -> Self {
+        self -= other;
+        self
     }
 }
 
 impl SubAssign for Rows {
     #[inline]
     fn sub_assign(&mut self, other: Self) {
-        *self = *self - other;
+        self.join(&other, |mine, theirs| mine & !theirs);
     }
 }
 
@@ -172,7 +182,7 @@ mod tests {
             less.remove(row);
             prop_assert!(!less.contains(row) && less.len() == a.len() - usize::from(a.contains(&row)));
             let values: Vec<bool> = (0..WIDTH).map(|row| a.contains(&row)).collect();
-            prop_assert_eq!(Rows::of(&values, |value| value), left);
+            prop_assert_eq!(right.filter(&values, |value| value), left & right);
             prop_assert_eq!(Rows::first(row).iter().collect::<Vec<_>>(), (0..row).collect::<Vec<_>>());
         }
     }
