@@ -4,10 +4,9 @@
 //!
 //! `cargo bench --workspace --bench import`; `COUNTERSIGN_POSTGRES` names an empty PostgreSQL
 //! database to measure on, `COUNTERSIGN_FINDINGS` how many findings (20,000 if not set),
-//! `COUNTERSIGN_RULES` how many rules (`0,100,1000`), `COUNTERSIGN_ROUNDS` how often each is measured
-//! (5; the most memory that an import takes is told rightly of one alone, as the bare rows stay in
-//! memory). With `-- --gigabyte` it imports one report of 1 GB, twice, and tells the most memory that
-//! it took.
+//! `COUNTERSIGN_RULES` how many rules (`0,100,1000`), `COUNTERSIGN_REPEATS` how often each is
+//! measured (5; the most memory that an import takes is told rightly of one alone, as the bare rows
+//! stay in memory). With `-- --gigabyte` it imports one report of 1 GB, twice.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -31,13 +30,14 @@ mod support;
 async fn main() {
     let databases = support::begin();
     println!(
-        "{:<9} {:>5} {:>8}  {:>8} {:>6} {:>5}  {:>7} {:>6}  {:>8} {:>7} {:>5}  {:>5}",
+        "{:<9} {:>5} {:>8}  {:>8} {:>6} {:>5} {:>5}  {:>7} {:>6}  {:>8} {:>7} {:>5} {:>5}",
         "database",
         "rules",
         "findings",
         "first/s",
         "check",
         "st/k",
+        "MiB",
         "bare/s",
         "ratio",
         "second/s",
@@ -177,8 +177,6 @@ struct Round {
     first: Took,
     second: Took,
     bare: Option<Duration>,
-    /// The most memory that the process had during the imports.
-    peak: u64,
 }
 
 async fn round(database: &str, rules: usize, findings: usize, beside_bare: bool) -> Round {
@@ -186,16 +184,14 @@ async fn round(database: &str, rules: usize, findings: usize, beside_bare: bool)
     for n in 0..rules {
         bench.domain.rule_create(&bench.actor, rule(n)).await.expect("a rule");
     }
-    forget_peak();
     let first = import(&bench, findings).await;
     let second = import(&bench, findings).await;
-    let peak = peak_mib();
     let (url, folder) = bench.end().await;
     let bare = match beside_bare {
         true => Some(bare(&url, database, folder.path(), findings).await),
         false => None,
     };
-    Round { first, second, bare, peak }
+    Round { first, second, bare }
 }
 
 /// Measures in rounds, each with imports and a bare insert of its own: what else the machine does
@@ -203,7 +199,7 @@ async fn round(database: &str, rules: usize, findings: usize, beside_bare: bool)
 /// the rounds' own.
 async fn run(database: &str, rules: usize, findings: usize, beside_bare: bool) {
     let mut rounds = Vec::new();
-    for _ in 0..if beside_bare { support::number("COUNTERSIGN_ROUNDS", 5) } else { 1 } {
+    for _ in 0..if beside_bare { support::number("COUNTERSIGN_REPEATS", 5) } else { 1 } {
         rounds.push(round(database, rules, findings, beside_bare).await);
     }
     let median = |figure: &dyn Fn(&Round) -> f64| {
@@ -211,6 +207,7 @@ async fn run(database: &str, rules: usize, findings: usize, beside_bare: bool) {
         figures.sort_by(f64::total_cmp);
         figures[figures.len() / 2]
     };
+    let most = |figure: &dyn Fn(&Round) -> u64| rounds.iter().map(figure).max().unwrap_or_default();
     let rate = |time: Duration| findings as f64 / time.as_secs_f64();
     let per_thousand = |statements: u64| statements as f64 * 1_000.0 / findings as f64;
     let share = |part: Duration, all: Duration| part.as_secs_f64() / all.as_secs_f64();
@@ -222,14 +219,15 @@ async fn run(database: &str, rules: usize, findings: usize, beside_bare: bool) {
         (String::new(), String::new())
     };
     println!(
-        "{database:<9} {rules:>5} {findings:>8}  {:>8.0} {:>5.0}% {:>5.1}  {bare_rate:>7} {ratio:>6}  {:>8.0} {:>7.2} {:>5.1}  {:>5}",
+        "{database:<9} {rules:>5} {findings:>8}  {:>8.0} {:>5.0}% {:>5.1} {:>5}  {bare_rate:>7} {ratio:>6}  {:>8.0} {:>7.2} {:>5.1} {:>5}",
         median(&|round| rate(round.first.time)),
         median(&|round| share(round.first.check, round.first.time) * 100.0),
         median(&|round| per_thousand(round.first.statements)),
+        most(&|round| round.first.peak),
         median(&|round| rate(round.second.time)),
         median(&|round| share(round.first.time, round.second.time)),
         median(&|round| per_thousand(round.second.statements)),
-        rounds.iter().map(|round| round.peak).max().unwrap_or_default(),
+        most(&|round| round.second.peak),
     );
 }
 
@@ -240,9 +238,12 @@ struct Took {
     /// Of that, until the first finding could be stored.
     check: Duration,
     statements: u64,
+    /// The most memory that the process had from the beginning of the upload on, in MiB.
+    peak: u64,
 }
 
 async fn import(bench: &Bench, findings: usize) -> Took {
+    forget_peak();
     let request = ImportRequest {
         project: bench.project,
         format: Format::parse("JSONL"),
@@ -257,7 +258,8 @@ async fn import(bench: &Bench, findings: usize) -> Took {
     bench.upload(&bench.actor, job.id, (0..findings).map(line)).await;
     let before = support::statements::statements();
     let (_, time, check) = bench.ended(&bench.actor, job.id, "storing").await;
-    Took { time, check: check.unwrap_or(time), statements: support::statements::statements() - before }
+    let statements = support::statements::statements() - before;
+    Took { time, check: check.unwrap_or(time), statements, peak: peak_mib() }
 }
 
 /// The tables that an import writes rows to.
