@@ -13,7 +13,7 @@ use domain::rule::pass::Mode;
 use domain::vocabulary::terms::{Severity, Status, Term};
 use domain::vocabulary::time::{Span, Timestamp};
 use serde_json::{Value as Json, json};
-use support::{World, draft, finished, on_both, upload};
+use support::{Held, World, draft, finished, on_both, upload};
 
 on_both!(
     what_is_seen_again_is_told_by_its_series,
@@ -27,6 +27,7 @@ on_both!(
     what_a_person_reopened_is_closed_again,
     two_series_of_one_report_take_turns,
     two_scans_at_once_leave_what_the_newer_one_saw,
+    what_another_scan_finds_meanwhile_was_seen_by_that_one,
 );
 
 fn line(reference: &str, severity: Severity) -> Json {
@@ -283,6 +284,47 @@ async fn two_scans_at_once_leave_what_the_newer_one_saw(world: &World) {
         let mut expected = newer;
         expected.sort_unstable();
         assert_eq!(open, expected, "round {round}");
+    }
+    world.assert_ledger_whole().await;
+}
+
+/// A part of the report that is older is stored while the newer one is: after that looked up what is
+/// present in their series, and before it ends. Neither names what the other found.
+async fn what_another_scan_finds_meanwhile_was_seen_by_that_one(world: &World) {
+    let report = |names: &[&str]| -> String {
+        names.iter().map(|name| format!("{}\n", line(name, Severity::High))).collect()
+    };
+    let [both, older, newer] = [report(&["a", "b"]), report(&["c"]), report(&["a", "b", "d"])];
+    let begin = async |report: &str| {
+        world.clock.advance(Span::SECOND);
+        let request = ImportRequest { complete: false, ..world.request("nightly") };
+        let job = upload(&world.domain, world.acme.analyst(), request, report.as_bytes()).await;
+        (job, world.clock.now())
+    };
+    let end = async |domain, job| {
+        let job = finished(domain, world.acme.analyst(), job).await;
+        assert_eq!(job.state, JobState::Completed, "{:?}", job.error);
+    };
+    end(&world.domain, begin(&both).await.0).await;
+    world.stop().await;
+    let (of_older, at_older) = begin(&older).await;
+    let held_older = Held::hold(&world.domain, of_older);
+    let (of_newer, at_newer) = begin(&newer).await;
+    let held_newer = Held::hold(&world.domain, of_newer);
+    let domain = world.start(0).await;
+
+    held_newer.begun().await.let_go(&newer);
+    let storing = held_newer.begun().await;
+    held_newer.let_go(&newer);
+    let checking = held_older.begun().await;
+    held_older.let_go(&older);
+    checking.let_go(&older);
+    end(&domain, of_older).await;
+    storing.let_go(&newer);
+    end(&domain, of_newer).await;
+
+    for (name, at) in [("a", at_newer), ("b", at_newer), ("c", at_older), ("d", at_newer)] {
+        assert_eq!(last_seen(world, name).await, at, "{name}");
     }
     world.assert_ledger_whole().await;
 }

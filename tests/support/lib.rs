@@ -4,6 +4,7 @@
 //! A test is an async function of a `World`; [`on_both!`] makes a test of it for each database.
 
 mod contents;
+mod held;
 pub mod node;
 mod postgres;
 pub mod provider;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use domain::store::Db;
 use tempfile::TempDir;
 
+pub use held::{Held, Reading};
 pub use wire::{Heard, Reply, Socket, Wire};
 pub use world::{House, NOW, Outcome, Person, World, content, draft, finished, mapping, upload};
 

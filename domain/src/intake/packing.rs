@@ -5,7 +5,7 @@
 //! stopped by its ratio, long before the limit on the whole report.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -52,25 +52,25 @@ pub enum Wanted {
     Every(fn(&str) -> bool),
 }
 
-/// The bytes of the report in `file`, which begins with `head`; packed reports are decoded. An archive
+/// The bytes of the report in `file`, of which `head` has been read; packed reports are decoded. An archive
 /// inside of an archive is laid down in `spool`.
 ///
 /// # Errors
 /// `REPORT_UNKNOWN` for an archive of other kinds, or one without the files that are read;
 /// `REPORT_MALFORMED` for one that is broken; `REPORT_TOO_LARGE` for one with too many entries.
 pub fn unpacked(
-    mut file: File,
+    file: File,
     head: &[u8],
     (wanted, spool): (Wanted, &Path),
     limits: &Limits,
     meter: &Rc<Meter>,
 ) -> Result<Box<dyn Read>> {
-    file.seek(SeekFrom::Start(0)).map_err(Error::internal)?;
+    let begun = io::Cursor::new(head.to_vec());
     match kind(head) {
-        None => Ok(Box::new(file)),
+        None => Ok(Box::new(begun.chain(file))),
         Some(GZIP) => {
             let packed = file.metadata().map_err(Error::internal)?.len();
-            let inner = MultiGzDecoder::new(BufReader::with_capacity(BUFFER, file));
+            let inner = MultiGzDecoder::new(BufReader::with_capacity(BUFFER, begun.chain(file)));
             single(Box::new(Unpacked::new(inner, packed, limits)), meter)
         }
         Some(ZIP) => archived(file, wanted, Some(spool), limits, meter),
