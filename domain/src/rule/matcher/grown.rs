@@ -1,5 +1,5 @@
-//! What is expected of a tree: guesses that need only be roughly in the right order. They say what is
-//! asked first, and where a tree is noted.
+//! Trees as they grow, and what is expected of them: guesses that need only be roughly in the right order.
+//! They say what is asked first, and where a tree is noted.
 
 use super::index::{Key, ProbeId};
 use crate::vocabulary::criteria::{Leaf, Logic, Test};
