@@ -57,7 +57,7 @@ impl<'i> Block<'i> {
             index,
             now,
             columns: index.columns.iter().map(|_| Encoded::default()).collect(),
-            keyed: Keyed::new(index),
+            keyed: Keyed::new(index, subjects.len()),
             memo_places: vec![NOWHERE; index.probes.len()],
             memos: Vec::new(),
             faulty: false,

@@ -32,10 +32,17 @@ pub struct Index {
     pub(super) columns: Vec<Option<Column>>,
     pub(super) probes: Vec<Probe>,
     pub(super) program: Program,
-    /// By key: the trees to look at where a block has it.
-    pub(super) wakes: Vec<Vec<u32>>,
+    pub(super) wakes: Wakes,
     /// The trees to look at in every block, one bit each.
     pub(super) always: Vec<u64>,
+}
+
+/// By key: the trees to look at where a block has it.
+#[derive(Debug, Default)]
+pub(super) struct Wakes {
+    /// Where the trees of each key begin, and behind the last where they end.
+    begins: Vec<u32>,
+    trees: Vec<u32>,
 }
 
 /// What is asked of one field.
@@ -75,9 +82,11 @@ impl Index {
                 columns: Vec::new(),
                 probes: Vec::new(),
                 program: Program::default(),
-                wakes: Vec::new(),
+                wakes: Wakes::default(),
                 always: Vec::new(),
             },
+            keys: NewKeys(0),
+            woken: Vec::new(),
             known: HashMap::new(),
             wanted: Vec::new(),
         };
@@ -88,8 +97,34 @@ impl Index {
     }
 }
 
+impl Wakes {
+    /// Of so many keys; `woken`: keys, each with a tree to look at.
+    fn new(NewKeys(keys): NewKeys, mut woken: Vec<(Key, u32)>) -> Self {
+        woken.sort_unstable();
+        let begin = |key: Key| woken.partition_point(|(of, _)| *of < key);
+        Self {
+            begins: (0..=keys).map(|key| place(begin(key))).collect(),
+            trees: woken.iter().map(|(_, tree)| *tree).collect(),
+        }
+    }
+
+    /// How many keys there are.
+    pub fn keys(&self) -> usize {
+        self.begins.len() - 1
+    }
+
+    #[inline]
+    pub fn of(&self, key: Key) -> &[u32] {
+        let [begin, end] = [key, key + 1].map(|key| self.begins[key as usize] as usize);
+        &self.trees[begin..end]
+    }
+}
+
 struct Maker {
     index: Index,
+    keys: NewKeys,
+    /// Keys, each with a tree to look at where a block has it.
+    woken: Vec<(Key, u32)>,
     /// The probes so far, by field and test.
     known: HashMap<(usize, String), ProbeId>,
     /// By the index of the field: what is looked for inside of its texts.
@@ -106,8 +141,8 @@ impl Maker {
         let (tree, door) = grown.map_or((None, None), |grown| (Some(grown.tree), grown.door));
         match door {
             Some(door) => {
-                let at = u32::try_from(at).expect("there are fewer rules");
-                door.keys.into_iter().for_each(|key| self.index.wakes[key as usize].push(at));
+                let tree = place(at);
+                self.woken.extend(door.keys.into_iter().map(|key| (key, tree)));
             }
             None => self.index.always[at / 64] |= 1 << (at % 64),
         }
@@ -115,7 +150,8 @@ impl Maker {
     }
 
     fn finish(self) -> Index {
-        let Self { mut index, wanted, .. } = self;
+        let Self { mut index, keys, woken, wanted, .. } = self;
+        index.wakes = Wakes::new(keys, woken);
         for (column, wanted) in index.columns.iter_mut().zip(wanted) {
             if let Some(column) = column {
                 column.needles = wanted.finish();
@@ -199,8 +235,7 @@ impl Maker {
         if self.wanted.len() <= field {
             self.wanted.resize_with(field + 1, Wanted::default);
         }
-        let wakes = &mut self.index.wakes;
-        self.wanted[field].key(needle, place, || new_key(wakes))
+        self.wanted[field].key(needle, place, || self.keys.next())
     }
 
     fn probe(&mut self, leaf: &Leaf) -> Ask {
@@ -217,13 +252,13 @@ impl Maker {
 
     /// Makes sure of the column that a leaf of the tree at `at` reads.
     fn column(&mut self, leaf: &Leaf, at: usize) {
-        let Index { columns, wakes, .. } = &mut self.index;
+        let (columns, new) = (&mut self.index.columns, &mut self.keys);
         if columns.len() <= leaf.field {
             columns.resize_with(leaf.field + 1, || None);
         }
         let column = columns[leaf.field].get_or_insert_with(|| Column {
             kind: leaf.kind,
-            keys: Keys::of(leaf.kind, wakes),
+            keys: Keys::of(leaf.kind, new),
             needles: None,
             probes: Vec::new(),
             last_reader: at,
@@ -232,9 +267,8 @@ impl Maker {
     }
 
     fn ask(&mut self, leaf: &Leaf) -> Ask {
-        let Index { columns, wakes, .. } = &mut self.index;
-        let Some(column) = &mut columns[leaf.field] else { unreachable!("the column was made") };
-        let mut new = || new_key(wakes);
+        let Some(column) = &mut self.index.columns[leaf.field] else { unreachable!("the column was made") };
+        let mut new = || self.keys.next();
         match (&leaf.test, &mut column.keys) {
             (Test::Present, _) => Ask::Present,
             (Test::Text(set) | Test::Any(set) | Test::All(set), Keys::Texts(keys, longest)) => {
@@ -260,22 +294,24 @@ impl Maker {
     }
 }
 
-fn new_key(wakes: &mut Vec<Vec<u32>>) -> Key {
-    wakes.push(Vec::new());
-    Key::try_from(wakes.len() - 1).expect("there are fewer values")
+/// Keys, numbered as they come.
+struct NewKeys(Key);
+
+impl NewKeys {
+    fn next(&mut self) -> Key {
+        let key = self.0;
+        self.0 = key.checked_add(1).expect("there are fewer values");
+        key
+    }
+}
+
+fn place(at: usize) -> u32 {
+    u32::try_from(at).expect("there are fewer rules and keys")
 }
 
 impl Keys {
-    fn of(kind: Kind, wakes: &mut Vec<Vec<u32>>) -> Self {
-        let mut codes = |count: usize| {
-            let first = wakes.len();
-            wakes.resize_with(first + count, Vec::new);
-            Self::Codes(
-                (first..first + count)
-                    .map(|key| Key::try_from(key).expect("there are fewer values"))
-                    .collect(),
-            )
-        };
+    fn of(kind: Kind, new: &mut NewKeys) -> Self {
+        let mut codes = |count: usize| Self::Codes((0..count).map(|_| new.next()).collect());
         match kind.family() {
             Family::Text | Family::List => Self::Texts(Map::default(), 0),
             Family::Number | Family::Time => Self::Numbers(Map::default()),

@@ -6,6 +6,9 @@ use super::rows::Rows;
 /// Not there in this block.
 pub(super) const NOWHERE: u32 = u32::MAX;
 
+/// How many keys a row brings along, where there are many rules.
+const USUAL: usize = 16;
+
 pub(super) struct Keyed<'i> {
     index: &'i Index,
     /// By key: the place of its rows in `having`.
@@ -16,11 +19,12 @@ pub(super) struct Keyed<'i> {
 }
 
 impl<'i> Keyed<'i> {
-    pub fn new(index: &'i Index) -> Self {
+    /// With room for the keys of so many rows.
+    pub fn new(index: &'i Index, rows: usize) -> Self {
         Self {
             index,
-            places: vec![NOWHERE; index.wakes.len()],
-            having: Vec::new(),
+            places: vec![NOWHERE; index.wakes.keys()],
+            having: Vec::with_capacity(index.wakes.keys().min(USUAL * rows)),
             awake: index.always.clone(),
         }
     }
@@ -32,7 +36,7 @@ impl<'i> Keyed<'i> {
             *place = u32::try_from(self.having.len()).expect("there are fewer keys");
             self.having.push(Rows::NONE);
             here.push(*place);
-            for tree in &self.index.wakes[key as usize] {
+            for tree in self.index.wakes.of(key) {
                 self.awake[*tree as usize / 64] |= 1 << (tree % 64);
             }
         }

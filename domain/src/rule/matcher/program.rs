@@ -51,7 +51,7 @@ pub(super) enum Question {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Keys {
     from: u32,
-    to: u32,
+    count: u16,
 }
 
 impl Program {
@@ -73,7 +73,8 @@ impl Program {
 
     #[inline]
     pub fn keys(&self, keys: Keys) -> &[Key] {
-        &self.keys[keys.from as usize..keys.to as usize]
+        let Keys { from, count } = keys;
+        &self.keys[from as usize..][..usize::from(count)]
     }
 
     /// Adds the tree that is next in the walk.
@@ -111,7 +112,7 @@ impl Program {
     fn beside(&mut self, keys: &[Key]) -> Keys {
         let from = place(self.keys.len());
         self.keys.extend_from_slice(keys);
-        Keys { from, to: place(self.keys.len()) }
+        Keys { from, count: u16::try_from(keys.len()).expect("a leaf names fewer values") }
     }
 }
 
