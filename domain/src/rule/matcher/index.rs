@@ -38,7 +38,7 @@ pub struct Index {
 }
 
 /// By key: the trees to look at where a block has it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Wakes {
     /// Where the trees of each key begin, and behind the last where they end.
     begins: Vec<u32>,
@@ -77,19 +77,7 @@ pub(super) struct Probe {
 
 impl Index {
     pub fn new<'a>(trees: impl IntoIterator<Item = Option<&'a Compiled>>) -> Self {
-        let mut maker = Maker {
-            index: Self {
-                columns: Vec::new(),
-                probes: Vec::new(),
-                program: Program::default(),
-                wakes: Wakes::default(),
-                always: Vec::new(),
-            },
-            keys: NewKeys(0),
-            woken: Vec::new(),
-            known: HashMap::new(),
-            wanted: Vec::new(),
-        };
+        let mut maker = Maker::default();
         for compiled in trees {
             maker.add(compiled);
         }
@@ -120,8 +108,13 @@ impl Wakes {
     }
 }
 
+/// An index while trees are added.
+#[derive(Default)]
 struct Maker {
-    index: Index,
+    columns: Vec<Option<Column>>,
+    probes: Vec<Probe>,
+    program: Program,
+    always: Vec<u64>,
     keys: NewKeys,
     /// Keys, each with a tree to look at where a block has it.
     woken: Vec<(Key, u32)>,
@@ -133,9 +126,9 @@ struct Maker {
 
 impl Maker {
     fn add(&mut self, compiled: Option<&Compiled>) {
-        let at = self.index.program.len();
+        let at = self.program.len();
         if at.is_multiple_of(64) {
-            self.index.always.push(0);
+            self.always.push(0);
         }
         let grown = compiled.map(|compiled| self.grow(&compiled.root, at));
         let (tree, door) = grown.map_or((None, None), |grown| (Some(grown.tree), grown.door));
@@ -144,20 +137,19 @@ impl Maker {
                 let tree = place(at);
                 self.woken.extend(door.keys.into_iter().map(|key| (key, tree)));
             }
-            None => self.index.always[at / 64] |= 1 << (at % 64),
+            None => self.always[at / 64] |= 1 << (at % 64),
         }
-        self.index.program.push(tree.as_ref());
+        self.program.push(tree.as_ref());
     }
 
     fn finish(self) -> Index {
-        let Self { mut index, keys, woken, wanted, .. } = self;
-        index.wakes = Wakes::new(keys, woken);
-        for (column, wanted) in index.columns.iter_mut().zip(wanted) {
+        let Self { mut columns, probes, program, always, keys, woken, wanted, .. } = self;
+        for (column, wanted) in columns.iter_mut().zip(wanted) {
             if let Some(column) = column {
                 column.needles = wanted.finish();
             }
         }
-        index
+        Index { columns, probes, program, wakes: Wakes::new(keys, woken), always }
     }
 
     fn grow(&mut self, step: &Step, at: usize) -> Grown {
@@ -241,7 +233,7 @@ impl Maker {
     fn probe(&mut self, leaf: &Leaf) -> Ask {
         // What is derived for a test shows all that it is.
         let identity = (leaf.field, format!("{:?}", leaf.test));
-        let Index { probes, columns, .. } = &mut self.index;
+        let Self { probes, columns, .. } = self;
         Ask::Probe(*self.known.entry(identity).or_insert_with(|| {
             let id = ProbeId::try_from(probes.len()).expect("there are fewer tests");
             probes.push(Probe { field: leaf.field, test: leaf.test.clone() });
@@ -252,13 +244,13 @@ impl Maker {
 
     /// Makes sure of the column that a leaf of the tree at `at` reads.
     fn column(&mut self, leaf: &Leaf, at: usize) {
-        let (columns, new) = (&mut self.index.columns, &mut self.keys);
+        let Self { columns, keys, .. } = self;
         if columns.len() <= leaf.field {
             columns.resize_with(leaf.field + 1, || None);
         }
         let column = columns[leaf.field].get_or_insert_with(|| Column {
             kind: leaf.kind,
-            keys: Keys::of(leaf.kind, new),
+            keys: Keys::of(leaf.kind, keys),
             needles: None,
             probes: Vec::new(),
             last_reader: at,
@@ -267,7 +259,7 @@ impl Maker {
     }
 
     fn ask(&mut self, leaf: &Leaf) -> Ask {
-        let Some(column) = &mut self.index.columns[leaf.field] else { unreachable!("the column was made") };
+        let Some(column) = &mut self.columns[leaf.field] else { unreachable!("the column was made") };
         let mut new = || self.keys.next();
         match (&leaf.test, &mut column.keys) {
             (Test::Present, _) => Ask::Present,
@@ -295,6 +287,7 @@ impl Maker {
 }
 
 /// Keys, numbered as they come.
+#[derive(Default)]
 struct NewKeys(Key);
 
 impl NewKeys {
