@@ -15,11 +15,13 @@ use crate::vocabulary::criteria::{Subject, Test};
 use crate::vocabulary::operator::Comparison;
 use crate::vocabulary::time::Timestamp;
 
-/// How a tree takes the values of a block that could not be told: there are none,
+// How a tree is asked about values that could not be told. It is known before any tree is asked, and most
+// blocks have none: so each way is compiled by itself.
+/// There are none.
 const SOUND: u8 = 0;
-/// they do not meet a condition,
+/// They meet no condition.
 const DOUBTED: u8 = 1;
-/// they meet it.
+/// They meet every condition.
 const HOPED: u8 = 2;
 
 pub struct Block<'i> {
@@ -155,12 +157,12 @@ impl<'i> Block<'i> {
                 let passed = match question {
                     Question::Key(key) => *self.keyed.having(key),
                     Question::Present => self.columns[usize::from(field)].present,
-                    Question::AnyOf(keys) => {
-                        let keys = self.index.program.keys(keys).iter();
+                    Question::AnyOf(run) => {
+                        let keys = self.index.program.keys(run).iter();
                         keys.fold(Rows::NONE, |any, key| any | *self.keyed.having(*key))
                     }
-                    Question::AllOf(keys) => {
-                        let keys = self.index.program.keys(keys).iter();
+                    Question::AllOf(run) => {
+                        let keys = self.index.program.keys(run).iter();
                         keys.fold(of, |all, key| all & *self.keyed.having(*key))
                     }
                     Question::Probe(probe) => self.try_out(probe, of, subjects),

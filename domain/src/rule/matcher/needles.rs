@@ -103,13 +103,13 @@ impl Needles {
         if let Some(Scanner { automaton, keys }) = &self.at_start {
             let input = Input::new(text).anchored(Anchored::Yes);
             let mut state = OverlappingState::start();
-            automaton.find_overlapping(input.clone(), &mut state);
-            while let Some(hit) = state.get_match() {
+            loop {
+                automaton.find_overlapping(input.clone(), &mut state);
+                let Some(hit) = state.get_match() else { break };
                 // What ends where a needle ends may be another that begins later.
                 if hit.start() == 0 {
                     found(keys[hit.pattern().as_usize()]);
                 }
-                automaton.find_overlapping(input.clone(), &mut state);
             }
         }
         if let Some(Scanner { automaton, keys }) = &self.anywhere {

@@ -41,15 +41,15 @@ pub(super) enum Question {
     /// Whether it has this key.
     Key(Key),
     /// Whether it has one of these.
-    AnyOf(Keys),
+    AnyOf(Run),
     /// Whether it has all of these.
-    AllOf(Keys),
+    AllOf(Run),
     Probe(ProbeId),
 }
 
 /// Keys of a program that lie beside each other.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Keys {
+pub(super) struct Run {
     from: u32,
     count: u16,
 }
@@ -72,8 +72,7 @@ impl Program {
     }
 
     #[inline]
-    pub fn keys(&self, keys: Keys) -> &[Key] {
-        let Keys { from, count } = keys;
+    pub fn keys(&self, Run { from, count }: Run) -> &[Key] {
         &self.keys[from as usize..][..usize::from(count)]
     }
 
@@ -91,8 +90,8 @@ impl Program {
                 let question = match ask {
                     Ask::Present => Question::Present,
                     Ask::Any(keys) if keys.len() == 1 => Question::Key(keys[0]),
-                    Ask::Any(keys) => Question::AnyOf(self.beside(keys)),
-                    Ask::All(keys) => Question::AllOf(self.beside(keys)),
+                    Ask::Any(keys) => Question::AnyOf(self.run(keys)),
+                    Ask::All(keys) => Question::AllOf(self.run(keys)),
                     Ask::Probe(probe) => Question::Probe(*probe),
                 };
                 let field = u16::try_from(*field).expect("there are fewer fields");
@@ -109,10 +108,10 @@ impl Program {
         self.steps[at] = step(place(self.steps.len()));
     }
 
-    fn beside(&mut self, keys: &[Key]) -> Keys {
+    fn run(&mut self, keys: &[Key]) -> Run {
         let from = place(self.keys.len());
         self.keys.extend_from_slice(keys);
-        Keys { from, count: u16::try_from(keys.len()).expect("a leaf names fewer values") }
+        Run { from, count: u16::try_from(keys.len()).expect("a leaf names fewer values") }
     }
 }
 
